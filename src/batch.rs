@@ -1,0 +1,151 @@
+//! The input: a batch of Hermitian matrices, of which one triangle is read.
+
+use crate::scalar::Scalar;
+use crate::{Backend, Cpu, Element, Error, Real, Result};
+use ndarray::{ArrayView, ArrayView3, Dimension, Ix3};
+use num_traits::Float;
+
+/// One triangle of a matrix, the diagonal included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Triangle {
+    /// A_ij with i ≥ j.
+    Lower,
+    /// A_ij with i ≤ j.
+    Upper,
+}
+
+/// Borrowed memory of a Hermitian batch, row-major and contiguous `[batch, n, n]`, of which only one triangle is read.
+///
+/// Whatever the memory holds, this is Hermitian: the other triangle and the imaginary part of the diagonal do not exist for it.
+#[derive(Debug)]
+pub struct HermitianRef<'a, T: Element, B: Backend = Cpu> {
+    /// The matrices.
+    pub data: B::View<'a, T>,
+    /// The triangle that is read.
+    pub triangle: Triangle,
+}
+
+impl<T: Element, B: Backend> Clone for HermitianRef<'_, T, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: Element, B: Backend> Copy for HermitianRef<'_, T, B> {}
+
+/// A batch of Hermitian matrices `[batch, n, n]`, owned, on a backend.
+#[derive(Debug)]
+pub struct HermitianBatch<T: Element, B: Backend = Cpu> {
+    pub(crate) backend: B,
+    data: B::Buffer<T>,
+    batch: usize,
+    n: usize,
+    triangle: Triangle,
+}
+
+impl<T: Element> HermitianBatch<T, Cpu> {
+    /// A batch on the CPU from an array of any strides, `[batch, n, n]` or `[n, n]`; both triangles are read and compared:
+    /// |A_ij − conj A_ji| ≤ 8·n·ε·max|A|. Entries that are not finite are let through: they become a status of their matrix.
+    ///
+    /// # Errors
+    /// [`Error::Dimensions`], [`Error::NotSquare`], [`Error::NotHermitian`].
+    pub fn new<D: Dimension>(a: ArrayView<'_, T, D>) -> Result<Self> {
+        Self::on(&Cpu::default(), a)
+    }
+
+    /// As [`HermitianBatch::new`], but only one triangle is read.
+    ///
+    /// # Errors
+    /// [`Error::Dimensions`], [`Error::NotSquare`].
+    pub fn from_triangle<D: Dimension>(a: ArrayView<'_, T, D>, triangle: Triangle) -> Result<Self> {
+        Self::from_triangle_on(&Cpu::default(), a, triangle)
+    }
+}
+
+impl<T: Element, B: Backend> HermitianBatch<T, B> {
+    /// As [`HermitianBatch::new`], on the given backend.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::new`], and [`Error::Backend`].
+    pub fn on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>) -> Result<Self> {
+        let a = square(a)?;
+        let (batch, n, _) = a.dim();
+        let mut data = contiguous(a);
+        for (matrix, a) in data.chunks_exact_mut((n * n).max(1)).enumerate() {
+            if compare_triangles(matrix, n, a)? == Finite::No {
+                a[0] = T::narrow(T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN))); // seen in the triangle that is read
+            }
+        }
+        Ok(Self { backend: backend.clone(), data: backend.upload(data)?, batch, n, triangle: Triangle::Lower })
+    }
+
+    /// As [`HermitianBatch::from_triangle`], on the given backend.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::from_triangle`], and [`Error::Backend`].
+    pub fn from_triangle_on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>, triangle: Triangle) -> Result<Self> {
+        let a = square(a)?;
+        let (batch, n, _) = a.dim();
+        Ok(Self { backend: backend.clone(), data: backend.upload(contiguous(a))?, batch, n, triangle })
+    }
+
+    /// The number of matrices.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The order n of the matrices.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The batch as borrowed memory, for [`Plan::eigh_into`](crate::Plan::eigh_into).
+    pub fn as_ref(&self) -> HermitianRef<'_, T, B> {
+        HermitianRef { data: B::view(&self.data), triangle: self.triangle }
+    }
+}
+
+/// `[n, n]` or `[batch, n, n]` as `[batch, n, n]`.
+fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3<'_, T>> {
+    let ndim = a.ndim();
+    let a = a.into_dyn();
+    let a = if ndim == 2 { a.insert_axis(ndarray::Axis(0)) } else { a };
+    let a = a.into_dimensionality::<Ix3>().map_err(|_| Error::Dimensions { ndim })?;
+    let (_, rows, columns) = a.dim();
+    if rows == columns { Ok(a) } else { Err(Error::NotSquare { rows, columns }) }
+}
+
+/// The elements in row-major order.
+fn contiguous<T: Element>(a: ArrayView3<'_, T>) -> Vec<T> {
+    a.as_slice().map_or_else(|| a.iter().copied().collect(), <[T]>::to_vec)
+}
+
+#[derive(PartialEq)]
+enum Finite {
+    Yes,
+    No,
+}
+
+/// Looks for the first entry with |A_ij − conj A_ji| > 8·n·ε·max|A|, unless the matrix is not finite anyhow.
+fn compare_triangles<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<Finite> {
+    let mut largest = <T::Scalar as Element>::Real::of(0.0);
+    for x in a {
+        let x = x.widen();
+        if !x.finite() {
+            return Ok(Finite::No);
+        }
+        largest = largest.max(x.re().abs()).max(x.im().abs());
+    }
+    let tolerance = 8.0 * n as f64 * T::PRECISION.epsilon() * largest.to_f64();
+    for row in 0..n {
+        for column in 0..=row {
+            let (x, y) = (a[row * n + column].widen(), a[column * n + row].widen().conj());
+            if x != y {
+                let difference = (x.re().to_f64() - y.re().to_f64()).hypot(x.im().to_f64() - y.im().to_f64());
+                if difference > tolerance {
+                    return Err(Error::NotHermitian { matrix, row, column, difference, tolerance });
+                }
+            }
+        }
+    }
+    Ok(Finite::Yes)
+}

@@ -1,0 +1,74 @@
+//! What the loss sends back: [`Cotangents`] λ̄ and V̄, either of which may be absent.
+
+use crate::eigenpairs::Eigenpairs;
+use crate::{Backend, Cpu, Element, Error, Result};
+use ndarray::{ArrayView2, ArrayView3};
+
+/// Borrowed cotangents of eigenpairs stored as `O`.
+#[derive(Debug)]
+pub struct CotangentsRef<'a, O: Element, B: Backend = Cpu> {
+    /// λ̄, `[batch, n]`; columns outside K are not read.
+    pub values: Option<B::View<'a, O::Real>>,
+    /// V̄ in the order of V, one vector after the other: `[batch, k, i]`; columns outside K are not read.
+    pub vectors: Option<B::View<'a, O>>,
+}
+
+impl<O: Element, B: Backend> Clone for CotangentsRef<'_, O, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<O: Element, B: Backend> Copy for CotangentsRef<'_, O, B> {}
+
+/// Cotangents of eigenpairs stored as `O`: dL = Σ λ̄·dλ + Re tr(V̄ᴴ dV), owned.
+#[derive(Debug)]
+pub struct Cotangents<O: Element, B: Backend = Cpu> {
+    values: Option<B::Buffer<O::Real>>,
+    vectors: Option<B::Buffer<O>>,
+    batch: usize,
+    n: usize,
+}
+
+impl<O: Element, B: Backend> Cotangents<O, B> {
+    /// Copies cotangents for `pairs` from arrays of any strides: λ̄ `[batch, n]`, V̄ `[batch, n, n]` with `v_bar[[b, .., k]]`
+    /// belonging to eigenvector k. What is outside K is ignored.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if an array has another shape than the pairs, [`Error::Backend`].
+    pub fn new(
+        pairs: &Eigenpairs<O, B>,
+        values: Option<ArrayView2<'_, O::Real>>,
+        vectors: Option<ArrayView3<'_, O>>,
+    ) -> Result<Self> {
+        let (batch, n) = (pairs.batch(), pairs.n());
+        if let Some(values) = &values {
+            expect_shape("λ̄", &[batch, n], values.shape())?;
+        }
+        if let Some(vectors) = &vectors {
+            expect_shape("V̄", &[batch, n, n], vectors.shape())?;
+        }
+        Ok(Self {
+            values: values.map(|x| pairs.backend.upload(x.iter().copied().collect())).transpose()?,
+            vectors: vectors
+                .map(|x| x.permuted_axes([0, 2, 1]))
+                .map(|x| pairs.backend.upload(x.as_slice().map_or_else(|| x.iter().copied().collect(), <[O]>::to_vec)))
+                .transpose()?,
+            batch,
+            n,
+        })
+    }
+
+    /// These cotangents as borrowed memory, for [`Plan::backward_into`](crate::Plan::backward_into).
+    pub fn as_ref(&self) -> CotangentsRef<'_, O, B> {
+        CotangentsRef { values: self.values.as_ref().map(B::view), vectors: self.vectors.as_ref().map(B::view) }
+    }
+
+    /// Whether they belong to pairs of this shape.
+    pub(crate) fn expect(&self, batch: usize, n: usize) -> Result<()> {
+        expect_shape("cotangents", &[batch, n], &[self.batch, self.n])
+    }
+}
+
+fn expect_shape(what: &'static str, expected: &[usize], got: &[usize]) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Shape { what, expected: expected.to_vec(), got: got.to_vec() }) }
+}

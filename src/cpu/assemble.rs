@@ -1,0 +1,70 @@
+//! The two ways to Ā: [`Lanes`] puts one small matrix in each SIMD lane, [`Products`] multiplies the blocks of a large one.
+
+use super::Kernels;
+use super::lanes::Lanes;
+use super::products::Products;
+use crate::{Dropped, Element};
+
+/// The order up to which lanes win over products, measured (docs/performance.md): their working set leaves the cache beyond.
+const LANES_UP_TO: usize = 48;
+
+/// Scratch memory of one thread.
+#[derive(Debug)]
+pub(super) struct Assembly<T: Kernels> {
+    pub lambda: Vec<T::Real>,
+    pub labels: Vec<T::Real>,
+    pub way: Way<T>,
+}
+
+#[derive(Debug)]
+pub(super) enum Way<T: Kernels> {
+    Lanes(Lanes<T>),
+    Products(Products<T>),
+}
+
+impl<T: Kernels> Assembly<T> {
+    pub(super) fn new(n: usize) -> Self {
+        let zeros = || vec![<T::Real as Default>::default(); n];
+        let way = if n <= LANES_UP_TO { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
+        Self { lambda: zeros(), labels: zeros(), way }
+    }
+
+    /// The number of matrices that are assembled at a time.
+    pub(super) fn width(&self) -> usize {
+        match &self.way {
+            Way::Lanes(lanes) => lanes.width(),
+            Way::Products(products) => products.width(),
+        }
+    }
+}
+
+/// One column of the problem: eigenvalue, label (0 is dropped; F is 0 between equal labels) and λ̄, 0 outside K.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column<R> {
+    pub k: usize,
+    pub lambda: R,
+    pub label: R,
+    pub lambda_bar: R,
+}
+
+/// Assembles Ā of a group of matrices: start, give every column of every lane, assemble, read.
+pub(super) trait Assemble<T: Element> {
+    /// The number of matrices that are assembled at a time.
+    fn width(&self) -> usize;
+    /// Begins a group of `lanes` matrices.
+    fn start(&mut self, lanes: usize, dropped: Dropped, with_vectors_bar: bool);
+    /// Gives one column, in the order of k; `v_bar` is absent for dropped ones.
+    fn column(
+        &mut self,
+        lane: usize,
+        column: Column<T::Real>,
+        v: impl Iterator<Item = T>,
+        v_bar: Option<impl Iterator<Item = T>>,
+    );
+    /// Computes Ā and the defects.
+    fn assemble(&mut self);
+    /// Writes ρ of a lane and raises its tie defect to what was found in X.
+    fn defects(&self, lane: usize, gauge_defect: &mut [T::Real], tie_defect: &mut T::Real);
+    /// Ā_ij of a lane, i ≥ j.
+    fn entry(&self, lane: usize, i: usize, j: usize) -> T;
+}

@@ -1,0 +1,194 @@
+//! Ā of one run of matrices: what both ways to assemble it share, on the way in and on the way out.
+
+use super::Kernels;
+use super::assemble::{Assemble, Assembly, Column, Way};
+use super::parallel::Chunk;
+use crate::options::Problem;
+use crate::{
+    CotangentsRef, Cpu, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, TieRule, Triangle, cut,
+};
+use num_traits::Float;
+
+/// What is read and written of a run of matrices.
+pub(super) struct Backward<'a, O: Element, G: Element> {
+    pub n: usize,
+    pub pairs: EigenpairsRef<'a, O, Cpu>,
+    pub cotangents: CotangentsRef<'a, O, Cpu>,
+    pub out: GradientMut<'a, G, Cpu>,
+}
+
+impl<O: Element, G: Element> Chunk for Backward<'_, O, G> {
+    fn batch(&self) -> usize {
+        self.pairs.status.len()
+    }
+
+    fn split_at(self, b: usize) -> (Self, Self) {
+        let Self { n, pairs, cotangents, out } = self;
+        let (values, values2) = pairs.values.split_at(b * n);
+        let (vectors, vectors2) = pairs.vectors.split_at(b * n * n);
+        let (kept, kept2) = pairs.kept.split_at(b * n);
+        let (status, status2) = pairs.status.split_at(b);
+        let (values_bar, values_bar2) = cotangents.values.map(|x| x.split_at(b * n)).unzip();
+        let (vectors_bar, vectors_bar2) = cotangents.vectors.map(|x| x.split_at(b * n * n)).unzip();
+        let (a_bar, a_bar2) = out.a_bar.split_at_mut(b * n * n);
+        let (gauge_defect, gauge_defect2) = out.gauge_defect.split_at_mut(b * n);
+        let (tie_defect, tie_defect2) = out.tie_defect.split_at_mut(b);
+        let (found, found2) = out.status.split_at_mut(b);
+        let left = Self {
+            n,
+            pairs: EigenpairsRef { values, vectors, kept, status },
+            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
+            out: GradientMut { a_bar, gauge_defect, tie_defect, status: found },
+        };
+        let right = Self {
+            n,
+            pairs: EigenpairsRef { values: values2, vectors: vectors2, kept: kept2, status: status2 },
+            cotangents: CotangentsRef { values: values_bar2, vectors: vectors_bar2 },
+            out: GradientMut { a_bar: a_bar2, gauge_defect: gauge_defect2, tie_defect: tie_defect2, status: found2 },
+        };
+        (left, right)
+    }
+}
+
+/// Assembles the chunk by the way that its order calls for.
+pub(super) fn backward<T, O, G>(problem: &Problem, chunk: Backward<'_, O, G>, assembly: &mut Assembly<T>)
+where
+    T: Kernels,
+    O: Stored<T>,
+    G: Stored<T>,
+{
+    let Assembly { lambda, labels, way } = assembly;
+    match way {
+        Way::Lanes(lanes) => run(problem, chunk, lambda, labels, lanes),
+        Way::Products(products) => run(problem, chunk, lambda, labels, products),
+    }
+}
+
+fn run<T, O, G, A>(
+    problem: &Problem,
+    mut chunk: Backward<'_, O, G>,
+    lambda: &mut [T::Real],
+    labels: &mut [T::Real],
+    assembly: &mut A,
+) where
+    T: Kernels,
+    O: Stored<T>,
+    G: Stored<T>,
+    A: Assemble<T>,
+{
+    let batch = chunk.batch();
+    for first in (0..batch).step_by(assembly.width()) {
+        let lanes = assembly.width().min(batch - first);
+        assembly.start(lanes, problem.dropped, chunk.cotangents.vectors.is_some());
+        for lane in 0..lanes {
+            load(problem, &mut chunk, first + lane, lane, lambda, labels, assembly);
+        }
+        assembly.assemble();
+        for lane in 0..lanes {
+            store(problem, &mut chunk, first + lane, lane, assembly);
+        }
+    }
+}
+
+/// Gives matrix `b` to a lane, column by column, and starts its status and its tie defect.
+fn load<T, O, G, A>(
+    problem: &Problem,
+    chunk: &mut Backward<'_, O, G>,
+    b: usize,
+    lane: usize,
+    lambda: &mut [T::Real],
+    labels: &mut [T::Real],
+    assembly: &mut A,
+) where
+    T: Kernels,
+    O: Stored<T>,
+    G: Stored<T>,
+    A: Assemble<T>,
+{
+    let n = problem.n;
+    let (pairs, cotangents) = (chunk.pairs, chunk.cotangents);
+    let kept = &pairs.kept[b * n..][..n];
+    lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
+    let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), lambda, kept, labels);
+    let mut spread = Spread::default();
+    for k in 0..n {
+        let at = (b * n + k) * n;
+        let lambda_bar = cotangents.values.filter(|_| kept[k]).map_or(T::Real::of(0.0), |x| x[b * n + k].widen());
+        spread.see(labels[k], lambda_bar);
+        let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
+        let lambda = if as_computed { lambda[k] } else { T::Real::of(0.0) };
+        let v = pairs.vectors[at..][..n].iter().map(|x| x.widen());
+        let v_bar = cotangents.vectors.filter(|_| kept[k]).map(|x| x[at..][..n].iter().map(|x| x.widen()));
+        assembly.column(lane, Column { k, lambda, label: labels[k], lambda_bar }, v, v_bar);
+    }
+    chunk.out.tie_defect[b] = spread.largest;
+    chunk.out.status[b] = pairs.status[b] | Status::TIED.when(tied);
+}
+
+/// Writes Ā and the report of matrix `b` from a lane.
+fn store<T, O, G, A>(problem: &Problem, chunk: &mut Backward<'_, O, G>, b: usize, lane: usize, assembly: &A)
+where
+    T: Kernels,
+    O: Stored<T>,
+    G: Stored<T>,
+    A: Assemble<T>,
+{
+    let n = problem.n;
+    let out = &mut chunk.out;
+    let a_bar = &mut out.a_bar[b * n * n..][..n * n];
+    let gauge_defect = &mut out.gauge_defect[b * n..][..n];
+    let status = &mut out.status[b];
+    if status.failed() || (problem.ties == TieRule::Error && status.intersects(Status::TIED)) {
+        let nan = T::Real::of(f64::NAN);
+        a_bar.fill(G::narrow(T::from_parts(nan, nan)));
+        gauge_defect.fill(T::Real::of(0.0));
+        return;
+    }
+    assembly.defects(lane, gauge_defect, &mut out.tie_defect[b]);
+    let round_off = T::Real::of(8.0 * (n as f64).sqrt() * O::PRECISION.epsilon());
+    *status |= Status::PHASE_DEPENDENT.when(gauge_defect.iter().any(|&rho| rho > round_off));
+    let mut finite = true;
+    for i in 0..n {
+        for j in 0..=i {
+            let x = assembly.entry(lane, i, j);
+            let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
+            let (lower, upper) = match problem.gradient {
+                GradientForm::Hermitian => (x, x.conj()),
+                GradientForm::Triangle(_) if i == j => (x, x),
+                GradientForm::Triangle(Triangle::Lower) => (x + x, T::zero()),
+                GradientForm::Triangle(Triangle::Upper) => (T::zero(), (x + x).conj()),
+            };
+            let (lower, upper) = (G::narrow(lower), G::narrow(upper));
+            finite &= lower.widen().finite() && upper.widen().finite();
+            a_bar[i * n + j] = lower;
+            a_bar[j * n + i] = upper;
+        }
+    }
+    *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
+}
+
+/// The spread of λ̄ over the group of equal labels at hand, relative to its largest |λ̄|, and the largest of those so far.
+#[derive(Default)]
+struct Spread<R> {
+    label: R,
+    low: R,
+    high: R,
+    largest: R,
+}
+
+impl<R: Real> Spread<R> {
+    fn see(&mut self, label: R, lambda_bar: R) {
+        if label == R::zero() {
+            return;
+        }
+        if label != self.label {
+            (self.label, self.low, self.high) = (label, lambda_bar, lambda_bar);
+        }
+        self.low = Float::min(self.low, lambda_bar);
+        self.high = Float::max(self.high, lambda_bar);
+        if self.low < self.high {
+            let scale = Float::max(Float::abs(self.low), Float::abs(self.high));
+            self.largest = Float::max(self.largest, self.high / scale - self.low / scale);
+        }
+    }
+}

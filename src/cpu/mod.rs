@@ -1,0 +1,158 @@
+//! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across small ones.
+
+mod assemble;
+mod backward;
+mod eigh;
+mod lane_kernel;
+mod lanes;
+mod parallel;
+mod products;
+mod vector;
+
+use crate::options::Problem;
+use crate::{
+    Backend, CotangentsRef, EigenpairsMut, EigenpairsRef, Element, Engine, Error, GradientMut, HermitianRef, Pod, Result, Scalar,
+    SpectrumMut, Stored,
+};
+use eigh::Solver;
+use parallel::{Chunk, PerThread};
+use std::sync::Arc;
+
+/// The CPU, the default backend.
+#[derive(Clone, Debug, Default)]
+pub struct Cpu {
+    /// None is rayon's global pool.
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl Cpu {
+    /// A backend with its own pool of `threads` threads; the default shares rayon's global one.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if they cannot be started.
+    pub fn with_threads(threads: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map(|pool| Self { pool: Some(Arc::new(pool)) }).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })
+    }
+
+    /// The number of threads that work on a batch.
+    pub fn threads(&self) -> usize {
+        self.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
+    }
+
+    /// The SIMD instruction set that was found and is used.
+    pub fn instruction_set(&self) -> String {
+        format!("{:?}", pulp::Arch::new())
+    }
+
+    /// Calls `work` on pieces of the batch of at least `grain` matrices, in parallel.
+    fn each<C: Chunk>(&self, chunk: C, grain: usize, work: &(impl Fn(C) + Sync)) {
+        match &self.pool {
+            Some(pool) => pool.install(|| parallel::each(chunk, grain, work)),
+            None => parallel::each(chunk, grain, work),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    type Buffer<T: Pod> = Box<[T]>;
+    type View<'a, T: Pod> = &'a [T];
+    type ViewMut<'a, T: Pod> = &'a mut [T];
+
+    fn zeros<T: Pod>(&self, len: usize) -> Result<Box<[T]>> {
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(len).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })?;
+        memory.resize(len, T::default());
+        Ok(memory.into_boxed_slice())
+    }
+
+    fn upload<T: Pod>(&self, host: Vec<T>) -> Result<Box<[T]>> {
+        Ok(host.into_boxed_slice())
+    }
+
+    fn download<T: Pod>(&self, view: &[T]) -> Result<Vec<T>> {
+        Ok(view.to_vec())
+    }
+
+    fn view<T: Pod>(buffer: &Box<[T]>) -> &[T] {
+        buffer
+    }
+
+    fn view_mut<T: Pod>(buffer: &mut Box<[T]>) -> &mut [T] {
+        buffer
+    }
+
+    fn len<T: Pod>(view: &&[T]) -> usize {
+        view.len()
+    }
+
+    fn len_mut<T: Pod>(view: &&mut [T]) -> usize {
+        view.len()
+    }
+}
+
+/// The operations on a type that are compiled once, here, whatever is stored as what around them.
+pub trait Kernels: Scalar + eigh::Evd + products::Multiply + lane_kernel::AssembleLanes {}
+impl<T: Scalar + eigh::Evd + products::Multiply + lane_kernel::AssembleLanes> Kernels for T {}
+
+/// Scratch memory of the CPU backend, for each thread.
+#[derive(Debug)]
+pub struct Workspace<T: Kernels> {
+    solvers: PerThread<Solver<T>>,
+    assemblies: PerThread<assemble::Assembly<T>>,
+}
+
+impl<T: Kernels> Engine<T> for Cpu {
+    type Workspace = Workspace<T>;
+
+    fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
+        let threads = self.threads();
+        Ok(Workspace {
+            solvers: PerThread::new(threads, || Solver::new(problem.n))?,
+            assemblies: PerThread::new(threads, || Ok(assemble::Assembly::new(problem.n)))?,
+        })
+    }
+
+    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        a: HermitianRef<'a, I, Self>,
+        out: EigenpairsMut<'a, O, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
+        let solvers = &workspace.solvers;
+        self.each(chunk, 1, &|chunk: eigh::Forward<'_, I, O>| solvers.with(|s| s.decompose(problem, a.triangle, chunk)));
+        Ok(())
+    }
+
+    fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
+        &self,
+        problem: &Problem,
+        a: HermitianRef<'a, I, Self>,
+        out: SpectrumMut<'a, R, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
+        let solvers = &workspace.solvers;
+        self.each(chunk, 1, &|chunk: eigh::Forward<'_, I, T, R>| solvers.with(|s| s.decompose(problem, a.triangle, chunk)));
+        Ok(())
+    }
+
+    fn backward<'a, O: Stored<T>, G: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: GradientMut<'a, G, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = backward::Backward { n: problem.n, pairs, cotangents, out };
+        let assemblies = &workspace.assemblies;
+        let grain = assemblies.with(|assembly| assembly.width());
+        self.each(chunk, grain, &|chunk: backward::Backward<'_, O, G>| {
+            assemblies.with(|assembly| backward::backward(problem, chunk, assembly));
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What to keep of a spectrum and what to make of ties: [`Options`], resolved for one shape and type into a [`Problem`].
+
+use crate::{Element, Error, Precision, Result, Triangle};
+
+/// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D, is dropped.
+///
+/// τ = max(atol, rtol·max|λ|) for each matrix. The comparison is strict, so that the zero matrix keeps nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cut {
+    keep_all: bool,
+    atol: f64,
+    rtol: Option<f64>,
+    computed_in: Option<Precision>,
+    at_most: Option<usize>,
+}
+
+impl Cut {
+    /// No τ: every eigenpair is kept, null ones too.
+    pub fn none() -> Self {
+        Self { keep_all: true, ..Self::default() }
+    }
+
+    /// Sets the absolute tolerance, in the units of A (default 0).
+    pub fn atol(self, atol: f64) -> Self {
+        Self { atol, ..self }
+    }
+
+    /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`]).
+    pub fn rtol(self, rtol: f64) -> Self {
+        Self { rtol: Some(rtol), ..self }
+    }
+
+    /// Sets the precision in which the data were computed, which the default relative tolerance follows: `f32` data cast to
+    /// `f64` keep the round-off of `f32` (default: the type that the batch is stored in).
+    pub fn computed_in(self, precision: Precision) -> Self {
+        Self { computed_in: Some(precision), ..self }
+    }
+
+    /// Keeps at most the `r` largest |λ| among those above τ. Equal |λ| on both sides are [`Status::TIE_ACROSS_CUT`](crate::Status).
+    pub fn at_most(self, r: usize) -> Self {
+        Self { at_most: Some(r), ..self }
+    }
+}
+
+/// What the backward does where kept eigenvalues tie, that is where 1/(λ_j − λ_i) means nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TieRule {
+    /// Divide all the same: infinity or NaN shows.
+    Exact,
+    /// F = 0 inside the group, and [`Status::TIED`](crate::Status) with the defect that tells whether this was right.
+    ///
+    /// Right for every loss that sees the group as a subspace with a mean eigenvalue, and the default: those are the only losses
+    /// that have a gradient there, and the numbers that an eigensolver returns inside a group are round-off.
+    #[default]
+    ZeroAndReport,
+    /// Refuse: NaN for that matrix, and [`Error::Matrices`] from [`Eigenpairs::backward`](crate::Eigenpairs::backward).
+    Error,
+}
+
+/// What the caller knows of the dropped eigenvalues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dropped {
+    /// Nothing: the gradient uses them as they are.
+    #[default]
+    AsComputed,
+    /// They are zero, and what was computed for them is round-off: the gradient needs the kept eigenvectors only, and is cheaper.
+    /// Declared for a spectrum whose dropped part is *not* zero the gradient is wrong by up to max|λ_D| / min|λ_K|.
+    Zero,
+}
+
+/// Which entries of A the gradient is taken by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GradientForm {
+    /// The Hermitian Ā with dL = Re tr(Āᴴ dA), as in PyTorch.
+    #[default]
+    Hermitian,
+    /// By the entries of one triangle alone, the other following by symmetry: twice Ā off the diagonal, zero in the other triangle.
+    Triangle(Triangle),
+}
+
+/// Options of [`eigh`](crate::eigh()) and of the backward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Which eigenpairs are kept.
+    pub cut: Cut,
+    /// What to do where kept eigenvalues tie.
+    pub ties: TieRule,
+    /// Eigenvalues tie when each is within `tie_rtol`·‖A‖₂ of the next (default [`Precision::cutoff`] of the coarsest precision at hand).
+    pub tie_rtol: Option<f64>,
+    /// What is known of the dropped eigenvalues.
+    pub dropped: Dropped,
+    /// Which entries the gradient is taken by.
+    pub gradient: GradientForm,
+}
+
+/// [`Options`] resolved for one batch shape and element type: what an [`Engine`](crate::Engine) is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The number of matrices.
+    pub batch: usize,
+    /// Their order.
+    pub n: usize,
+    /// The absolute and the relative part of τ; none keeps everything.
+    pub tau: Option<(f64, f64)>,
+    /// The largest number of kept eigenpairs.
+    pub at_most: usize,
+    /// The precision in which the data were computed.
+    pub precision: Precision,
+    /// The relative distance within which eigenvalues tie, if it was set.
+    tie_rtol: Option<f64>,
+    /// What to do where they do.
+    pub ties: TieRule,
+    /// What is known of the dropped eigenvalues.
+    pub dropped: Dropped,
+    /// Which entries the gradient is taken by.
+    pub gradient: GradientForm,
+}
+
+impl Problem {
+    /// Resolves the defaults for `batch` n×n matrices stored as `T`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Tolerance`].
+    pub(crate) fn new<T: Element>(batch: usize, n: usize, options: &Options) -> Result<Self> {
+        let largest = isize::MAX as usize / size_of::<T::Scalar>();
+        batch
+            .checked_mul(n)
+            .and_then(|x| x.checked_mul(n.max(1)))
+            .filter(|&x| x <= largest)
+            .ok_or(Error::TooLarge { batch, n })?;
+        let Cut { keep_all, atol, rtol, computed_in, at_most } = options.cut;
+        let precision = computed_in.unwrap_or(T::PRECISION);
+        let rtol = rtol.unwrap_or_else(|| precision.cutoff(n));
+        for (what, got) in [("atol", atol), ("rtol", rtol), ("tie_rtol", options.tie_rtol.unwrap_or(0.0))] {
+            if got.is_nan() || got < 0.0 {
+                return Err(Error::Tolerance { what, got });
+            }
+        }
+        Ok(Self {
+            batch,
+            n,
+            tau: (!keep_all).then_some((atol, rtol)),
+            at_most: at_most.unwrap_or(n).min(n),
+            precision,
+            tie_rtol: options.tie_rtol,
+            ties: options.ties,
+            dropped: options.dropped,
+            gradient: options.gradient,
+        })
+    }
+
+    /// The fraction of ‖A‖₂ within which eigenvalues tie when they are stored as `R`.
+    pub fn tie_rtol<R: Element>(&self) -> f64 {
+        self.tie_rtol.unwrap_or_else(|| self.precision.coarser(R::PRECISION).cutoff(self.n))
+    }
+}
