@@ -47,24 +47,22 @@ pub(super) struct Column<R> {
     pub lambda_bar: R,
 }
 
-/// Assembles Ā of a group of matrices: start, give every column of every lane, assemble, read.
+/// Assembles Ā of a group of matrices, in this order: start, give every column of every lane, load, assemble, read.
 pub(super) trait Assemble<T: Element> {
     /// The number of matrices that are assembled at a time.
     fn width(&self) -> usize;
     /// Begins a group of `lanes` matrices.
     fn start(&mut self, lanes: usize, dropped: Dropped, with_vectors_bar: bool);
-    /// Gives one column, in the order of k; `v_bar` is absent for dropped ones.
-    fn column(
-        &mut self,
-        lane: usize,
-        column: Column<T::Real>,
-        v: impl Iterator<Item = T>,
-        v_bar: Option<impl Iterator<Item = T>>,
-    );
+    /// Says that kept eigenvalues tie in a matrix of the group.
+    fn tied(&mut self) {}
+    /// Gives what belongs to one column, in the order of k.
+    fn column(&mut self, lane: usize, column: Column<T::Real>);
+    /// Gives V and V̄ of the whole group; columns of V̄ outside K are not read.
+    fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>);
     /// Computes Ā and the defects.
     fn assemble(&mut self);
     /// Writes ρ of a lane and raises its tie defect to what was found in X.
     fn defects(&self, lane: usize, gauge_defect: &mut [T::Real], tie_defect: &mut T::Real);
-    /// Ā_ij of a lane, i ≥ j.
-    fn entry(&self, lane: usize, i: usize, j: usize) -> T;
+    /// Writes Ā of the whole group.
+    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]);
 }

@@ -76,22 +76,25 @@ fn run<T, O, G, A>(
     G: Stored<T>,
     A: Assemble<T>,
 {
-    let batch = chunk.batch();
+    let (batch, size) = (chunk.batch(), problem.n * problem.n);
     for first in (0..batch).step_by(assembly.width()) {
         let lanes = assembly.width().min(batch - first);
+        let group = first * size..(first + lanes) * size;
         assembly.start(lanes, problem.dropped, chunk.cotangents.vectors.is_some());
         for lane in 0..lanes {
-            load(problem, &mut chunk, first + lane, lane, lambda, labels, assembly);
+            columns(problem, &mut chunk, first + lane, lane, lambda, labels, assembly);
         }
+        assembly.load(&chunk.pairs.vectors[group.clone()], chunk.cotangents.vectors.map(|x| &x[group.clone()]));
         assembly.assemble();
+        assembly.store(&mut chunk.out.a_bar[group]);
         for lane in 0..lanes {
-            store(problem, &mut chunk, first + lane, lane, assembly);
+            report(problem, &mut chunk, first + lane, lane, assembly);
         }
     }
 }
 
-/// Gives matrix `b` to a lane, column by column, and starts its status and its tie defect.
-fn load<T, O, G, A>(
+/// Gives the columns of matrix `b` to a lane and starts its status and its tie defect.
+fn columns<T, O, G, A>(
     problem: &Problem,
     chunk: &mut Backward<'_, O, G>,
     b: usize,
@@ -112,21 +115,21 @@ fn load<T, O, G, A>(
     let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), lambda, kept, labels);
     let mut spread = Spread::default();
     for k in 0..n {
-        let at = (b * n + k) * n;
         let lambda_bar = cotangents.values.filter(|_| kept[k]).map_or(T::Real::of(0.0), |x| x[b * n + k].widen());
         spread.see(labels[k], lambda_bar);
         let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
         let lambda = if as_computed { lambda[k] } else { T::Real::of(0.0) };
-        let v = pairs.vectors[at..][..n].iter().map(|x| x.widen());
-        let v_bar = cotangents.vectors.filter(|_| kept[k]).map(|x| x[at..][..n].iter().map(|x| x.widen()));
-        assembly.column(lane, Column { k, lambda, label: labels[k], lambda_bar }, v, v_bar);
+        assembly.column(lane, Column { k, lambda, label: labels[k], lambda_bar });
     }
     chunk.out.tie_defect[b] = spread.largest;
     chunk.out.status[b] = pairs.status[b] | Status::TIED.when(tied);
+    if tied {
+        assembly.tied();
+    }
 }
 
-/// Writes Ā and the report of matrix `b` from a lane.
-fn store<T, O, G, A>(problem: &Problem, chunk: &mut Backward<'_, O, G>, b: usize, lane: usize, assembly: &A)
+/// Writes the report of matrix `b` and makes its Ā what the options and its status ask for.
+fn report<T, O, G, A>(problem: &Problem, chunk: &mut Backward<'_, O, G>, b: usize, lane: usize, assembly: &A)
 where
     T: Kernels,
     O: Stored<T>,
@@ -147,24 +150,21 @@ where
     assembly.defects(lane, gauge_defect, &mut out.tie_defect[b]);
     let round_off = T::Real::of(8.0 * (n as f64).sqrt() * O::PRECISION.epsilon());
     *status |= Status::PHASE_DEPENDENT.when(gauge_defect.iter().any(|&rho| rho > round_off));
-    let mut finite = true;
-    for i in 0..n {
-        for j in 0..=i {
-            let x = assembly.entry(lane, i, j);
-            let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
-            let (lower, upper) = match problem.gradient {
-                GradientForm::Hermitian => (x, x.conj()),
-                GradientForm::Triangle(_) if i == j => (x, x),
-                GradientForm::Triangle(Triangle::Lower) => (x + x, T::zero()),
-                GradientForm::Triangle(Triangle::Upper) => (T::zero(), (x + x).conj()),
-            };
-            let (lower, upper) = (G::narrow(lower), G::narrow(upper));
-            finite &= lower.widen().finite() && upper.widen().finite();
-            a_bar[i * n + j] = lower;
-            a_bar[j * n + i] = upper;
+    if let GradientForm::Triangle(triangle) = problem.gradient {
+        fold(a_bar, n, triangle);
+    }
+    let finite = a_bar.iter().fold(true, |finite, x| finite & x.widen().finite());
+    *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
+}
+
+/// Ā by the entries of one triangle: the other follows them, so theirs counts twice.
+fn fold<G: Element>(a_bar: &mut [G], n: usize, triangle: Triangle) {
+    for (i, row) in a_bar.chunks_exact_mut(n).enumerate() {
+        for (j, x) in row.iter_mut().enumerate().filter(|&(j, _)| i != j) {
+            let read = (j < i) == (triangle == Triangle::Lower);
+            *x = G::narrow(if read { x.widen() + x.widen() } else { num_traits::Zero::zero() });
         }
     }
-    *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
 }
 
 /// The spread of λ̄ over the group of equal labels at hand, relative to its largest |λ̄|, and the largest of those so far.

@@ -51,24 +51,24 @@ impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C,
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let &mut Group { n, padded, stride, .. } = self.0;
+        let &mut Group { n, padded, stride, tied, .. } = self.0;
         let group = self.0;
         let x = Numbers::<S, R, C> { s, n, padded, stride, component: PhantomData };
-        let (v, lambda_bar) = (R::vectors(s, &group.v), R::vectors(s, &group.lambda_bar));
-        let g = R::vectors_mut(s, &mut group.g);
+        let (v, lambda_bar) = (x.numbers(&group.v), R::vectors(s, &group.lambda_bar));
+        let g = x.numbers_mut(&mut group.g);
         if group.with_vectors_bar {
-            let v_bar = R::vectors(s, &group.v_bar);
+            let v_bar = x.numbers(&group.v_bar);
             let norm = R::vectors_mut(s, &mut group.norm);
             x.gauge(v, v_bar, norm, R::vectors_mut(s, &mut group.gauge_defect));
             let (lambda, label) = (R::vectors(s, &group.lambda), R::vectors(s, &group.label));
             let tie_defect = &mut R::vectors_mut(s, &mut group.tie_defect)[0];
-            x.weigh::<ROWS>(v, v_bar, &Weights { lambda, label, norm }, g, tie_defect);
+            x.weigh::<ROWS>(v, v_bar, &Weights { lambda, label, norm, tied }, g, tie_defect);
             for (k, &bar) in lambda_bar.iter().enumerate() {
-                x.set(g, x.at(k, k), from_fn(|part| if part == 0 { bar } else { x.zero() }));
+                g[k * stride + k] = from_fn(|part| if part == 0 { bar } else { x.zero() });
             }
         }
         let g = group.with_vectors_bar.then_some(&*g);
-        x.conjugate::<ROWS>(v, g, lambda_bar, R::vectors_mut(s, &mut group.m), R::vectors_mut(s, &mut group.a_bar));
+        x.conjugate::<ROWS>(v, g, lambda_bar, x.numbers_mut(&mut group.m), x.numbers_mut(&mut group.a_bar));
     }
 }
 
@@ -77,9 +77,11 @@ struct Weights<'a, V> {
     lambda: &'a [V],
     label: &'a [V],
     norm: &'a [V],
+    /// Whether eigenvalues tie in any lane.
+    tied: bool,
 }
 
-/// Arithmetic on n×n matrices of numbers of C vectors.
+/// Arithmetic on n×n matrices of numbers of C vectors, element (i, k) at `k·stride + i`.
 struct Numbers<S, R, const C: usize> {
     s: S,
     n: usize,
@@ -89,28 +91,28 @@ struct Numbers<S, R, const C: usize> {
 }
 
 type Number<S, R, const C: usize> = [<R as Vector>::V<S>; C];
+type Block<S, R, const C: usize, const ROWS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
 
 impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
     #[inline(always)]
+    fn numbers<'a>(&self, x: &'a [R]) -> &'a [Number<S, R, C>] {
+        R::vectors(self.s, x).as_chunks().0
+    }
+
+    #[inline(always)]
+    fn numbers_mut<'a>(&self, x: &'a mut [R]) -> &'a mut [Number<S, R, C>] {
+        R::vectors_mut(self.s, x).as_chunks_mut().0
+    }
+
+    /// The first n numbers of consecutive columns.
+    #[inline(always)]
+    fn columns<'a, const N: usize>(&self, x: &'a [Number<S, R, C>], first: usize) -> [&'a [Number<S, R, C>]; N] {
+        from_fn(|c| &x[(first + c) * self.stride..][..self.n])
+    }
+
+    #[inline(always)]
     fn zero(&self) -> R::V<S> {
         R::splat(self.s, R::zero())
-    }
-
-    /// The place of the number in row `minor` of column `major`, or the other way round.
-    #[inline(always)]
-    fn at(&self, major: usize, minor: usize) -> usize {
-        major * self.stride + minor
-    }
-
-    #[inline(always)]
-    fn get(&self, x: &[R::V<S>], at: usize) -> Number<S, R, C> {
-        let x = &x[at * C..][..C];
-        from_fn(|part| x[part])
-    }
-
-    #[inline(always)]
-    fn set(&self, x: &mut [R::V<S>], at: usize, to: Number<S, R, C>) {
-        x[at * C..][..C].copy_from_slice(&to);
     }
 
     #[inline(always)]
@@ -164,22 +166,21 @@ impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
 
     /// ‖V̄_k‖ and ρ_k = |Im X_kk| / ‖V̄_k‖, scaled so that no square over- or underflows.
     #[inline(always)]
-    fn gauge(&self, v: &[R::V<S>], v_bar: &[R::V<S>], norm: &mut [R::V<S>], gauge_defect: &mut [R::V<S>]) {
-        let s = self.s;
-        let (zero, one) = (self.zero(), R::splat(s, R::one()));
+    fn gauge(&self, v: &[Number<S, R, C>], v_bar: &[Number<S, R, C>], norm: &mut [R::V<S>], gauge_defect: &mut [R::V<S>]) {
+        let (s, zero) = (self.s, self.zero());
         for k in 0..self.n {
-            let column = self.at(k, 0) * C..self.at(k, self.n) * C;
-            let (v, v_bar) = (&v[column.clone()], &v_bar[column]);
-            let largest = v_bar.iter().fold(zero, |m, &x| R::maxs(s, m, R::abss(s, x)));
-            let scale = R::if_equal(s, largest, zero, one, largest);
+            let ([v], [v_bar]) = (self.columns(v, k), self.columns(v_bar, k));
+            let size = |m, x: &Number<S, R, C>| x.iter().fold(m, |m, &part| R::maxs(s, m, R::abss(s, part)));
+            let largest = R::maxs(s, v_bar.iter().fold(zero, size), R::splat(s, R::min_positive_value()));
+            let scale = R::divs(s, R::splat(s, R::one()), largest);
             let (mut square, mut x) = (zero, [zero; C]);
-            for i in 0..self.n {
-                let v_bar: Number<S, R, C> = from_fn(|part| R::divs(s, v_bar[i * C + part], scale));
+            for (&v, &v_bar) in v.iter().zip(v_bar) {
+                let v_bar = self.scale(v_bar, scale);
                 square = R::adds(s, square, self.norm_sqr(v_bar));
-                x = self.conj_mul_add(x, from_fn(|part| v[i * C + part]), v_bar);
+                x = self.conj_mul_add(x, v, v_bar);
             }
             let length = R::sqrts(s, square);
-            norm[k] = R::muls(s, scale, length);
+            norm[k] = R::muls(s, largest, length);
             let im = if C == 1 { zero } else { R::abss(s, x[C - 1]) };
             gauge_defect[k] = R::if_equal(s, length, zero, zero, R::divs(s, im, length));
         }
@@ -189,37 +190,50 @@ impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
     #[inline(always)]
     fn weigh<const ROWS: usize>(
         &self,
-        v: &[R::V<S>],
-        v_bar: &[R::V<S>],
+        v: &[Number<S, R, C>],
+        v_bar: &[Number<S, R, C>],
         weights: &Weights<'_, R::V<S>>,
-        g: &mut [R::V<S>],
+        g: &mut [Number<S, R, C>],
         tie_defect: &mut R::V<S>,
     ) {
-        let s = self.s;
         *tie_defect = self.zero();
         for j0 in (0..self.n).step_by(COLUMNS) {
+            let (vj, bj) = (self.columns::<COLUMNS>(v, j0), self.columns::<COLUMNS>(v_bar, j0));
             for i0 in (0..=j0).step_by(ROWS) {
-                let mut x = [[[self.zero(); C]; COLUMNS]; ROWS];
+                let (vi, bi) = (self.columns::<ROWS>(v, i0), self.columns::<ROWS>(v_bar, i0));
+                let mut x: Block<S, R, C, ROWS> = [[[self.zero(); C]; COLUMNS]; ROWS];
                 for k in 0..self.n {
-                    let row = |x: &[R::V<S>], i| self.get(x, self.at(i, k));
-                    let (vi, bi): ([_; ROWS], [_; ROWS]) = (from_fn(|r| row(v, i0 + r)), from_fn(|r| row(v_bar, i0 + r)));
-                    let (vj, bj): ([_; COLUMNS], [_; COLUMNS]) = (from_fn(|c| row(v, j0 + c)), from_fn(|c| row(v_bar, j0 + c)));
                     for r in 0..ROWS {
                         for c in 0..COLUMNS {
-                            x[r][c] = self.neg_conj_mul_add(self.conj_mul_add(x[r][c], vi[r], bj[c]), bi[r], vj[c]);
+                            x[r][c] = self.neg_conj_mul_add(self.conj_mul_add(x[r][c], vi[r][k], bj[c][k]), bi[r][k], vj[c][k]);
                         }
                     }
                 }
-                for (r, row) in x.iter().enumerate() {
-                    for (c, &twice_skew) in row.iter().enumerate() {
-                        let (i, j) = (i0 + r, j0 + c);
-                        if i < j && j < self.n {
-                            let skew = self.scale(twice_skew, R::splat(s, R::of(0.5)));
-                            let entry = self.scale(skew, self.f(weights, i, j));
-                            self.set(g, self.at(j, i), entry);
-                            self.set(g, self.at(i, j), self.conj(entry));
-                            *tie_defect = R::maxs(s, *tie_defect, self.tie_defect(weights, skew, i, j));
-                        }
+                self.weigh_block(&x, i0, j0, weights, g, tie_defect);
+            }
+        }
+    }
+
+    /// The entries of G in a block of X − Xᴴ.
+    #[inline(always)]
+    fn weigh_block<const ROWS: usize>(
+        &self,
+        x: &Block<S, R, C, ROWS>,
+        i0: usize,
+        j0: usize,
+        weights: &Weights<'_, R::V<S>>,
+        g: &mut [Number<S, R, C>],
+        tie_defect: &mut R::V<S>,
+    ) {
+        for (i, row) in (i0..).zip(x) {
+            for (j, &twice_skew) in (j0..).zip(row) {
+                if i < j && j < self.n {
+                    let skew = self.scale(twice_skew, R::splat(self.s, R::of(0.5)));
+                    let entry = self.scale(skew, self.f(weights, i, j));
+                    g[j * self.stride + i] = entry;
+                    g[i * self.stride + j] = self.conj(entry);
+                    if weights.tied {
+                        *tie_defect = R::maxs(self.s, *tie_defect, self.tie_defect(weights, skew, i, j));
                     }
                 }
             }
@@ -246,54 +260,72 @@ impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
         R::if_equal(s, weights.label[i], zero, zero, in_group)
     }
 
-    /// The lower triangle of Ā = V G Vᴴ, a few rows of M = V G at a time; without G it is diag λ̄.
+    /// Ā = V G Vᴴ, a few rows of M = V G at a time; without G it is diag λ̄. One triangle is computed, the other is its mirror.
     #[inline(always)]
     fn conjugate<const ROWS: usize>(
         &self,
-        v: &[R::V<S>],
-        g: Option<&[R::V<S>]>,
+        v: &[Number<S, R, C>],
+        g: Option<&[Number<S, R, C>]>,
         lambda_bar: &[R::V<S>],
-        m: &mut [R::V<S>],
-        a_bar: &mut [R::V<S>],
+        m: &mut [Number<S, R, C>],
+        a_bar: &mut [Number<S, R, C>],
     ) {
         for i0 in (0..self.n).step_by(ROWS) {
-            for j0 in (0..self.padded).step_by(COLUMNS) {
-                let mut x = [[[self.zero(); C]; COLUMNS]; ROWS];
-                if let Some(g) = g {
-                    for k in 0..self.n {
-                        let a: [_; ROWS] = from_fn(|r| self.get(v, self.at(k, i0 + r)));
-                        let b: [_; COLUMNS] = from_fn(|c| self.get(g, self.at(j0 + c, k)));
-                        for r in 0..ROWS {
-                            for c in 0..COLUMNS {
-                                x[r][c] = self.mul_add(x[r][c], a[r], b[c]);
-                            }
-                        }
-                    }
-                } else {
-                    for r in 0..ROWS {
-                        for c in (0..COLUMNS).filter(|c| j0 + c < self.n) {
-                            x[r][c] = self.scale(self.get(v, self.at(j0 + c, i0 + r)), lambda_bar[j0 + c]);
-                        }
+            match g {
+                Some(g) => self.rows_of_product::<ROWS>(v, g, i0, m),
+                None => {
+                    for (k, (column, &bar)) in v.chunks_exact(self.stride).zip(lambda_bar).enumerate() {
+                        (0..ROWS).for_each(|r| m[k * ROWS + r] = self.scale(column[i0 + r], bar));
                     }
                 }
-                x.iter().enumerate().for_each(|(r, row)| {
-                    row.iter().enumerate().for_each(|(c, &x)| self.set(m, self.at(r, j0 + c), x));
-                });
             }
+            let m = &m.as_chunks::<ROWS>().0[..self.n];
             for j0 in (0..i0 + ROWS).step_by(COLUMNS) {
-                let mut x = [[[self.zero(); C]; COLUMNS]; ROWS];
-                for k in 0..self.n {
-                    let a: [_; COLUMNS] = from_fn(|c| self.get(v, self.at(k, j0 + c)));
-                    let b: [_; ROWS] = from_fn(|r| self.get(m, self.at(r, k)));
+                let mut x: Block<S, R, C, ROWS> = [[[self.zero(); C]; COLUMNS]; ROWS];
+                for (column, b) in v.chunks_exact(self.stride).zip(m) {
+                    let Some(a) = column[j0..].first_chunk::<COLUMNS>() else { return };
                     for r in 0..ROWS {
                         for c in 0..COLUMNS {
                             x[r][c] = self.conj_mul_add(x[r][c], a[c], b[r]);
                         }
                     }
                 }
-                x.iter().enumerate().for_each(|(r, row)| {
-                    row.iter().enumerate().for_each(|(c, &x)| self.set(a_bar, self.at(i0 + r, j0 + c), x));
-                });
+                for (i, row) in (i0..).zip(&x) {
+                    for (j, &entry) in (j0..).zip(row) {
+                        if j < i {
+                            a_bar[j * self.stride + i] = self.conj(entry);
+                            a_bar[i * self.stride + j] = entry;
+                        } else if j == i {
+                            a_bar[i * self.stride + i] = from_fn(|part| if part == 0 { entry[0] } else { self.zero() });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// ROWS rows of M = V G from row i0 on, column by column.
+    #[inline(always)]
+    fn rows_of_product<const ROWS: usize>(
+        &self,
+        v: &[Number<S, R, C>],
+        g: &[Number<S, R, C>],
+        i0: usize,
+        m: &mut [Number<S, R, C>],
+    ) {
+        for j0 in (0..self.padded).step_by(COLUMNS) {
+            let b = self.columns::<COLUMNS>(g, j0);
+            let mut x: Block<S, R, C, ROWS> = [[[self.zero(); C]; COLUMNS]; ROWS];
+            for (k, column) in v.chunks_exact(self.stride).take(self.n).enumerate() {
+                let Some(a) = column[i0..].first_chunk::<ROWS>() else { return };
+                for r in 0..ROWS {
+                    for c in 0..COLUMNS {
+                        x[r][c] = self.mul_add(x[r][c], a[r], b[c][k]);
+                    }
+                }
+            }
+            for (c, m) in m[j0 * ROWS..].chunks_exact_mut(ROWS).take(COLUMNS).enumerate() {
+                m.iter_mut().zip(&x).for_each(|(m, row)| *m = row[c]);
             }
         }
     }

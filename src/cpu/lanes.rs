@@ -4,6 +4,7 @@
 //! whole blocks of the micro-kernel with zero rows and columns, which stay zero.
 
 use super::Kernels;
+use super::aligned::Aligned;
 use super::assemble::{Assemble, Column};
 use super::lane_kernel::MAX_ROWS;
 use crate::{Dropped, Element, Real, Scalar};
@@ -25,21 +26,23 @@ pub struct Group<R> {
     pub(super) stride: usize,
     pub(super) width: usize,
     pub(super) with_vectors_bar: bool,
-    pub(super) v: Vec<R>,
-    pub(super) v_bar: Vec<R>,
+    /// Whether eigenvalues tie in any lane.
+    pub(super) tied: bool,
+    pub(super) v: Aligned<R>,
+    pub(super) v_bar: Aligned<R>,
     /// G, by columns.
-    pub(super) g: Vec<R>,
+    pub(super) g: Aligned<R>,
     /// A few rows of M = V G.
-    pub(super) m: Vec<R>,
-    /// Ā, by rows.
-    pub(super) a_bar: Vec<R>,
-    pub(super) lambda: Vec<R>,
-    pub(super) lambda_bar: Vec<R>,
-    pub(super) label: Vec<R>,
+    pub(super) m: Aligned<R>,
+    /// Ā, by rows, both triangles.
+    pub(super) a_bar: Aligned<R>,
+    pub(super) lambda: Aligned<R>,
+    pub(super) lambda_bar: Aligned<R>,
+    pub(super) label: Aligned<R>,
     /// ‖V̄_k‖.
-    pub(super) norm: Vec<R>,
-    pub(super) gauge_defect: Vec<R>,
-    pub(super) tie_defect: Vec<R>,
+    pub(super) norm: Aligned<R>,
+    pub(super) gauge_defect: Aligned<R>,
+    pub(super) tie_defect: Aligned<R>,
 }
 
 /// The number of vectors that make up a number of this type.
@@ -52,7 +55,7 @@ impl<T: Kernels> Lanes<T> {
         let width = T::lanes();
         let padded = n.next_multiple_of(MAX_ROWS);
         let stride = if padded >= 8 { padded + 1 } else { padded };
-        let reals = |count: usize| vec![T::Real::of(0.0); count * width];
+        let reals = |count: usize| Aligned::new(T::Real::of(0.0), count * width);
         let numbers = |count: usize| reals(count * parts::<T>());
         let group = Group {
             n,
@@ -60,6 +63,7 @@ impl<T: Kernels> Lanes<T> {
             stride,
             width,
             with_vectors_bar: false,
+            tied: false,
             v: numbers(padded * stride),
             v_bar: numbers(padded * stride),
             g: numbers(padded * stride),
@@ -83,7 +87,7 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
 
     fn start(&mut self, lanes: usize, _: Dropped, with_vectors_bar: bool) {
         let group = &mut self.group;
-        group.with_vectors_bar = with_vectors_bar;
+        (group.with_vectors_bar, group.tied) = (with_vectors_bar, false);
         if lanes < group.width {
             for x in [&mut group.v, &mut group.v_bar, &mut group.lambda, &mut group.lambda_bar, &mut group.label] {
                 x.fill(T::Real::of(0.0));
@@ -91,24 +95,30 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
         }
     }
 
-    fn column(
-        &mut self,
-        lane: usize,
-        column: Column<T::Real>,
-        v: impl Iterator<Item = T>,
-        v_bar: Option<impl Iterator<Item = T>>,
-    ) {
+    fn tied(&mut self) {
+        self.group.tied = true;
+    }
+
+    fn column(&mut self, lane: usize, column: Column<T::Real>) {
         let group = &mut self.group;
-        let Column { k, lambda, label, lambda_bar } = column;
-        group.lambda[k * group.width + lane] = lambda;
-        group.label[k * group.width + lane] = label;
-        group.lambda_bar[k * group.width + lane] = lambda_bar;
-        let start = k * group.stride * parts::<T>() * group.width + lane;
-        scatter(&mut group.v[start..], group.width, v);
-        if let Some(v_bar) = v_bar {
-            scatter(&mut group.v_bar[start..], group.width, v_bar);
-        } else if group.with_vectors_bar {
-            scatter(&mut group.v_bar[start..], group.width, (0..group.n).map(|_| T::zero()));
+        let at = column.k * group.width + lane;
+        group.lambda[at] = column.lambda;
+        group.label[at] = column.label;
+        group.lambda_bar[at] = column.lambda_bar;
+    }
+
+    fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>) {
+        let group = &mut self.group;
+        let (n, width, number) = (group.n, group.width, parts::<T>() * group.width);
+        gather(&mut group.v, v, n, group.stride, width);
+        let Some(v_bar) = v_bar else { return };
+        gather(&mut group.v_bar, v_bar, n, group.stride, width);
+        for (k, column) in group.v_bar.chunks_exact_mut(group.stride * number).take(n).enumerate() {
+            for (lane, &label) in group.label[k * width..][..width].iter().enumerate() {
+                if label == T::Real::of(0.0) {
+                    column.chunks_exact_mut(width).for_each(|x| x[lane] = label); // outside K
+                }
+            }
         }
     }
 
@@ -127,19 +137,37 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
         }
     }
 
-    fn entry(&self, lane: usize, i: usize, j: usize) -> T {
+    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) {
         let group = &self.group;
-        let at = (i * group.stride + j) * parts::<T>() * group.width + lane;
-        let im = if T::COMPLEX { group.a_bar[at + group.width] } else { T::Real::of(0.0) };
-        T::from_parts(group.a_bar[at], im)
+        scatter(&group.a_bar, a_bar, group.n, group.stride, group.width);
     }
 }
 
-fn scatter<T: Scalar>(to: &mut [T::Real], width: usize, from: impl Iterator<Item = T>) {
-    for (to, x) in to.chunks_mut(parts::<T>() * width).zip(from) {
-        to[0] = x.re();
-        if T::COMPLEX {
-            to[width] = x.im();
+/// Matrices one after the other, `[lane, k, i]`, into lanes, `[k, i, lane]`.
+fn gather<O: Element>(to: &mut [<O::Scalar as Element>::Real], from: &[O], n: usize, stride: usize, width: usize) {
+    let number = parts::<O::Scalar>() * width;
+    for (lane, matrix) in from.chunks_exact(n * n).enumerate() {
+        for (to, from) in to.chunks_exact_mut(stride * number).zip(matrix.chunks_exact(n)) {
+            for (to, x) in to.chunks_exact_mut(number).zip(from) {
+                let x = x.widen();
+                to[lane] = x.re();
+                if O::Scalar::COMPLEX {
+                    to[width + lane] = x.im();
+                }
+            }
+        }
+    }
+}
+
+/// Lanes, `[i, j, lane]`, into matrices one after the other, `[lane, i, j]`.
+fn scatter<G: Element>(from: &[<G::Scalar as Element>::Real], to: &mut [G], n: usize, stride: usize, width: usize) {
+    let number = parts::<G::Scalar>() * width;
+    for (lane, matrix) in to.chunks_exact_mut(n * n).enumerate() {
+        for (to, from) in matrix.chunks_exact_mut(n).zip(from.chunks_exact(stride * number)) {
+            for (to, x) in to.iter_mut().zip(from.chunks_exact(number)) {
+                let im = if G::Scalar::COMPLEX { x[width + lane] } else { Real::of(0.0) };
+                *to = G::narrow(Scalar::from_parts(x[lane], im));
+            }
         }
     }
 }

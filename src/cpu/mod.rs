@@ -1,5 +1,6 @@
 //! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across small ones.
 
+mod aligned;
 mod assemble;
 mod backward;
 mod eigh;

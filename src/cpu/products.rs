@@ -2,7 +2,7 @@
 
 use super::Kernels;
 use super::assemble::{Assemble, Column};
-use crate::{Dropped, Real};
+use crate::{Dropped, Element, Real};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -104,19 +104,25 @@ impl<T: Kernels> Assemble<T> for Products<T> {
         (self.dropped, self.with_vectors_bar) = (dropped, with_vectors_bar);
     }
 
-    fn column(&mut self, _: usize, column: Column<T::Real>, v: impl Iterator<Item = T>, v_bar: Option<impl Iterator<Item = T>>) {
+    fn column(&mut self, _: usize, column: Column<T::Real>) {
         let kept = column.label > T::Real::of(0.0);
-        if !kept && (self.dropped == Dropped::Zero || !self.with_vectors_bar) {
-            return; // D takes no part
+        if kept || (self.dropped == Dropped::AsComputed && self.with_vectors_bar) {
+            self.columns.push(column); // otherwise D takes no part
         }
-        let c = self.columns.len();
-        self.columns.push(column);
-        self.v.col_as_slice_mut(c).iter_mut().zip(v).for_each(|(to, x)| *to = x);
-        match v_bar {
-            Some(v_bar) => self.v_bar.col_as_slice_mut(c).iter_mut().zip(v_bar).for_each(|(to, x)| *to = x),
-            None => self.v_bar.col_as_slice_mut(c).fill(T::zero()),
+    }
+
+    fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>) {
+        let n = self.v.nrows();
+        for c in 0..self.columns.len() {
+            let Column { k, label, .. } = self.columns[c];
+            let copy = |to: &mut [T], from: &[O]| to.iter_mut().zip(&from[k * n..]).for_each(|(to, x)| *to = x.widen());
+            copy(self.v.col_as_slice_mut(c), v);
+            match v_bar.filter(|_| label > T::Real::of(0.0)) {
+                Some(v_bar) => copy(self.v_bar.col_as_slice_mut(c), v_bar),
+                None => self.v_bar.col_as_slice_mut(c).fill(T::zero()),
+            }
+            self.gauge(c, k);
         }
-        self.gauge(c, column.k);
     }
 
     fn assemble(&mut self) {
@@ -149,8 +155,15 @@ impl<T: Kernels> Assemble<T> for Products<T> {
         *tie_defect = Float::max(*tie_defect, self.tie_defect);
     }
 
-    fn entry(&self, _: usize, i: usize, j: usize) -> T {
-        self.a_bar[(i, j)]
+    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) {
+        let n = self.a_bar.nrows();
+        for j in 0..n {
+            for (i, &x) in self.a_bar.col_as_slice(j).iter().enumerate().skip(j) {
+                let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
+                a_bar[j * n + i] = G::narrow(x.conj());
+                a_bar[i * n + j] = G::narrow(x);
+            }
+        }
     }
 }
 
