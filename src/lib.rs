@@ -1,21 +1,41 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
+#![cfg_attr(feature = "cuda", deny(unsafe_code))]
+
+mod scalar;
+
+mod status;
+
+mod error;
 
 mod backend;
+
 mod batch;
-mod cotangents;
-mod cpu;
-mod cut;
-mod dispatch;
-mod eigenpairs;
-mod eigh;
-mod engine;
-mod error;
-mod gradient;
+
 mod options;
+
+mod cut;
+
+mod eigenpairs;
+
+mod cotangents;
+
+mod gradient;
+
+mod engine;
+
 mod plan;
-mod scalar;
-mod status;
+
+mod eigh;
+
+mod cpu;
+
+#[cfg(feature = "cuda")]
+#[allow(unsafe_code, reason = "calls into CUDA")]
+pub mod cuda;
+
+mod dispatch;
 
 pub use backend::Backend;
 pub use batch::{HermitianBatch, HermitianRef, Triangle};
