@@ -1,1 +1,38 @@
-fn main() {}
+//! The command line of eigengrad.
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod chart;
+mod decompose;
+mod device;
+mod failure;
+mod fit;
+mod header;
+mod load;
+mod npy;
+mod output;
+mod report;
+mod residual;
+mod vjp;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Decompose(arguments) => decompose::run(&arguments),
+        Command::Vjp(arguments) => vjp::run(&arguments),
+        Command::Fit(arguments) => fit::run(&arguments),
+        Command::Devices => report::say(&device::list()),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::complain(&failure);
+            ExitCode::from(2)
+        }
+    }
+}

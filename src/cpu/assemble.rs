@@ -5,8 +5,8 @@ use super::lanes::Lanes;
 use super::products::Products;
 use crate::{Dropped, Element};
 
-/// The order up to which lanes win over products, measured (docs/performance.md): their working set leaves the cache beyond.
-const LANES_UP_TO: usize = 48;
+/// The order up to which lanes win over products for every type, measured (docs/performance.md): beyond, they leave the cache.
+const LANES_UP_TO: usize = 64;
 
 /// Scratch memory of one thread.
 #[derive(Debug)]

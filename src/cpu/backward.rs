@@ -57,6 +57,10 @@ where
     O: Stored<T>,
     G: Stored<T>,
 {
+    if problem.n == 0 {
+        chunk.out.tie_defect.fill(T::Real::of(0.0));
+        return chunk.out.status.copy_from_slice(chunk.pairs.status);
+    }
     let Assembly { lambda, labels, way } = assembly;
     match way {
         Way::Lanes(lanes) => run(problem, chunk, lambda, labels, lanes),

@@ -41,9 +41,9 @@ impl Cpu {
         self.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
     }
 
-    /// The SIMD instruction set that was found and is used.
-    pub fn instruction_set(&self) -> String {
-        format!("{:?}", pulp::Arch::new())
+    /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for AVX-512.
+    pub fn instruction_set(&self) -> &'static str {
+        pulp::Arch::new().dispatch(Name)
     }
 
     /// Calls `work` on pieces of the batch of at least `grain` matrices, in parallel.
@@ -52,6 +52,16 @@ impl Cpu {
             Some(pool) => pool.install(|| parallel::each(chunk, grain, work)),
             None => parallel::each(chunk, grain, work),
         }
+    }
+}
+
+struct Name;
+
+impl pulp::WithSimd for Name {
+    type Output = &'static str;
+    fn with_simd<S: pulp::Simd>(self, _: S) -> &'static str {
+        let path = std::any::type_name::<S>();
+        path.rsplit("::").next().unwrap_or(path)
     }
 }
 
@@ -107,10 +117,10 @@ impl<T: Kernels> Engine<T> for Cpu {
     type Workspace = Workspace<T>;
 
     fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
-        let threads = self.threads();
+        let (threads, n) = (self.threads(), if problem.batch == 0 { 0 } else { problem.n });
         Ok(Workspace {
-            solvers: PerThread::new(threads, || Solver::new(problem.n))?,
-            assemblies: PerThread::new(threads, || Ok(assemble::Assembly::new(problem.n)))?,
+            solvers: PerThread::new(threads, || Solver::new(n))?,
+            assemblies: PerThread::new(threads, || Ok(assemble::Assembly::new(n)))?,
         })
     }
 

@@ -2,7 +2,9 @@
 
 use crate::{Error, Result};
 use std::env;
+use std::error::Error as _;
 use std::ffi::{OsStr, c_int};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,16 @@ pub struct Found {
     pub version: Option<i32>,
 }
 
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.name)?;
+        if let Some(version) = self.version {
+            write!(f, "version {version} ")?;
+        }
+        write!(f, "at {}", self.path.display())
+    }
+}
+
 /// Loads the libraries that the CUDA backend needs and tells of each where it was found, or what is missing and how to mend it.
 ///
 /// They are sought in `EIGENGRAD_CUDA_LIB_DIR`, by the system's loader, below `CUDA_PATH` and `CUDA_HOME`, in `/usr/local/cuda*/lib64`
@@ -63,19 +75,29 @@ pub(super) fn require() -> Result<()> {
 }
 
 fn find(library: &Library) -> Result<Found> {
-    let mut reasons = Vec::new();
-    for folder in folders() {
+    let folders = folders();
+    let mut refused = Vec::new();
+    for folder in &folders {
         for soname in library.sonames {
             let path = folder.join(soname);
-            if folder.as_os_str().is_empty() || path.exists() {
+            let by_loader = folder.as_os_str().is_empty();
+            if by_loader || path.exists() {
                 match load(&path, library.version) {
                     Ok(version) => return Ok(Found { name: library.name, path, version }),
-                    Err(e) => reasons.push(e.to_string()),
+                    Err(_) if by_loader => {}
+                    Err(e) => refused.push(format!("{} cannot be loaded, {}", path.display(), e.source().unwrap_or(&e))),
                 }
             }
         }
     }
-    Err(Error::Library { library: library.name, reason: reasons.join("; "), remedy: library.remedy })
+    let place = |folder: &PathBuf| match folder.as_os_str().is_empty() {
+        true => "the system's folders".to_owned(),
+        false => folder.display().to_string(),
+    };
+    let places: Vec<_> = folders.iter().map(place).collect();
+    let sought = format!("sought {} in {}", library.sonames.join(" or "), places.join(", "));
+    let reason = refused.into_iter().chain([sought]).collect::<Vec<_>>().join("; ");
+    Err(Error::Library { library: library.name, reason, remedy: library.remedy })
 }
 
 /// The folders to seek in, in order; the empty one stands for the system's loader.

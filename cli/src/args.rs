@@ -1,0 +1,253 @@
+//! The arguments of the command line.
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use eigengrad::{Cut, Dtype, Options, Triangle};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Eigenpairs of batches of Hermitian matrices, and exact gradients through them, null spaces included
+#[derive(Debug, Parser)]
+#[command(name = "eigengrad", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the eigenvalues, the eigenvectors and which of them are kept
+    Decompose(Decompose),
+    /// Write the gradient by the matrices from the gradients by eigenvalues and eigenvectors
+    Vjp(Vjp),
+    /// Learn factors B such that the kept eigenpairs of B Bᴴ are those of the target
+    ///
+    /// For every matrix a factor B [n, r] is trained with Adam from B*∘(1 + σN), where B* Bᴴ* is the target, r its kept rank and N
+    /// Gaussian. The loss is the mean over the kept pairs of ((λ − λ*)/λ*)² and of a distance of v and v* that does not depend on
+    /// their phases; the null block of both is never looked at.
+    ///
+    /// Pairs are matched by index, in the order of eigenvalues. Where two eigenvalues of B Bᴴ cross, two eigenvectors change places,
+    /// and so the loss jumps; close to it the gradient grows as 1/gap. That ends no training: Adam's steps have bounded length, a
+    /// matrix's gradient acts on that matrix only, and a pair in the wrong order is a maximum of the loss along the rotation that
+    /// exchanges the two, so that they are turned, not stuck. Where eigenvalues of the target itself tie, its eigenvectors mean
+    /// nothing, and the loss need not go to 0.
+    Fit(Fit),
+    /// List the backends: what was found, and what is missing and why
+    Devices,
+    /// Time the forward and the backward pass as peers/eigh_peers.py does
+    Bench(Bench),
+}
+
+/// Arguments of `decompose`.
+#[derive(Debug, Args)]
+pub struct Decompose {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "IN.npy")]
+    pub input: PathBuf,
+    /// Directory for values.npy, vectors.npy and kept.npy
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Arguments of `vjp`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("cotangents").args(["values_bar", "vectors_bar"]).required(true).multiple(true))]
+pub struct Vjp {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "IN.npy")]
+    pub input: PathBuf,
+    /// The loss's gradient by the eigenvalues, real, [batch, n] or [n]
+    #[arg(long, value_name = "L.npy")]
+    pub values_bar: Option<PathBuf>,
+    /// The loss's gradient by the eigenvectors that `decompose` writes, of IN's type and shape
+    #[arg(long, value_name = "V.npy")]
+    pub vectors_bar: Option<PathBuf>,
+    /// File for the gradient by the matrices, of IN's type and shape
+    #[arg(long, value_name = "A_BAR.npy")]
+    pub out: PathBuf,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+pub struct Fit {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "TARGET.npy")]
+    pub target: PathBuf,
+    /// What of the eigenvectors is matched
+    #[arg(long, value_enum, default_value_t = Loss::Overlap)]
+    pub loss: Loss,
+    /// Relative size of the perturbation that the start has against the solution
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.1)]
+    pub noise: f64,
+    /// The number of steps; 0 writes the start
+    #[arg(long, value_name = "N", default_value_t = 3000)]
+    pub steps: usize,
+    /// Seed of the perturbation
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Directory for fitted.npy and loss.svg; one is named if this is absent
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A loss that does not depend on the phases of eigenvectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Loss {
+    /// 1 − |vᴴv*|²
+    Overlap,
+    /// (|v|² − |v*|²)², component by component
+    Intensity,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Element types
+    #[arg(long, num_args = 1.., value_parser = element_type, default_values = ["complex64", "complex128", "float32", "float64"])]
+    pub dtype: Vec<Dtype>,
+    /// Orders of the matrices
+    #[arg(long, num_args = 1.., value_parser = at_most(1 << 14), default_values = ["4", "8", "16", "32", "64", "128"])]
+    pub n: Vec<usize>,
+    /// The batch is the larger of 8 and this many elements over n²
+    #[arg(long, value_parser = at_most(1 << 40), default_value = "262144")]
+    pub elements: usize,
+    /// The number of matrices, whatever their order
+    #[arg(long, value_parser = at_most(1 << 40), conflicts_with = "elements")]
+    pub batch: Option<usize>,
+    /// Timed runs, after two that are not
+    #[arg(long, value_parser = at_most(1 << 20), default_value = "7")]
+    pub reps: usize,
+    /// File for the results, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Where to compute.
+    #[command(flatten)]
+    pub hardware: Hardware,
+}
+
+/// Where to compute.
+#[derive(Debug, Args)]
+pub struct Hardware {
+    /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceName,
+    /// Threads of the CPU [default: one a core]
+    #[arg(long, value_parser = at_most(1024))]
+    pub threads: Option<usize>,
+}
+
+/// What all commands on matrices share.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Where to compute.
+    #[command(flatten)]
+    pub hardware: Hardware,
+    /// Keep every eigenpair, null ones too [default: those with |λ| > max(atol, rtol·max|λ|)]
+    #[arg(long, value_enum)]
+    cut: Option<NoCut>,
+    /// Keep at most the R largest |λ| among those above the cut
+    #[arg(long, value_name = "R")]
+    pub rank: Option<usize>,
+    /// The absolute tolerance of the cut, in the units of A [default: 0]
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
+    atol: Option<f64>,
+    /// The relative tolerance of the cut [default: max(n, 10)·ε; for f2 √n·ε]
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
+    rtol: Option<f64>,
+    /// Read one triangle only [default: both, compared]
+    #[arg(long, value_enum)]
+    uplo: Option<Uplo>,
+    /// Replace output files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl Common {
+    /// The options of the decomposition.
+    pub fn options(&self) -> Options {
+        let cut = if self.cut.is_some() { Cut::none() } else { Cut::default() };
+        let cut = self.atol.map_or(cut, |atol| cut.atol(atol));
+        let cut = self.rtol.map_or(cut, |rtol| cut.rtol(rtol));
+        let cut = self.rank.map_or(cut, |rank| cut.at_most(rank));
+        Options { cut, ..Options::default() }
+    }
+
+    /// The triangle to read; none is both.
+    pub fn triangle(&self) -> Option<Triangle> {
+        self.uplo.map(|uplo| match uplo {
+            Uplo::Lower => Triangle::Lower,
+            Uplo::Upper => Triangle::Upper,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NoCut {
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Uplo {
+    Lower,
+    Upper,
+}
+
+/// A backend as the user names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The best that was found.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The NVIDIA GPU of this number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => return Ok(Self::Cuda(0)),
+            _ => {}
+        }
+        let ordinal = name.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok());
+        ordinal.map(Self::Cuda).ok_or_else(|| "expected auto, cpu, cuda or cuda:K".into())
+    }
+}
+
+/// A number from 1 to `largest`.
+fn at_most(largest: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=largest)
+}
+
+fn element_type(name: &str) -> Result<Dtype, String> {
+    let known = [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::Complex64, Dtype::Complex128];
+    let found = known.into_iter().find(|dtype| dtype.to_string() == name);
+    found.ok_or_else(|| format!("expected one of {}", known.map(|dtype| dtype.to_string()).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,74 @@
+//! `decompose`: eigenvalues, eigenvectors and the kept mask of a file of matrices.
+
+use crate::args::Decompose;
+use crate::failure::{Failure, Result};
+use crate::load::{self, shape_like};
+use crate::output::Outputs;
+use crate::report::{self, Table};
+use crate::residual::{self, Ratios};
+use crate::{device, npy};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Job, Triangle, dispatch, eigh_as};
+use ndarray::ArrayD;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn run(arguments: &Decompose) -> Result<()> {
+    let (dtype, _) = npy::peek(&arguments.input)?;
+    let device = device::open(&arguments.common.hardware)?;
+    dispatch(dtype, &device, Work { arguments, device: &device })
+}
+
+struct Work<'a> {
+    arguments: &'a Decompose,
+    device: &'a Device,
+}
+
+impl Job for Work<'_> {
+    type Output = Result<()>;
+
+    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
+        let Decompose { input, out, common } = self.arguments;
+        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let outputs = Outputs::in_directory(out, &["values.npy", "vectors.npy", "kept.npy"], common.force)?;
+        let start = Instant::now();
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?.to_host()?;
+        let time = start.elapsed();
+        let written = write(outputs, stored.shape(), &pairs)?;
+        let mut table = Table::default();
+        table.row("dtype", T::DTYPE);
+        table.row("shape", format!("{:?}", stored.shape()));
+        table.row("backend", device::describe(self.device));
+        table.row("time", report::rate(time, pairs.batch()));
+        report::spectrum(&mut table, pairs.spectrum());
+        quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;
+        table.row("written", report::paths(&written));
+        if let Err(findings) = pairs.check() {
+            report::warn(input, &findings);
+        }
+        report::say(&table)
+    }
+}
+
+/// Writes λ, V and K with the number of axes that the input has.
+fn write<T: Element>(mut outputs: Outputs, input: &[usize], pairs: &Eigenpairs<T, Cpu>) -> Result<Vec<PathBuf>> {
+    let (values, vectors, kept) = (pairs.values(), pairs.vectors(), pairs.kept());
+    outputs.stage(Path::new("values.npy"), |file| npy::write(file, shape_like(input, values)))?;
+    outputs.stage(Path::new("vectors.npy"), |file| npy::write(file, shape_like(input, vectors)))?;
+    outputs.stage(Path::new("kept.npy"), |file| npy::write_mask(file, shape_like(input, kept)))?;
+    outputs.commit()
+}
+
+/// Rows on the worst of LAPACK's ratios.
+fn quality<T: Element>(table: &mut Table, stored: &ArrayD<T>, triangle: Triangle, pairs: &Eigenpairs<T, Cpu>) -> Result<()> {
+    let shape = (pairs.batch(), pairs.n(), pairs.n());
+    let stored = stored.to_shape(shape).map_err(Failure::new)?;
+    let ratios = residual::ratios(stored.view(), triangle, pairs);
+    let worst = |of: fn(Ratios) -> f64| report::largest(ratios.iter().map(|ratios| ratios.map(of)), "no matrix");
+    table.row("‖AV − VΛ‖₁/(‖A‖₁ n ε)", worst(|ratios| ratios.residual));
+    table.row("‖VᴴV − I‖₁/(n ε)", worst(|ratios| ratios.orthogonality));
+    Ok(())
+}
