@@ -1,0 +1,153 @@
+//! `fit`: a factor B for every matrix of a target such that the kept eigenpairs of B Bᴴ are the target's.
+//!
+//! This is the training loop that the crate is for. The null block of target and fit is never compared.
+
+mod adam;
+mod comparison;
+mod factor;
+mod loss;
+mod train;
+
+use crate::args::Fit;
+use crate::chart::{self, Curve};
+use crate::failure::{Failure, Result};
+use crate::load::{self, shape_like};
+use crate::output::Outputs;
+use crate::report::{self, Table};
+use crate::{device, npy};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Job, Real, Scalar, Stored, dispatch, eigh};
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::Array3;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use train::{Outcome, Settings};
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn run(arguments: &Fit) -> Result<()> {
+    if !(arguments.noise >= 0.0 && arguments.noise.is_finite()) {
+        return Err(Failure::new(format!("--noise must be a finite number that is not negative, got {}", arguments.noise)));
+    }
+    let (dtype, _) = npy::peek(&arguments.target)?;
+    let device = device::open(&arguments.common.hardware)?;
+    dispatch(dtype, &device, Work { arguments, device: &device })
+}
+
+struct Work<'a> {
+    arguments: &'a Fit,
+    device: &'a Device,
+}
+
+impl Job for Work<'_> {
+    type Output = Result<()>;
+
+    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
+        let Fit { target: path, out, common, .. } = self.arguments;
+        let (stored, batch) = load::matrices::<T, B>(path, common.triangle(), backend)?;
+        let directory = out.clone().unwrap_or_else(|| named_after(path));
+        let outputs = Outputs::in_directory(&directory, &["fitted.npy", "loss.svg"], common.force)?;
+        let target = eigh(&batch, &common.options())?.to_host()?;
+        positive(path, &target)?;
+        let start = Instant::now();
+        let outcome = self.train(backend, &target)?;
+        let time = start.elapsed();
+        let mut table = Table::default();
+        table.row("dtype", T::DTYPE);
+        table.row("shape", format!("{:?}", stored.shape()));
+        table.row("backend", device::describe(self.device));
+        table.row("time", format!("{:.2} s, {} steps", time.as_secs_f64(), outcome.history.len().saturating_sub(1)));
+        report::spectrum(&mut table, target.spectrum());
+        quality(&mut table, &target, &outcome);
+        let fitted = storable::<T>(&target, outcome.fitted);
+        let written = write(outputs, path, &outcome.history, shape_like(stored.shape(), fitted.view()))?;
+        table.row("written", report::paths(&written));
+        if let Err(findings) = target.check() {
+            report::warn(path, &findings);
+        }
+        report::say(&table)
+    }
+}
+
+impl Work<'_> {
+    /// Trains behind a progress bar, which shows on a terminal only.
+    fn train<S: Scalar + Stored<S>, B: Engine<S>>(&self, backend: &B, target: &Eigenpairs<S, Cpu>) -> Result<Outcome<S>> {
+        let &Fit { loss, noise, steps, seed, .. } = self.arguments;
+        let bar = ProgressBar::new(steps as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {msg}, {eta} left") {
+            bar.set_style(style);
+        }
+        let watch = |loss: loss::Parts| {
+            if !bar.is_hidden() {
+                bar.set_message(format!("loss {:.3e}", loss.total()));
+            }
+            bar.inc(1);
+        };
+        let outcome = train::train(backend, target, &Settings { loss, sigma: noise, steps, seed }, watch);
+        bar.finish_and_clear();
+        Ok(outcome?)
+    }
+}
+
+/// TARGET-fit in the working directory.
+fn named_after(target: &Path) -> PathBuf {
+    let mut name = target.file_stem().unwrap_or_default().to_os_string();
+    name.push("-fit");
+    name.into()
+}
+
+/// Makes sure that the kept eigenvalues are positive, as those of B Bᴴ are.
+fn positive<S: Scalar>(path: &Path, target: &Eigenpairs<S, Cpu>) -> Result<()> {
+    let kept = target.kept();
+    let values = target.values();
+    let wrong = values.indexed_iter().find(|&(at, value)| kept[at] && value.to_f64() <= 0.0);
+    wrong.map_or(Ok(()), |((matrix, _), value)| {
+        let reason = format!("matrix {matrix} has the kept eigenvalue {:.3e}; those of B Bᴴ are positive", value.to_f64());
+        Err(Failure::at(path, reason))
+    })
+}
+
+/// Rows on how near the fit came.
+fn quality<S: Scalar>(table: &mut Table, target: &Eigenpairs<S, Cpu>, outcome: &Outcome<S>) {
+    let loss = outcome.history.last().copied().unwrap_or_default();
+    let distances = comparison::distances(target, &outcome.pairs);
+    table.row("loss", format!("{:.3e}", loss.total()));
+    table.row("max|Δλ|/max|λ|", report::largest(distances.iter().map(|far| far.map(|far| far.values)), "no eigenpairs"));
+    table.row(
+        "projector error ‖Π − Π*‖",
+        report::largest(distances.iter().map(|far| far.map(|far| far.projector)), "no eigenpairs"),
+    );
+    table.row("gradients that were not finite", outcome.not_finite);
+}
+
+/// B Bᴴ in the type of the target, both triangles the same to the bit; NaN where the target has no eigenpairs.
+fn storable<T: Element>(target: &Eigenpairs<T::Scalar, Cpu>, fitted: Array3<T::Scalar>) -> Array3<T> {
+    let nan = T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN));
+    Array3::from_shape_fn(fitted.dim(), |(b, i, j)| {
+        T::narrow(match (target.status()[b].failed(), i.cmp(&j)) {
+            (true, _) => nan,
+            (_, std::cmp::Ordering::Less) => fitted[[b, j, i]].conj(),
+            (_, std::cmp::Ordering::Equal) => T::Scalar::from_parts(fitted[[b, i, j]].re(), Real::of(0.0)),
+            (_, std::cmp::Ordering::Greater) => fitted[[b, i, j]],
+        })
+    })
+}
+
+fn write<T: Element>(
+    mut outputs: Outputs,
+    target: &Path,
+    history: &[loss::Parts],
+    fitted: ndarray::ArrayViewD<'_, T>,
+) -> Result<Vec<PathBuf>> {
+    let curves = [
+        Curve { name: "eigenvalues", y: history.iter().map(|loss| loss.values).collect() },
+        Curve { name: "eigenvectors", y: history.iter().map(|loss| loss.vectors).collect() },
+    ];
+    let title = format!("loss, {}", target.file_name().unwrap_or_default().display());
+    let svg = chart::svg(&title, &curves)?;
+    outputs.stage(Path::new("fitted.npy"), |file| npy::write(file, fitted))?;
+    outputs.stage(Path::new("loss.svg"), |file| file.write_all(svg.as_bytes()))?;
+    outputs.commit()
+}
