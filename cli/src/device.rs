@@ -20,8 +20,9 @@ pub fn open(hardware: &Hardware) -> Result<Device> {
     match hardware.device {
         DeviceName::Auto | DeviceName::Cpu => Ok(Device::Cpu(Cpu::default())),
         DeviceName::Cuda(ordinal) => {
-            cuda::probe().into_iter().collect::<Result<Vec<_>, _>>()?;
-            Err(Failure::new(format!("--device cuda:{ordinal}: this version finds the CUDA libraries but has no solver for them")))
+            let missing = cuda::probe().into_iter().find_map(Result::err).map(|missing| missing.to_string());
+            let reason = missing.unwrap_or_else(|| "this version finds the CUDA libraries but has no solver for them".to_owned());
+            Err(Failure::new(format!("--device cuda:{ordinal}: {reason}")))
         }
     }
 }

@@ -1,0 +1,128 @@
+//! The flags that commands share, and the commands that take no matrices.
+
+use crate::files::{Numbers, Place, c16, f8, npy, ratio};
+use ndarray::arr2;
+use num_complex::Complex;
+
+/// The kept mask of diag(0, 1e-17, 1, −2, 3) under these flags.
+fn kept(flags: &str) -> Vec<bool> {
+    let place = Place::new();
+    let mut a = vec![0.0; 25];
+    [0.0, 1e-17, 1.0, -2.0, 3.0].into_iter().enumerate().for_each(|(i, x)| a[6 * i] = x);
+    place.put("a.npy", f8(&[5, 5], &a));
+    place.run(&format!("decompose a.npy --out out {flags}")).warned(); // the null ones tie across the cut
+    place.array::<bool>("out/kept.npy").into_raw_vec_and_offset().0
+}
+
+#[test]
+fn the_cut() {
+    assert_eq!(kept(""), [true, false, false, true, true]);
+    assert_eq!(kept("--cut none"), [true; 5]);
+    assert_eq!(kept("--rank 2"), [true, false, false, false, true]);
+    assert_eq!(kept("--rank 0"), [false; 5]);
+    assert_eq!(kept("--rank 99"), kept(""));
+    assert_eq!(kept("--cut none --rank 4"), [true, false, true, true, true]);
+    assert_eq!(kept("--atol 2"), [false, false, false, false, true]);
+    assert_eq!(kept("--rtol 0.5"), [true, false, false, false, true]);
+    assert_eq!(kept("--rtol 0"), [true, false, true, true, true]);
+    assert_eq!(kept("--rtol 0 --atol 2e-17"), [true, false, false, true, true]);
+}
+
+#[test]
+fn tolerances_that_are_none() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[1, 1], &[1.0]));
+    let said = place.run("decompose a.npy --out out --atol -1").refused();
+    assert_eq!(said, "eigengrad: atol must be a number that is not negative, got -1\n");
+    assert!(place.run("decompose a.npy --out out --rtol nan").refused().contains("rtol must be a number"));
+    place.run("decompose a.npy --out out --rtol x").misused();
+    place.run("decompose a.npy --out out --rank -1").misused();
+    assert!(place.run("decompose a.npy --out out --cut none --atol 1").misused().contains("cannot be used with"));
+    place.run("decompose a.npy --out out --cut some").misused();
+}
+
+#[test]
+fn a_tie_across_the_cut_is_a_warning() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[2, 2], &[1.0, 0.0, 0.0, -1.0]));
+    let said = place.run("decompose a.npy --out out --rank 1").warned();
+    assert_eq!(said, "eigengrad: a.npy: warning: matrix 0: tie across the cut\n");
+}
+
+#[test]
+fn one_triangle() {
+    let place = Place::new();
+    let i = Complex::<f64>::I;
+    place.put("a.npy", npy("<c16", false, &arr2(&[[1.0 + i, 5.0 * i], [2.0 * i, 1.0 + 0.0 * i]]).into_dyn()));
+    assert!(place.run("decompose a.npy --out out").refused().contains("matrix 0 is not Hermitian"));
+    for (uplo, off) in [("lower", 2.0), ("upper", 5.0)] {
+        let said = place.run(&format!("decompose a.npy --out {uplo} --uplo {uplo}")).ok();
+        let values = place.array::<f64>(&format!("{uplo}/values.npy"));
+        assert!((values[[0]] - (1.0 - off)).abs() < 1e-14 && (values[[1]] - (1.0 + off)).abs() < 1e-14, "{values}");
+        assert!(ratio(&said, "‖AV − VΛ‖₁") < 10.0, "{said}");
+    }
+    place.run("decompose a.npy --out out --uplo both").misused();
+}
+
+#[test]
+fn threads_make_no_difference() {
+    let place = Place::new();
+    place.put("a.npy", c16(&Numbers(9).hermitian(50, 9, 4)));
+    for threads in [1, 2, 3] {
+        let said = place.run(&format!("decompose a.npy --out {threads} --threads {threads}")).ok();
+        assert!(said.contains(&format!("cpu, {threads} thread")), "{said}");
+        assert_eq!(place.bytes(&format!("{threads}/vectors.npy")), place.bytes("1/vectors.npy"));
+        let bar = format!("--vectors-bar 1/vectors.npy --out {threads}.npy --threads {threads}");
+        place.run(&format!("vjp a.npy {bar}")).ok();
+        assert_eq!(place.bytes(&format!("{threads}.npy")), place.bytes("1.npy"));
+    }
+    place.run("decompose a.npy --out out --threads 0").misused();
+    place.run("decompose a.npy --out out --threads 100000").misused();
+}
+
+#[test]
+fn devices_by_name() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[1, 1], &[1.0]));
+    place.run("decompose a.npy --out auto --device auto").ok();
+    place.run("decompose a.npy --out cpu --device cpu").ok();
+    for device in ["tpu", "cuda:", "cuda:x", "cuda:-1"] {
+        let said = place.run(&format!("decompose a.npy --out out --device {device}")).misused();
+        assert!(said.contains("expected auto, cpu, cuda or cuda:K"), "{said}");
+    }
+    let devices = place.run("devices").ok();
+    assert!(devices.starts_with("cpu"), "{devices}");
+    assert!(["libcuda", "libcusolver", "libcublas", "libnvrtc"].iter().all(|library| devices.contains(library)), "{devices}");
+}
+
+#[test]
+fn cuda_is_never_replaced_by_another_device() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[1, 1], &[1.0]));
+    for device in ["cuda", "cuda:1"] {
+        let said = place.run(&format!("decompose a.npy --out out --device {device}")).refused();
+        assert!(said.contains("--device cuda:"), "{said}");
+        assert!(said.contains("not found: sought") || said.contains("has no solver"), "{said}");
+    }
+    assert_eq!(place.names("."), ["a.npy"]);
+}
+
+#[test]
+fn bench_prints_a_table_and_writes_lines_with_the_keys_of_its_peers() {
+    let place = Place::new();
+    let work = "bench --n 2 5 --dtype complex64 float16 --batch 3 --reps 2 --json b.json";
+    let said = place.run(work).ok();
+    assert_eq!(said.lines().count(), 2 + 8, "{said}");
+    let lines = String::from_utf8(place.bytes("b.json")).unwrap();
+    assert_eq!(lines.lines().count(), 8);
+    let first = lines.lines().next().unwrap();
+    let start = r#"{"peer": "eigengrad", "version": "0.1.0", "device": "cpu", "dtype": "complex64", "n": 2, "batch": 3, "#;
+    assert!(first.starts_with(&format!(r#"{start}"what": "forward", "median_ns": "#)), "{first}");
+    assert!(first.contains(r#", "min_ns": "#) && first.ends_with('}'));
+    assert!(place.run(work).refused().contains("b.json: exists; --force replaces it"));
+    for wrong in ["--dtype int8", "--n 0", "--reps 0", "--batch 0"] {
+        place.run(&format!("bench {wrong}")).misused();
+    }
+    let said = place.run("bench --n 16384 --batch 1099511627776 --dtype complex128").misused();
+    assert!(said.contains("too large to address"), "{said}");
+}

@@ -1,0 +1,10 @@
+//! The program as a user runs it: files in, files and messages out.
+
+mod bad_input;
+mod decompose;
+mod files;
+mod fit;
+mod flags;
+mod formats;
+mod outputs;
+mod vjp;
