@@ -1,0 +1,125 @@
+//! One test for each variant of `Error`, with its message.
+
+use crate::random::Rng;
+use eigengrad::{Backend, Cotangents, Cpu, Cut, Error, HermitianBatch, Options, Plan, Status, TieRule, Triangle, eigh, eigvalsh};
+use ndarray::{Array1, Array2, Array3, Array4, array};
+
+fn message<T>(result: eigengrad::Result<T>) -> String {
+    result.err().unwrap().to_string()
+}
+
+#[test]
+fn dimensions() {
+    let expected = |ndim| format!("expected [n, n] or [batch, n, n], got an array of {ndim} dimensions");
+    assert_eq!(message(HermitianBatch::new(Array1::<f32>::zeros(4).view())), expected(1));
+    assert_eq!(message(HermitianBatch::new(Array4::<f64>::zeros((1, 1, 2, 2)).view())), expected(4));
+    assert_eq!(message(HermitianBatch::new(ndarray::arr0(1.0).view())), expected(0));
+    assert_eq!(message(HermitianBatch::from_triangle(Array1::<f64>::zeros(0).view(), Triangle::Upper)), expected(1));
+}
+
+#[test]
+fn not_square() {
+    assert_eq!(message(HermitianBatch::new(Array2::<f64>::zeros((2, 3)).view())), "expected square matrices, got 2×3");
+    let tall = Array3::<f64>::zeros((0, 3, 0));
+    assert_eq!(message(HermitianBatch::from_triangle(tall.view(), Triangle::Lower)), "expected square matrices, got 3×0");
+}
+
+#[test]
+fn not_hermitian() {
+    let a = array![[[1.0, 2.0], [2.0, 1.0]], [[1.0, 2.0], [2.5, 1.0]]];
+    let expected = "matrix 1 is not Hermitian: |A[1, 0] - conj A[0, 1]| = 5.000e-1 exceeds 8.882e-15";
+    assert_eq!(message(HermitianBatch::new(a.view())), expected);
+}
+
+#[test]
+fn shape_of_the_values_bar() {
+    let pairs = pairs(2, 3);
+    let got = Cotangents::new(&pairs, Some(Array2::zeros((3, 2)).view()), None);
+    assert_eq!(message(got), "λ̄: expected shape [2, 3], got [3, 2]");
+}
+
+#[test]
+fn shape_of_the_vectors_bar() {
+    let pairs = pairs(2, 3);
+    let got = Cotangents::new(&pairs, None, Some(Array3::zeros((2, 3, 2)).view()));
+    assert_eq!(message(got), "V̄: expected shape [2, 3, 3], got [2, 3, 2]");
+}
+
+#[test]
+fn cotangents_of_other_pairs() {
+    let (one, other) = (pairs(2, 3), pairs(3, 2));
+    let cotangents = Cotangents::new(&one, None, None).unwrap();
+    assert_eq!(message(other.backward(&cotangents)), "cotangents: expected shape [3, 2], got [2, 3]");
+}
+
+#[test]
+fn too_large() {
+    let got = Plan::<f64>::new(&Cpu::default(), usize::MAX / 2, 3, &Options::default());
+    assert_eq!(message(got), format!("a batch of {} matrices of 3×3 is too large to address", usize::MAX / 2));
+    // isize::MAX bytes: as large as memory can be addressed
+    let largest = isize::MAX as usize / 8;
+    Plan::<f64>::new(&Cpu::default(), largest, 1, &Options::default()).unwrap();
+    assert!(matches!(Plan::<f64>::new(&Cpu::default(), largest + 1, 1, &Options::default()), Err(Error::TooLarge { .. })));
+    assert!(matches!(Plan::<f64>::new(&Cpu::default(), 2, usize::MAX, &Options::default()), Err(Error::TooLarge { .. })));
+    assert!(matches!(Plan::<f64>::new(&Cpu::default(), 1, 1 << 32, &Options::default()), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn tolerance() {
+    let a = HermitianBatch::new(Array2::<f64>::eye(2).view()).unwrap();
+    let cut = |cut| eigh(&a, &Options { cut, ..Options::default() });
+    assert_eq!(message(cut(Cut::default().atol(-1.0))), "atol must be a number that is not negative, got -1");
+    assert_eq!(message(cut(Cut::default().rtol(f64::NAN))), "rtol must be a number that is not negative, got NaN");
+    let ties = Options { tie_rtol: Some(-0.5), ..Options::default() };
+    assert_eq!(message(eigvalsh(&a, &ties)), "tie_rtol must be a number that is not negative, got -0.5");
+    cut(Cut::default().atol(-0.0)).unwrap();
+}
+
+#[test]
+fn matrices() {
+    let mut a = Array3::<f64>::zeros((12, 2, 2));
+    a[[3, 1, 0]] = f64::NAN;
+    a[[5, 0, 0]] = f64::INFINITY;
+    let pairs = eigh(&HermitianBatch::new(a.view()).unwrap(), &Options::default()).unwrap();
+    assert_eq!(message(pairs.check()), "matrix 3: not finite; matrix 5: not finite");
+    assert_eq!(message(pairs.spectrum().check()), message(pairs.check()));
+    a.fill(f64::NAN);
+    let pairs = eigh(&HermitianBatch::new(a.view()).unwrap(), &Options::default()).unwrap();
+    let text = message(pairs.check());
+    assert!(text.starts_with("matrix 0: not finite; matrix 1:") && text.ends_with("matrix 7: not finite; and 4 more"), "{text}");
+    let options = Options { ties: TieRule::Error, ..Options::default() };
+    let pairs = eigh(&HermitianBatch::new(Array2::<f64>::eye(2).view()).unwrap(), &options).unwrap();
+    let cotangents = Cotangents::new(&pairs, None, None).unwrap();
+    assert_eq!(message(pairs.backward(&cotangents)), "matrix 0: tied kept eigenvalues");
+}
+
+#[test]
+fn backend() {
+    let text = message(Cpu::default().zeros::<f64>(usize::MAX));
+    assert!(text.starts_with("cpu: "), "{text}");
+}
+
+#[test]
+fn library() {
+    let error = Error::Library { library: "libcusolver.so.12", reason: "no such file".into(), remedy: "install CUDA 13" };
+    assert_eq!(error.to_string(), "libcusolver.so.12 not found: no such file; install CUDA 13");
+}
+
+#[test]
+fn statuses_by_name() {
+    assert_eq!(Status::OK.to_string(), "ok");
+    assert_eq!(
+        (Status::TIED | Status::PHASE_DEPENDENT).to_string(),
+        "tied kept eigenvalues, loss depends on an eigenvector's phase"
+    );
+    assert_eq!(format!("{:?}", Status::NOT_CONVERGED), "Status(not converged)");
+    assert!(Status::NOT_CONVERGED.failed() && Status::NOT_FINITE.failed());
+    let others = [Status::TIED, Status::TIE_ACROSS_CUT, Status::PHASE_DEPENDENT, Status::GRADIENT_NOT_FINITE];
+    assert!(others.iter().all(|s| !s.failed() && !s.is_ok()));
+}
+
+fn pairs(batch: usize, n: usize) -> eigengrad::Eigenpairs<f64> {
+    let mut rng = Rng::new(34);
+    let matrices: Vec<_> = (0..batch).map(|_| rng.hermitian::<f64>(n)).collect();
+    crate::run::decompose::<f64, Cpu>(&Cpu::default(), n, &matrices, &Options::default()).0
+}

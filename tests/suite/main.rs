@@ -1,0 +1,101 @@
+//! The suite: every test generic in number type and backend, instantiated by the table at the end.
+//!
+//! Numbers go to the library as `T` and come back to the oracles as complex f64; nothing is shared but the public interface.
+
+mod backward;
+mod cut;
+mod decomposition;
+mod differences;
+mod errors;
+mod gauge;
+mod halves;
+mod input;
+mod isolation;
+mod numbers;
+mod oracle;
+mod plan;
+mod random;
+mod run;
+mod spectra;
+mod ties;
+
+use half::{bf16, f16};
+use num_complex::Complex;
+
+/// What every ratio error / (n·ε·scale) must not exceed, the scale being that of the exact result's own sensitivity.
+///
+/// A backward stable method has ratios of order 1 that fall with n, since errors add up as √n. LAPACK's own test programs use 20 to
+/// 50; the largest that this library reaches is about a third of what is allowed here, and a wrong formula exceeds it by 1/ε.
+pub const THRESHOLD: f64 = 10.0;
+
+/// Instantiates tests that are generic in number type and backend.
+macro_rules! tests {
+    ($backend:expr, $t:ty; $($module:ident: $($name:ident)*;)*) => { $($(
+        #[test]
+        fn $name() {
+            $crate::$module::$name::<$t, _>(&$backend);
+        }
+    )*)* };
+}
+
+/// The tests of the types that are computed in.
+macro_rules! of_scalars {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            decomposition: the_catalogue_of_spectra large_matrices the_spectrum_of_eigvalsh_is_cut_as_that_of_eigh
+                no_matrices_and_matrices_of_no_order matrices_of_order_one;
+            cut: every_rank_in_one_batch the_default_relative_cut tolerances_and_strictness at_most_the_largest ties_across_the_cut
+                data_computed_in_a_coarser_precision;
+            backward: the_formula a_dropped_part_that_is_not_zero dropped_eigenvalues_declared_zero
+                a_wrong_declaration_is_wrong_as_documented adjoint_to_the_jvp bit_tied_nulls the_form_of_one_triangle homogeneous_in_a
+                close_to_the_answer_in_f64;
+            ties: groups_are_chains ties_to_round_off the_tie_cutoff_follows_the_precision right_losses_have_no_defect
+                exact_ties_show exact_near_ties_are_the_formula tied_matrices_are_refused
+                the_identity_and_zero_without_a_cut;
+            gauge: the_defect_is_relative invariant_losses_and_others the_threshold_of_the_finding
+                the_phase_dependent_part_is_ignored;
+            isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
+                any_number_of_threads;
+            plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
+            input: two_and_three_dimensions the_first_entry_that_is_not_hermitian the_ends_of_the_range;
+        }
+    })* };
+}
+
+/// The tests that need the precision of f64.
+macro_rules! of_f64 {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            differences: losses_of_kept_eigenpairs the_gradient_by_one_triangle a_tied_group_as_a_subspace;
+        }
+    })* };
+}
+
+/// The tests of the types that are storage only.
+macro_rules! of_halves {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            halves: computed_in_f32 stored_as_halves the_default_cut_of_halves ties_of_stored_halves a_gradient_that_overflows
+                the_ends_of_the_range_of_halves;
+        }
+    })* };
+}
+
+/// The table: one line for each backend.
+macro_rules! suite {
+    ($($name:ident = $backend:expr;)*) => { $(mod $name {
+        use super::*;
+        of_scalars! { $backend; float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
+        of_f64! { $backend; differences_float64 = f64, differences_complex128 = Complex<f64> }
+        of_halves! { $backend; float16 = f16, bfloat16 = bf16, complex_float16 = Complex<f16>, complex_bfloat16 = Complex<bf16> }
+    })* };
+}
+suite! {
+    cpu = eigengrad::Cpu::default();
+}

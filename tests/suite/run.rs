@@ -1,0 +1,38 @@
+//! Runs the library on the oracles' numbers, on any backend, and brings the results back.
+
+use crate::numbers::{Matrix, rows, stack};
+use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Scalar, eigh};
+
+/// The eigenpairs of some matrices of order n, where they are and on the host.
+pub fn decompose<T: Element, B: Engine<T::Scalar>>(
+    backend: &B,
+    n: usize,
+    matrices: &[Matrix],
+    options: &Options,
+) -> (Eigenpairs<T::Scalar, B>, Eigenpairs<T::Scalar, Cpu>) {
+    let batch = HermitianBatch::<T, B>::on(backend, stack::<T>(n, matrices).view()).unwrap();
+    let pairs = eigh(&batch, options).unwrap();
+    let host = pairs.to_host().unwrap();
+    (pairs, host)
+}
+
+/// The cotangents of those pairs.
+pub fn cotangents<T: Scalar, B: Engine<T>>(
+    pairs: &Eigenpairs<T, B>,
+    lambda_bar: Option<&[Vec<f64>]>,
+    v_bar: Option<&[Matrix]>,
+) -> Cotangents<T, B> {
+    let lambda_bar = lambda_bar.map(|x| rows::<T::Real>(pairs.n(), x));
+    let v_bar = v_bar.map(|x| stack::<T>(pairs.n(), x));
+    let (lambda_bar, v_bar) = (lambda_bar.as_ref().map(|x| x.view()), v_bar.as_ref().map(|x| x.view()));
+    Cotangents::new(pairs, lambda_bar, v_bar).unwrap()
+}
+
+/// The gradient on the host.
+pub fn backward<T: Scalar, B: Engine<T>>(
+    pairs: &Eigenpairs<T, B>,
+    lambda_bar: Option<&[Vec<f64>]>,
+    v_bar: Option<&[Matrix]>,
+) -> Gradient<T, Cpu> {
+    pairs.backward(&cotangents(pairs, lambda_bar, v_bar)).unwrap().to_host().unwrap()
+}
