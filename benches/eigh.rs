@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, Element, Engine, HermitianBatch, Options, Plan, Real, Scalar};
+use eigengrad::{Cotangents, Cpu, Engine, HermitianBatch, Options, Plan, Real, Scalar};
 use ndarray::{Array2, Array3, ArrayView2, s};
 use num_complex::Complex;
 

@@ -125,7 +125,7 @@ fn columns<T, O, G, A>(
         let lambda = if as_computed { lambda[k] } else { T::Real::of(0.0) };
         assembly.column(lane, Column { k, lambda, label: labels[k], lambda_bar });
     }
-    chunk.out.tie_defect[b] = spread.largest;
+    chunk.out.tie_defect[b] = spread.largest();
     chunk.out.status[b] = pairs.status[b] | Status::TIED.when(tied);
     if tied {
         assembly.tied();
@@ -171,28 +171,30 @@ fn fold<G: Element>(a_bar: &mut [G], n: usize, triangle: Triangle) {
     }
 }
 
-/// The spread of λ̄ over the group of equal labels at hand, relative to its largest |λ̄|, and the largest of those so far.
+/// The spread of λ̄ over each group of equal labels relative to its largest |λ̄|; λ̄ is 0 on D.
 #[derive(Default)]
 struct Spread<R> {
     label: R,
     low: R,
     high: R,
-    largest: R,
+    /// The largest spread of the groups before this one.
+    before: R,
 }
 
 impl<R: Real> Spread<R> {
     fn see(&mut self, label: R, lambda_bar: R) {
-        if label == R::zero() {
-            return;
-        }
         if label != self.label {
-            (self.label, self.low, self.high) = (label, lambda_bar, lambda_bar);
+            *self = Self { label, low: lambda_bar, high: lambda_bar, before: self.largest() };
         }
         self.low = Float::min(self.low, lambda_bar);
         self.high = Float::max(self.high, lambda_bar);
-        if self.low < self.high {
-            let scale = Float::max(Float::abs(self.low), Float::abs(self.high));
-            self.largest = Float::max(self.largest, self.high / scale - self.low / scale);
+    }
+
+    fn largest(&self) -> R {
+        if self.low == self.high {
+            return self.before;
         }
+        let scale = Float::max(Float::abs(self.low), Float::abs(self.high));
+        Float::max(self.before, self.high / scale - self.low / scale)
     }
 }

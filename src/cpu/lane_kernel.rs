@@ -249,15 +249,14 @@ impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
         R::if_equal(s, a, b, self.zero(), R::divs(s, one, gap))
     }
 
-    /// |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) where i and j are in one group of kept eigenvalues, otherwise 0.
+    /// |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) where labels agree, otherwise 0; skew(X) is 0 on D×D.
     #[inline(always)]
     fn tie_defect(&self, weights: &Weights<'_, R::V<S>>, skew: Number<S, R, C>, i: usize, j: usize) -> R::V<S> {
         let (s, zero) = (self.s, self.zero());
         let norm = R::maxs(s, weights.norm[i], weights.norm[j]);
         let scale = R::if_equal(s, norm, zero, R::splat(s, R::one()), norm);
         let defect = R::sqrts(s, self.norm_sqr(from_fn(|part| R::divs(s, skew[part], scale))));
-        let in_group = R::if_equal(s, weights.label[i], weights.label[j], defect, zero);
-        R::if_equal(s, weights.label[i], zero, zero, in_group)
+        R::if_equal(s, weights.label[i], weights.label[j], defect, zero)
     }
 
     /// Ā = V G Vᴴ, a few rows of M = V G at a time; without G it is diag λ̄. One triangle is computed, the other is its mirror.

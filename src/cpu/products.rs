@@ -54,7 +54,7 @@ impl<T: Kernels> Products<T> {
                 let skew = (x - y.conj()).scale(half);
                 let g = if ci.label == cj.label { T::zero() } else { skew.scale(T::Real::of(1.0) / (cj.lambda - ci.lambda)) };
                 let norm = Float::max(self.norms[ci.k], self.norms[cj.k]);
-                if ci.label == cj.label && ci.label > zero && norm > zero {
+                if ci.label == cj.label && norm > zero {
                     let defect = skew.scale(T::Real::of(1.0) / norm);
                     self.tie_defect = Float::max(self.tie_defect, Float::sqrt(defect.norm_sqr()));
                 }
