@@ -4,6 +4,7 @@ use crate::scalar::Scalar;
 use crate::{Backend, Cpu, Element, Error, Real, Result};
 use ndarray::{ArrayView, ArrayView3, Dimension, Ix3};
 use num_traits::Float;
+use rayon::prelude::*;
 
 /// One triangle of a matrix, the diagonal included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +71,21 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
         let mut data = contiguous(a);
-        for (matrix, a) in data.chunks_exact_mut((n * n).max(1)).enumerate() {
-            if compare_triangles(matrix, n, a)? == Finite::No {
-                a[0] = T::narrow(T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN))); // seen in the triangle that is read
+        let compare = |(matrix, a): (usize, &mut [T])| match compare_triangles(matrix, n, a) {
+            Ok(Finite::Yes) => None,
+            Ok(Finite::No) => {
+                a[0] = T::narrow(T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN))); // in the triangle that is read
+                None
             }
+            Err(e) => Some(e),
+        };
+        let size = (n * n).max(1);
+        let different = match data.len() {
+            ..PARALLEL_FROM => data.chunks_exact_mut(size).enumerate().find_map(compare),
+            _ => data.par_chunks_exact_mut(size).enumerate().find_map_first(compare),
+        };
+        if let Some(error) = different {
+            return Err(error);
         }
         Ok(Self { backend: backend.clone(), data: backend.upload(data)?, batch, n, triangle: Triangle::Lower })
     }
@@ -114,9 +126,16 @@ fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3
     if rows == columns { Ok(a) } else { Err(Error::NotSquare { rows, columns }) }
 }
 
+/// Elements from which a copy and a check are worth waking rayon's threads: some tens of microseconds of work.
+const PARALLEL_FROM: usize = 1 << 14;
+
 /// The elements in row-major order.
 fn contiguous<T: Element>(a: ArrayView3<'_, T>) -> Vec<T> {
-    a.as_slice().map_or_else(|| a.iter().copied().collect(), <[T]>::to_vec)
+    match a.as_slice() {
+        Some(a) if a.len() >= PARALLEL_FROM => a.par_iter().copied().collect(), // much of this is the first touch of memory
+        Some(a) => a.to_vec(),
+        None => a.iter().copied().collect(),
+    }
 }
 
 #[derive(PartialEq)]

@@ -77,14 +77,15 @@ impl<T: Kernels> Products<T> {
     fn gauge(&mut self, c: usize, k: usize) {
         let size = |x: &T| Float::max(Float::abs(x.re()), Float::abs(x.im()));
         let (v, v_bar) = (self.v.col_as_slice(c), self.v_bar.col_as_slice(c));
-        let largest = v_bar.iter().map(size).fold(T::Real::of(0.0), Float::max);
-        if largest > T::Real::of(0.0) {
-            let (mut square, mut x) = (T::Real::of(0.0), T::zero());
-            for (&v, &v_bar) in v.iter().zip(v_bar) {
-                let v_bar = T::from_parts(v_bar.re() / largest, v_bar.im() / largest);
-                square += v_bar.norm_sqr();
-                x += v.conj() * v_bar;
-            }
+        let largest = v_bar.iter().map(size).fold(Float::min_positive_value(), Float::max);
+        let scale = T::Real::of(1.0) / largest;
+        let (mut square, mut x) = (T::Real::of(0.0), T::zero());
+        for (&v, &v_bar) in v.iter().zip(v_bar) {
+            let v_bar = v_bar.scale(scale);
+            square += v_bar.norm_sqr();
+            x += v.conj() * v_bar;
+        }
+        if square > T::Real::of(0.0) {
             self.norms[k] = largest * Float::sqrt(square);
             self.gauge_defect[k] = Float::abs(x.im()) / Float::sqrt(square);
         }
