@@ -1,6 +1,7 @@
 //! Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ, one matrix in each SIMD lane: scalar code over vectors of lanes.
 
 use super::lanes::Group;
+use super::numbers::{Number, Numbers};
 use super::vector::Vector;
 use crate::Element;
 use num_complex::Complex;
@@ -81,89 +82,9 @@ struct Weights<'a, V> {
     tied: bool,
 }
 
-/// Arithmetic on n×n matrices of numbers of C vectors, element (i, k) at `k·stride + i`.
-struct Numbers<S, R, const C: usize> {
-    s: S,
-    n: usize,
-    padded: usize,
-    stride: usize,
-    component: PhantomData<R>,
-}
-
-type Number<S, R, const C: usize> = [<R as Vector>::V<S>; C];
 type Block<S, R, const C: usize, const ROWS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
 
 impl<S: Simd, R: Vector, const C: usize> Numbers<S, R, C> {
-    #[inline(always)]
-    fn numbers<'a>(&self, x: &'a [R]) -> &'a [Number<S, R, C>] {
-        R::vectors(self.s, x).as_chunks().0
-    }
-
-    #[inline(always)]
-    fn numbers_mut<'a>(&self, x: &'a mut [R]) -> &'a mut [Number<S, R, C>] {
-        R::vectors_mut(self.s, x).as_chunks_mut().0
-    }
-
-    /// The first n numbers of consecutive columns.
-    #[inline(always)]
-    fn columns<'a, const N: usize>(&self, x: &'a [Number<S, R, C>], first: usize) -> [&'a [Number<S, R, C>]; N] {
-        from_fn(|c| &x[(first + c) * self.stride..][..self.n])
-    }
-
-    #[inline(always)]
-    fn zero(&self) -> R::V<S> {
-        R::splat(self.s, R::zero())
-    }
-
-    #[inline(always)]
-    fn scale(&self, x: Number<S, R, C>, by: R::V<S>) -> Number<S, R, C> {
-        from_fn(|part| R::muls(self.s, x[part], by))
-    }
-
-    #[inline(always)]
-    fn conj(&self, x: Number<S, R, C>) -> Number<S, R, C> {
-        from_fn(|part| if part == 0 { x[0] } else { R::negs(self.s, x[part]) })
-    }
-
-    /// x + a·b.
-    #[inline(always)]
-    fn mul_add(&self, x: Number<S, R, C>, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
-        let s = self.s;
-        from_fn(|part| match (C, part) {
-            (1, _) => R::mul_adds(s, a[0], b[0], x[0]),
-            (_, 0) => R::neg_mul_adds(s, a[1], b[1], R::mul_adds(s, a[0], b[0], x[0])),
-            _ => R::mul_adds(s, a[1], b[0], R::mul_adds(s, a[0], b[1], x[1])),
-        })
-    }
-
-    /// x + conj(a)·b.
-    #[inline(always)]
-    fn conj_mul_add(&self, x: Number<S, R, C>, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
-        let s = self.s;
-        from_fn(|part| match (C, part) {
-            (1, _) => R::mul_adds(s, a[0], b[0], x[0]),
-            (_, 0) => R::mul_adds(s, a[1], b[1], R::mul_adds(s, a[0], b[0], x[0])),
-            _ => R::neg_mul_adds(s, a[1], b[0], R::mul_adds(s, a[0], b[1], x[1])),
-        })
-    }
-
-    /// x − conj(a)·b.
-    #[inline(always)]
-    fn neg_conj_mul_add(&self, x: Number<S, R, C>, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
-        let s = self.s;
-        from_fn(|part| match (C, part) {
-            (1, _) => R::neg_mul_adds(s, a[0], b[0], x[0]),
-            (_, 0) => R::neg_mul_adds(s, a[1], b[1], R::neg_mul_adds(s, a[0], b[0], x[0])),
-            _ => R::mul_adds(s, a[1], b[0], R::neg_mul_adds(s, a[0], b[1], x[1])),
-        })
-    }
-
-    /// |x|².
-    #[inline(always)]
-    fn norm_sqr(&self, x: Number<S, R, C>) -> R::V<S> {
-        x.iter().fold(self.zero(), |sum, &part| R::mul_adds(self.s, part, part, sum))
-    }
-
     /// ‖V̄_k‖ and ρ_k = |Im X_kk| / ‖V̄_k‖, scaled so that no square over- or underflows.
     #[inline(always)]
     fn gauge(&self, v: &[Number<S, R, C>], v_bar: &[Number<S, R, C>], norm: &mut [R::V<S>], gauge_defect: &mut [R::V<S>]) {

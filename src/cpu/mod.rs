@@ -6,6 +6,7 @@ mod backward;
 mod eigh;
 mod lane_kernel;
 mod lanes;
+mod numbers;
 mod parallel;
 mod products;
 mod vector;
