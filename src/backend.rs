@@ -1,6 +1,6 @@
 //! Where the numbers live: [`Backend`].
 
-use crate::{Pod, Result};
+use crate::{Cpu, Pod, Result};
 use std::fmt::Debug;
 
 /// Memory of one device, seen through one stream: the CPU's, or a GPU's.
@@ -13,6 +13,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     type View<'a, T: Pod>: Copy + Debug + Send + Sync;
     /// Mutably borrowed memory.
     type ViewMut<'a, T: Pod>: Debug + Send;
+
+    /// The CPU that does this backend's work on the host: the backend itself where it is one.
+    fn host(&self) -> Cpu {
+        Cpu::default()
+    }
 
     /// Zero-filled memory for `len` elements.
     ///

@@ -5,6 +5,7 @@ use crate::{Backend, Cpu, Element, Error, Real, Result};
 use ndarray::{ArrayView, ArrayView3, Dimension, Ix3};
 use num_traits::Float;
 use rayon::prelude::*;
+use std::cell::LazyCell;
 
 /// One triangle of a matrix, the diagonal included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl<T: Element> HermitianBatch<T, Cpu> {
     /// |A_ij − conj A_ji| ≤ 8·n·ε·max|A|. Entries that are not finite are let through: they become a status of their matrix.
     ///
     /// # Errors
-    /// [`Error::Dimensions`], [`Error::NotSquare`], [`Error::NotHermitian`].
+    /// [`Error::Dimensions`], [`Error::NotSquare`], [`Error::TooLarge`], [`Error::NotHermitian`]; [`Error::Backend`] without memory.
     pub fn new<D: Dimension>(a: ArrayView<'_, T, D>) -> Result<Self> {
         Self::on(&Cpu::default(), a)
     }
@@ -70,7 +71,7 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     pub fn on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>) -> Result<Self> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
-        let mut data = contiguous(a);
+        let mut data = contiguous(backend, a)?;
         let compare = |(matrix, a): (usize, &mut [T])| match compare_triangles(matrix, n, a) {
             Ok(Finite::Yes) => None,
             Ok(Finite::No) => {
@@ -82,7 +83,7 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         let size = (n * n).max(1);
         let different = match data.len() {
             ..PARALLEL_FROM => data.chunks_exact_mut(size).enumerate().find_map(compare),
-            _ => data.par_chunks_exact_mut(size).enumerate().find_map_first(compare),
+            _ => backend.host().run(|| data.par_chunks_exact_mut(size).enumerate().find_map_first(compare)),
         };
         if let Some(error) = different {
             return Err(error);
@@ -97,7 +98,7 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     pub fn from_triangle_on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>, triangle: Triangle) -> Result<Self> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
-        Ok(Self { backend: backend.clone(), data: backend.upload(contiguous(a))?, batch, n, triangle })
+        Ok(Self { backend: backend.clone(), data: backend.upload(contiguous(backend, a)?)?, batch, n, triangle })
     }
 
     /// The number of matrices.
@@ -122,20 +123,34 @@ fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3
     let a = a.into_dyn();
     let a = if ndim == 2 { a.insert_axis(ndarray::Axis(0)) } else { a };
     let a = a.into_dimensionality::<Ix3>().map_err(|_| Error::Dimensions { ndim })?;
-    let (_, rows, columns) = a.dim();
-    if rows == columns { Ok(a) } else { Err(Error::NotSquare { rows, columns }) }
+    let (batch, rows, columns) = a.dim();
+    if rows != columns {
+        return Err(Error::NotSquare { rows, columns });
+    }
+    addressable::<T>(batch, rows).map(|()| a)
+}
+
+/// Whether batch·n·n elements can be addressed.
+pub(crate) fn addressable<T: Element>(batch: usize, n: usize) -> Result<()> {
+    let largest = isize::MAX as usize / size_of::<T::Scalar>();
+    let elements = batch.checked_mul(n).and_then(|x| x.checked_mul(n.max(1)));
+    elements.filter(|&x| x <= largest).map(|_| ()).ok_or(Error::TooLarge { batch, n })
 }
 
 /// Elements from which a copy and a check are worth waking rayon's threads: some tens of microseconds of work.
 const PARALLEL_FROM: usize = 1 << 14;
 
 /// The elements in row-major order.
-fn contiguous<T: Element>(a: ArrayView3<'_, T>) -> Vec<T> {
+fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Result<Vec<T>> {
+    let mut data = Vec::new();
+    data.try_reserve_exact(a.len()).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })?;
     match a.as_slice() {
-        Some(a) if a.len() >= PARALLEL_FROM => a.par_iter().copied().collect(), // much of this is the first touch of memory
-        Some(a) => a.to_vec(),
-        None => a.iter().copied().collect(),
+        // Much of this is the first touch of memory.
+        Some(a) if a.len() >= PARALLEL_FROM => backend.host().run(|| a.par_iter().copied().collect_into_vec(&mut data)),
+        Some(a) => data.extend_from_slice(a),
+        None => data.extend(a.iter().copied()),
     }
+    Ok(data)
 }
 
 #[derive(PartialEq)]
@@ -154,15 +169,20 @@ fn compare_triangles<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<Fin
         }
         largest = largest.max(x.re().abs()).max(x.im().abs());
     }
+    // Differences of the largest numbers overflow: a quarter of everything is compared.
+    let quarter = if largest.to_f64() > 1e300 { 0.25 } else { 1.0 };
     let bound = |largest: f64| 8.0 * n as f64 * T::PRECISION.epsilon() * largest;
+    // max|A| is at least its largest component, and found only where that does not settle it.
+    let (least, exact) = (bound(largest.to_f64() * quarter), LazyCell::new(|| bound(modulus(a, quarter))));
     for row in 0..n {
         for column in 0..=row {
             let (x, y) = (a[row * n + column].widen(), a[column * n + row].widen().conj());
             if x != y {
-                let difference = (x.re().to_f64() - y.re().to_f64()).hypot(x.im().to_f64() - y.im().to_f64());
-                // max|A| is at least its largest component, and found only where that does not settle it.
-                if difference > bound(largest.to_f64()) && difference > bound(modulus(a)) {
-                    let tolerance = bound(modulus(a));
+                let difference = |x: f64, y: f64| x * quarter - y * quarter;
+                let re = difference(x.re().to_f64(), y.re().to_f64());
+                let difference = re.hypot(difference(x.im().to_f64(), y.im().to_f64()));
+                if difference > least && difference > *exact {
+                    let (difference, tolerance) = (difference / quarter, *exact / quarter);
                     return Err(Error::NotHermitian { matrix, row, column, difference, tolerance });
                 }
             }
@@ -171,7 +191,8 @@ fn compare_triangles<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<Fin
     Ok(Finite::Yes)
 }
 
-/// max|A_ij|.
-fn modulus<T: Element>(a: &[T]) -> f64 {
-    a.iter().map(|x| x.widen()).fold(0.0, |largest, x| largest.max(x.re().to_f64().hypot(x.im().to_f64())))
+/// max|A_ij|, scaled.
+fn modulus<T: Element>(a: &[T], scale: f64) -> f64 {
+    let modulus = |x: T::Scalar| (x.re().to_f64() * scale).hypot(x.im().to_f64() * scale);
+    a.iter().fold(0.0, |largest, x| largest.max(modulus(x.widen())))
 }

@@ -77,7 +77,7 @@ impl<R: Element, B: Backend> Spectrum<R, B> {
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn zeros(backend: &B, batch: usize, n: usize) -> Result<Self> {
+    pub(crate) fn zeros(backend: &B, batch: usize, n: usize) -> Result<Self> {
         Ok(Self {
             values: backend.zeros(batch * n)?,
             kept: backend.zeros(batch * n)?,
@@ -119,6 +119,18 @@ impl<R: Element, B: Backend> Spectrum<R, B> {
             batch: self.batch,
             n: self.n,
         })
+    }
+}
+
+impl<R: Element, B: Backend> Spectrum<R, B> {
+    /// The number of matrices.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The order n of the matrices.
+    pub fn n(&self) -> usize {
+        self.n
     }
 }
 
@@ -192,7 +204,7 @@ impl<O: Element, B: Backend> Eigenpairs<O, B> {
     pub fn to_host(&self) -> Result<Eigenpairs<O, Cpu>> {
         let vectors = self.backend.download(B::view(&self.vectors))?.into();
         Ok(Eigenpairs {
-            backend: Cpu::default(),
+            backend: self.backend.host(),
             problem: self.problem,
             spectrum: self.spectrum.to_host(&self.backend)?,
             vectors,
@@ -236,6 +248,16 @@ impl<O: Element> Eigenpairs<O, Cpu> {
     /// How many are kept, `[batch]`.
     pub fn rank(&self) -> ArrayView1<'_, u32> {
         self.spectrum.rank()
+    }
+
+    /// The smallest kept–kept gaps, as [`Spectrum::gap_kept`].
+    pub fn gap_kept(&self) -> ArrayView1<'_, <O::Real as Element>::Scalar> {
+        self.spectrum.gap_kept()
+    }
+
+    /// The smallest kept–dropped gaps, as [`Spectrum::gap_dropped`].
+    pub fn gap_dropped(&self) -> ArrayView1<'_, <O::Real as Element>::Scalar> {
+        self.spectrum.gap_dropped()
     }
 
     /// What is to be known of each matrix, `[batch]`.

@@ -38,12 +38,26 @@ pub fn eigh_as<T: Element, O: Stored<T::Scalar>, B: Engine<T::Scalar>>(
 
 /// λ alone, ascending, and what the cut makes of it.
 ///
+/// # Shapes
+/// λ, kept `[batch, n]`; rank, gaps, status `[batch]`.
+///
 /// # Errors
 /// As [`eigh`](eigh()).
 pub fn eigvalsh<T: Element, B: Engine<T::Scalar>>(
     a: &HermitianBatch<T, B>,
     options: &Options,
 ) -> Result<Spectrum<<T::Scalar as Element>::Real, B>> {
+    eigvalsh_as(a, options)
+}
+
+/// As [`eigvalsh`], with eigenvalues stored as `R`.
+///
+/// # Errors
+/// As [`eigh`](eigh()).
+pub fn eigvalsh_as<T: Element, R: Element<Scalar = <T::Scalar as Element>::Real>, B: Engine<T::Scalar>>(
+    a: &HermitianBatch<T, B>,
+    options: &Options,
+) -> Result<Spectrum<R, B>> {
     let plan = Plan::<T, B>::new(&a.backend, a.batch(), a.n(), options)?;
     let mut spectrum = plan.spectrum()?;
     plan.eigvalsh_into(a.as_ref(), spectrum.as_mut(), &mut plan.workspace()?)?;
@@ -53,6 +67,9 @@ pub fn eigvalsh<T: Element, B: Engine<T::Scalar>>(
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     /// The gradient Ā of a loss by A, from its cotangents λ̄ and V̄:
     /// Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ with F_ij = 1/(λ_j − λ_i), and F = 0 on the diagonal and between dropped pairs.
+    ///
+    /// # Shapes
+    /// λ̄ `[batch, n]`, V̄ `[batch, n, n]`, either may be absent; Ā `[batch, n, n]`.
     ///
     /// # Errors
     /// [`Error::Shape`] if the cotangents are those of another shape; [`Error::Matrices`] for tied matrices under

@@ -58,6 +58,14 @@ pub enum Error {
         /// Their order.
         n: usize,
     },
+    /// The workspace was made by a plan of another size.
+    #[error("the workspace was made for another problem than {batch} matrices of {n}×{n}")]
+    Workspace {
+        /// The number of matrices of this plan.
+        batch: usize,
+        /// Their order.
+        n: usize,
+    },
     /// A tolerance is negative or NaN.
     #[error("{what} must be a number that is not negative, got {got}")]
     Tolerance {

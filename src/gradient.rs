@@ -65,6 +65,16 @@ impl<G: Element, B: Backend> Gradient<G, B> {
         })
     }
 
+    /// The number of matrices.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The order n of the matrices.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
     /// This memory, to be written.
     pub fn as_mut(&mut self) -> GradientMut<'_, G, B> {
         GradientMut {
@@ -81,7 +91,7 @@ impl<G: Element, B: Backend> Gradient<G, B> {
     /// [`Error::Backend`] if the device, or work enqueued before, failed.
     pub fn to_host(&self) -> Result<Gradient<G, Cpu>> {
         Ok(Gradient {
-            backend: Cpu::default(),
+            backend: self.backend.host(),
             a_bar: self.backend.download(B::view(&self.a_bar))?.into(),
             gauge_defect: self.backend.download(B::view(&self.gauge_defect))?.into(),
             tie_defect: self.backend.download(B::view(&self.tie_defect))?.into(),
@@ -127,21 +137,27 @@ impl<G: Element> Gradient<G, Cpu> {
     }
 
     /// A report for each matrix; `pairs` are those that the gradient was taken of.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if they are not of this gradient's shape.
     pub fn report<'a, O>(
         &'a self,
         pairs: &'a Eigenpairs<O, Cpu>,
-    ) -> impl ExactSizeIterator<Item = Report<'a, <G::Scalar as Element>::Real>>
+    ) -> Result<impl ExactSizeIterator<Item = Report<'a, <G::Scalar as Element>::Real>>>
     where
         O: Stored<G::Scalar>,
     {
-        let spectrum = pairs.spectrum();
-        (0..self.batch).map(move |b| Report {
+        let (spectrum, expected, got) = (pairs.spectrum(), [self.batch, self.n], [pairs.batch(), pairs.n()]);
+        if expected != got {
+            return Err(Error::Shape { what: "pairs", expected: expected.to_vec(), got: got.to_vec() });
+        }
+        Ok((0..self.batch).map(move |b| Report {
             rank: spectrum.rank()[b],
             gap_kept: spectrum.gap_kept()[b],
             gap_dropped: spectrum.gap_dropped()[b],
             gauge_defect: &self.gauge_defect[b * self.n..][..self.n],
             tie_defect: self.tie_defect[b],
             status: self.status[b],
-        })
+        }))
     }
 }

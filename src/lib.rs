@@ -43,7 +43,7 @@ pub use cotangents::{Cotangents, CotangentsRef};
 pub use cpu::Cpu;
 pub use dispatch::{Device, Job, dispatch};
 pub use eigenpairs::{Eigenpairs, EigenpairsMut, EigenpairsRef, Spectrum, SpectrumMut};
-pub use eigh::{eigh, eigh_as, eigvalsh};
+pub use eigh::{eigh, eigh_as, eigvalsh, eigvalsh_as};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gradient::{Gradient, GradientMut, Report};

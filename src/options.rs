@@ -1,5 +1,6 @@
 //! What to keep of a spectrum and what to make of ties: [`Options`], resolved for one shape and type into a [`Problem`].
 
+use crate::batch::addressable;
 use crate::{Element, Error, Precision, Result, Triangle};
 
 /// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D, is dropped.
@@ -123,12 +124,7 @@ impl Problem {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Tolerance`].
     pub(crate) fn new<T: Element>(batch: usize, n: usize, options: &Options) -> Result<Self> {
-        let largest = isize::MAX as usize / size_of::<T::Scalar>();
-        batch
-            .checked_mul(n)
-            .and_then(|x| x.checked_mul(n.max(1)))
-            .filter(|&x| x <= largest)
-            .ok_or(Error::TooLarge { batch, n })?;
+        addressable::<T>(batch, n)?;
         let Cut { keep_all, atol, rtol, computed_in, at_most } = options.cut;
         let precision = computed_in.unwrap_or(T::PRECISION);
         let rtol = rtol.unwrap_or_else(|| precision.cutoff(n));

@@ -47,6 +47,11 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         Self { backend: backend.clone(), problem, element: PhantomData }
     }
 
+    /// The shape and the options, resolved.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
     /// Scratch memory for the operations of this plan.
     ///
     /// # Errors
@@ -67,7 +72,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn spectrum<R: Element>(&self) -> Result<Spectrum<R, B>> {
+    pub fn spectrum<R: Element<Scalar = <T::Scalar as Element>::Real>>(&self) -> Result<Spectrum<R, B>> {
         Spectrum::zeros(&self.backend, self.problem.batch, self.problem.n)
     }
 
@@ -82,7 +87,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// A = V Λ Vᴴ, as [`eigh`](crate::eigh()), into caller-owned memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Backend`].
+    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the workspace is another plan's;
+    /// [`Error::Backend`].
     pub fn eigh_into<'a, O: Stored<T::Scalar>>(
         &self,
         a: HermitianRef<'a, T, B>,
@@ -93,6 +99,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         expect("A", batch * n * n, B::len(&a.data))?;
         expect("V", batch * n * n, B::len_mut(&out.vectors))?;
         self.expect_spectrum(&out.spectrum)?;
+        self.expect_workspace(workspace)?;
         self.backend.eigh(&self.problem, a, out, workspace)
     }
 
@@ -109,6 +116,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         let Problem { batch, n, .. } = self.problem;
         expect("A", batch * n * n, B::len(&a.data))?;
         self.expect_spectrum(&out)?;
+        self.expect_workspace(workspace)?;
         self.backend.eigvalsh(&self.problem, a, out, workspace)
     }
 
@@ -135,7 +143,13 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         expect("gauge_defect", batch * n, B::len_mut(&out.gauge_defect))?;
         expect("tie_defect", batch, B::len_mut(&out.tie_defect))?;
         expect("status", batch, B::len_mut(&out.status))?;
+        self.expect_workspace(workspace)?;
         self.backend.backward(&self.problem, pairs, cotangents, out, workspace)
+    }
+
+    fn expect_workspace(&self, workspace: &B::Workspace) -> Result<()> {
+        let Problem { batch, n, .. } = self.problem;
+        if B::serves(workspace, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
     }
 
     fn expect_spectrum<R: Element>(&self, out: &SpectrumMut<'_, R, B>) -> Result<()> {

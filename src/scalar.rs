@@ -82,6 +82,11 @@ impl Precision {
         }
     }
 
+    /// What the gauge defect of a loss that does not depend on phases stays below by rounding, 8·√n·ε.
+    pub fn gauge_round_off(self, n: usize) -> f64 {
+        8.0 * (n as f64).sqrt() * self.epsilon()
+    }
+
     /// The coarser of two precisions, that with the larger ε.
     pub fn coarser(self, other: Self) -> Self {
         if self.epsilon() >= other.epsilon() { self } else { other }

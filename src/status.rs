@@ -28,13 +28,17 @@ impl Status {
     /// An entry of the gradient is not finite in the type it is stored in.
     pub const GRADIENT_NOT_FINITE: Self = Self(1 << 5);
 
-    const NAMES: [(Self, &str); 6] = [
+    /// An eigenvalue overflows the type it is stored in: λ, V and the gradient are NaN, nothing is kept.
+    pub const VALUES_OVERFLOW: Self = Self(1 << 6);
+
+    const NAMES: [(Self, &str); 7] = [
         (Self::NOT_FINITE, "not finite"),
         (Self::NOT_CONVERGED, "not converged"),
         (Self::TIE_ACROSS_CUT, "tie across the cut"),
         (Self::TIED, "tied kept eigenvalues"),
         (Self::PHASE_DEPENDENT, "loss depends on an eigenvector's phase"),
         (Self::GRADIENT_NOT_FINITE, "gradient not finite"),
+        (Self::VALUES_OVERFLOW, "eigenvalues overflow"),
     ];
 
     /// Whether nothing was found.
@@ -47,9 +51,9 @@ impl Status {
         self.0 & other.0 != 0
     }
 
-    /// Whether there is no eigendecomposition: the matrix is not finite or did not converge.
+    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, or its eigenvalues overflow.
     pub const fn failed(self) -> bool {
-        self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0))
+        self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0))
     }
 
     /// These findings if `found`, otherwise none.

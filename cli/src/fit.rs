@@ -91,11 +91,15 @@ impl Work<'_> {
     }
 }
 
-/// TARGET-fit in the working directory.
+/// TARGET-fit in the working directory, or TARGET-fit-2 and so on if that exists.
 fn named_after(target: &Path) -> PathBuf {
-    let mut name = target.file_stem().unwrap_or_default().to_os_string();
-    name.push("-fit");
-    name.into()
+    let name = |suffix: &str| {
+        let mut name = target.file_stem().unwrap_or_default().to_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let numbered = (2..).map(|count| name(&format!("-fit-{count}")));
+    std::iter::once(name("-fit")).chain(numbered).find(|folder| !folder.exists()).unwrap_or_default()
 }
 
 /// Makes sure that the kept eigenvalues are positive, as those of B Bᴴ are.

@@ -51,7 +51,7 @@ impl Job for Work<'_> {
         table.row("shape", format!("{:?}", stored.shape()));
         table.row("backend", device::describe(self.device));
         table.row("time", report::rate(time, b));
-        trust(&mut table, &pairs.to_host()?, &gradient);
+        trust(&mut table, &pairs.to_host()?, &gradient)?;
         table.row("written", report::paths(&written));
         report::say(&table)
     }
@@ -72,15 +72,16 @@ fn cotangent<T: Element, D: Dimension>(
 }
 
 /// Rows on how far the gradient can be trusted.
-fn trust<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>, gradient: &Gradient<T, Cpu>) {
+fn trust<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>, gradient: &Gradient<T, Cpu>) -> Result<()> {
     report::spectrum(table, pairs.spectrum());
-    let round_off = 8.0 * (pairs.n() as f64).sqrt() * T::PRECISION.epsilon();
-    let defects = gradient.report(pairs).map(|matrix| {
+    let round_off = T::PRECISION.gauge_round_off(pairs.n());
+    let defects = gradient.report(pairs)?.map(|matrix| {
         let defects = matrix.gauge_defect.iter().map(|&defect| Real::to_f64(defect));
         (!matrix.status.failed()).then(|| defects.max_by(f64::total_cmp)).flatten()
     });
     table.row("worst gauge defect", format!("{}, round-off up to {round_off:.3e}", report::largest(defects, "no matrix")));
-    let ties = gradient.report(pairs).map(|m| m.status.intersects(Status::TIED).then(|| Real::to_f64(m.tie_defect)));
+    let ties = gradient.report(pairs)?.map(|m| m.status.intersects(Status::TIED).then(|| Real::to_f64(m.tie_defect)));
     table.row("worst tie defect", report::largest(ties, "no ties"));
     table.row("status", report::findings(gradient.status()));
+    Ok(())
 }

@@ -152,7 +152,7 @@ where
         return;
     }
     assembly.defects(lane, gauge_defect, &mut out.tie_defect[b]);
-    let round_off = T::Real::of(8.0 * (n as f64).sqrt() * O::PRECISION.epsilon());
+    let round_off = T::Real::of(O::PRECISION.gauge_round_off(n));
     *status |= Status::PHASE_DEPENDENT.when(gauge_defect.iter().any(|&rho| rho > round_off));
     if let GradientForm::Triangle(triangle) = problem.gradient {
         fold(a_bar, n, triangle);

@@ -82,7 +82,12 @@ impl<T: Kernels> Solver<T> {
         let n = problem.n;
         let Forward { a, spectrum, mut vectors, .. } = chunk;
         for b in 0..spectrum.status.len() {
-            let status = self.solve(n, &a[b * n * n..][..n * n], triangle, vectors.is_some());
+            let mut status = self.solve(n, &a[b * n * n..][..n * n], triangle, vectors.is_some());
+            let overflow = self.values.iter().any(|&value| !R::narrow(value).widen().is_finite());
+            status |= Status::VALUES_OVERFLOW.when(overflow && !status.failed());
+            if status.failed() {
+                self.fail();
+            }
             let kept = &mut spectrum.kept[b * n..][..n];
             let cut = if status.failed() {
                 kept.fill(false);
@@ -105,9 +110,9 @@ impl<T: Kernels> Solver<T> {
         }
     }
 
-    /// Leaves λ in `values` and V in `vectors`, NaN if that fails.
+    /// Leaves λ in `values` and V in `vectors`.
     fn solve<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Triangle, with_vectors: bool) -> Status {
-        let status = match self.load(n, a, triangle) {
+        match self.load(n, a, triangle) {
             None => Status::NOT_FINITE,
             Some(exponent) => {
                 let vectors = with_vectors.then(|| self.vectors.as_mut());
@@ -117,13 +122,13 @@ impl<T: Kernels> Solver<T> {
                 }
                 Status::NOT_CONVERGED.when(!converged)
             }
-        };
-        if status.failed() {
-            let nan = T::Real::of(f64::NAN);
-            self.values.fill(nan);
-            (0..n).for_each(|k| self.vectors.col_as_slice_mut(k).fill(T::from_parts(nan, nan)));
         }
-        status
+    }
+
+    fn fail(&mut self) {
+        let nan = T::Real::of(f64::NAN);
+        self.values.fill(nan);
+        (0..self.values.len()).for_each(|k| self.vectors.col_as_slice_mut(k).fill(T::from_parts(nan, nan)));
     }
 
     /// Copies the lower triangle of 2⁻ᵉ·A with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;

@@ -17,7 +17,7 @@ use crate::{
     SpectrumMut, Stored,
 };
 use eigh::Solver;
-use parallel::{Chunk, PerThread};
+use parallel::PerThread;
 use std::sync::Arc;
 
 /// The CPU, the default backend.
@@ -47,11 +47,11 @@ impl Cpu {
         pulp::Arch::new().dispatch(Name)
     }
 
-    /// Calls `work` on pieces of the batch of at least `grain` matrices, in parallel.
-    fn each<C: Chunk>(&self, chunk: C, grain: usize, work: &(impl Fn(C) + Sync)) {
+    /// Runs `work` on the threads of this backend.
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
-            Some(pool) => pool.install(|| parallel::each(chunk, grain, work)),
-            None => parallel::each(chunk, grain, work),
+            Some(pool) => pool.install(work),
+            None => work(),
         }
     }
 }
@@ -70,6 +70,10 @@ impl Backend for Cpu {
     type Buffer<T: Pod> = Box<[T]>;
     type View<'a, T: Pod> = &'a [T];
     type ViewMut<'a, T: Pod> = &'a mut [T];
+
+    fn host(&self) -> Cpu {
+        self.clone()
+    }
 
     fn zeros<T: Pod>(&self, len: usize) -> Result<Box<[T]>> {
         let mut memory = Vec::new();
@@ -110,6 +114,7 @@ impl<T: Scalar + eigh::Evd + products::Multiply + lane_kernel::AssembleLanes> Ke
 /// Scratch memory of the CPU backend, for each thread.
 #[derive(Debug)]
 pub struct Workspace<T: Kernels> {
+    n: usize,
     solvers: PerThread<Solver<T>>,
     assemblies: PerThread<assemble::Assembly<T>>,
 }
@@ -120,9 +125,14 @@ impl<T: Kernels> Engine<T> for Cpu {
     fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
         let (threads, n) = (self.threads(), if problem.batch == 0 { 0 } else { problem.n });
         Ok(Workspace {
+            n,
             solvers: PerThread::new(threads, || Solver::new(n))?,
             assemblies: PerThread::new(threads, || Ok(assemble::Assembly::new(n)))?,
         })
+    }
+
+    fn serves(workspace: &Workspace<T>, problem: &Problem) -> bool {
+        problem.batch == 0 || workspace.n == problem.n
     }
 
     fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
@@ -134,7 +144,8 @@ impl<T: Kernels> Engine<T> for Cpu {
     ) -> Result<()> {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
         let solvers = &workspace.solvers;
-        self.each(chunk, 1, &|chunk: eigh::Forward<'_, I, O>| solvers.with(|s| s.decompose(problem, a.triangle, chunk)));
+        let work = |chunk: eigh::Forward<'_, I, O>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
+        self.run(|| parallel::each(chunk, 1, &work));
         Ok(())
     }
 
@@ -147,7 +158,8 @@ impl<T: Kernels> Engine<T> for Cpu {
     ) -> Result<()> {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
         let solvers = &workspace.solvers;
-        self.each(chunk, 1, &|chunk: eigh::Forward<'_, I, T, R>| solvers.with(|s| s.decompose(problem, a.triangle, chunk)));
+        let work = |chunk: eigh::Forward<'_, I, T, R>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
+        self.run(|| parallel::each(chunk, 1, &work));
         Ok(())
     }
 
@@ -162,9 +174,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         let chunk = backward::Backward { n: problem.n, pairs, cotangents, out };
         let assemblies = &workspace.assemblies;
         let grain = assemblies.with(|assembly| assembly.width());
-        self.each(chunk, grain, &|chunk: backward::Backward<'_, O, G>| {
-            assemblies.with(|assembly| backward::backward(problem, chunk, assembly));
-        });
+        let work = |chunk: backward::Backward<'_, O, G>| assemblies.with(|assembly| backward::backward(problem, chunk, assembly));
+        self.run(|| parallel::each(chunk, grain, &work));
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl<T: Kernels> Products<T> {
                 let g = if ci.label == cj.label { T::zero() } else { skew.scale(T::Real::of(1.0) / (cj.lambda - ci.lambda)) };
                 let norm = Float::max(self.norms[ci.k], self.norms[cj.k]);
                 if ci.label == cj.label && norm > zero {
-                    let defect = skew.scale(T::Real::of(1.0) / norm);
+                    let defect = T::from_parts(skew.re() / norm, skew.im() / norm);
                     self.tie_defect = Float::max(self.tie_defect, Float::sqrt(defect.norm_sqr()));
                 }
                 self.x[(i, j)] = g;
@@ -85,7 +85,7 @@ impl<T: Kernels> Products<T> {
             square += v_bar.norm_sqr();
             x += v.conj() * v_bar;
         }
-        if square > T::Real::of(0.0) {
+        if square != T::Real::of(0.0) {
             self.norms[k] = largest * Float::sqrt(square);
             self.gauge_defect[k] = Float::abs(x.im()) / Float::sqrt(square);
         }
@@ -114,6 +114,9 @@ impl<T: Kernels> Assemble<T> for Products<T> {
 
     fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>) {
         let n = self.v.nrows();
+        if self.columns.len() == n {
+            self.dropped = Dropped::AsComputed; // there is no D, and (8) does not divide by λ
+        }
         for c in 0..self.columns.len() {
             let Column { k, label, .. } = self.columns[c];
             let copy = |to: &mut [T], from: &[O]| to.iter_mut().zip(&from[k * n..]).for_each(|(to, x)| *to = x.widen());

@@ -102,8 +102,9 @@ fn find(library: &Library) -> Result<Found> {
 
 /// The folders to seek in, in order; the empty one stands for the system's loader.
 fn folders() -> Vec<PathBuf> {
-    let from = |variable: &str| env::var_os(variable).map(PathBuf::from);
-    let mut folders: Vec<_> = from("EIGENGRAD_CUDA_LIB_DIR").into_iter().chain([PathBuf::new()]).collect();
+    let named = |variable: &str| env::var_os(variable).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    let from = |variable: &str| named(variable).filter(|path| path.is_absolute());
+    let mut folders: Vec<_> = named("EIGENGRAD_CUDA_LIB_DIR").into_iter().chain([PathBuf::new()]).collect();
     for root in ["CUDA_PATH", "CUDA_HOME"].into_iter().filter_map(from).chain(toolkits()) {
         folders.extend(["lib64", "lib"].map(|lib| root.join(lib)));
     }

@@ -91,7 +91,10 @@ impl Backend for Cuda {
 
     fn zeros<T: Pod>(&self, len: usize) -> Result<DeviceBuffer<T>> {
         // The driver refuses to allocate nothing.
-        let bytes = self.stream.alloc_zeros((len * size_of::<T>()).max(1)).map_err(|e| refused(&e))?;
+        let size = len
+            .checked_mul(size_of::<T>())
+            .ok_or_else(|| Error::Backend { backend: "cuda", reason: format!("{len} elements") })?;
+        let bytes = self.stream.alloc_zeros(size.max(1)).map_err(|e| refused(&e))?;
         Ok(DeviceBuffer { bytes, len, element: PhantomData })
     }
 
@@ -116,8 +119,9 @@ impl Backend for Cuda {
         let bytes = unsafe { std::slice::from_raw_parts_mut(host.as_mut_ptr().cast::<u8>(), size_of_val(&*host)) };
         let mut staged = vec![0; bytes.len()];
         self.stream.context().bind_to_thread().map_err(|e| refused(&e))?;
-        // SAFETY: the view is valid for `len` elements of T, which is as many bytes as `staged` has; the stream is synchronised before
-        // `staged` is read or dropped.
+        // SAFETY: the view is valid for `len` elements of T, which is as many bytes as `staged` has, in the one address space of all
+        // contexts; the stream is synchronised before `staged` is read or dropped. What was enqueued on another stream may still be
+        // under way: then the bytes are old ones, but bytes.
         let copied = unsafe { result::memcpy_dtoh_async(&mut staged, view.address, self.stream.cu_stream()) };
         self.stream.synchronize().and(copied).map_err(|e| refused(&e))?;
         if TypeId::of::<T>() == TypeId::of::<bool>() {

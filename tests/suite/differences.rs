@@ -121,7 +121,7 @@ pub fn losses_of_kept_eigenpairs<T: Scalar, B: Engine<T>>(backend: &B) {
 /// By the entries of one triangle: each real and imaginary part that is read moved by itself.
 pub fn the_gradient_by_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(14);
-    for (n, r) in [(4, 2), (50, 2)] {
+    for (n, r) in [(4, 2), (67, 2)] {
         let a = rng.of_rank::<T>(n, r, true);
         let loss = Weighted::new::<T>(Loss::Overlap, n, &mut rng);
         for triangle in [Triangle::Lower, Triangle::Upper] {
@@ -157,7 +157,7 @@ pub fn the_gradient_by_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
 /// A group of three as a subspace with a mean eigenvalue, the loss that a tie leaves a gradient: tr(C Π_g) + Σ |Π_g|⁴ + 0.7 λ̃_g².
 pub fn a_tied_group_as_a_subspace<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(15);
-    for n in [7, 51] {
+    for n in [7, 69] {
         let mut lambda = vec![0.0; n];
         lambda[..5].copy_from_slice(&[4.0, 2.0, 2.0, 2.0, 1.0]);
         let a = rng.with_spectrum::<T>(&lambda);

@@ -3,6 +3,7 @@
 use crate::random::Rng;
 use eigengrad::{Backend, Cotangents, Cpu, Cut, Error, HermitianBatch, Options, Plan, Status, TieRule, Triangle, eigh, eigvalsh};
 use ndarray::{Array1, Array2, Array3, Array4, array};
+use num_complex::Complex;
 
 fn message<T>(result: eigengrad::Result<T>) -> String {
     result.err().unwrap().to_string()
@@ -122,4 +123,44 @@ fn pairs(batch: usize, n: usize) -> eigengrad::Eigenpairs<f64> {
     let mut rng = Rng::new(34);
     let matrices: Vec<_> = (0..batch).map(|_| rng.hermitian::<f64>(n)).collect();
     crate::run::decompose::<f64, Cpu>(&Cpu::default(), n, &matrices, &Options::default()).0
+}
+
+#[test]
+fn not_hermitian_where_differences_overflow() {
+    let huge = Complex::new(1.7e308, 1.7e308);
+    let a = array![[Complex::new(1.0, 0.0), huge], [-huge.conj(), Complex::new(1.0, 0.0)]];
+    assert!(message(HermitianBatch::new(a.view())).starts_with("matrix 0 is not Hermitian: |A[1, 0] - conj A[0, 1]| = inf"));
+    let a = array![[Complex::new(1.0, 0.0), huge], [huge.conj(), Complex::new(1.0, 0.0)]];
+    HermitianBatch::new(a.view()).unwrap();
+}
+
+#[test]
+fn workspace_of_another_plan() {
+    let plan = |n| Plan::<f64>::new(&Cpu::default(), 1, n, &Options::default()).unwrap();
+    let a = HermitianBatch::new(Array2::<f64>::eye(3).view()).unwrap();
+    let (mut pairs, mut spectrum) = (plan(3).eigenpairs::<f64>().unwrap(), plan(3).spectrum::<f64>().unwrap());
+    let mut gradient = plan(3).gradient::<f64>().unwrap();
+    let expected = "the workspace was made for another problem than 1 matrices of 3×3";
+    for n in [2, 4] {
+        let mut workspace = plan(n).workspace().unwrap();
+        assert_eq!(message(plan(3).eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)), expected);
+        assert_eq!(message(plan(3).eigvalsh_into(a.as_ref(), spectrum.as_mut(), &mut workspace)), expected);
+        let cotangents = Cotangents::new(&pairs, None, None).unwrap();
+        let backward = plan(3).backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace);
+        assert_eq!(message(backward), expected);
+    }
+}
+
+#[test]
+fn report_of_other_pairs() {
+    let pairs = |n| eigh(&HermitianBatch::new(Array2::<f64>::eye(n).view()).unwrap(), &Options::default()).unwrap();
+    let gradient = pairs(2).backward(&Cotangents::new(&pairs(2), None, None).unwrap()).unwrap();
+    assert_eq!(message(gradient.report(&pairs(3)).map(drop)), "pairs: expected shape [1, 2], got [1, 3]");
+}
+
+#[test]
+fn a_view_of_more_than_there_is() {
+    let one = Array3::<f64>::zeros((1, 2, 2));
+    let many = one.broadcast((1 << 60, 2, 2)).unwrap();
+    assert_eq!(message(HermitianBatch::new(many)), "a batch of 1152921504606846976 matrices of 2×2 is too large to address");
 }

@@ -19,7 +19,7 @@ fn scales<T: Scalar>() -> Vec<f64> {
 
 pub fn the_defect_is_relative<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(22);
-    for n in [1, 2, 5, 16, 50] {
+    for n in [1, 2, 5, 16, 67] {
         let matrices = mixed::<T>(n, 7, &mut rng);
         let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
         let (_, mut v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
@@ -50,7 +50,7 @@ pub fn the_defect_is_relative<T: Scalar, B: Engine<T>>(backend: &B) {
 /// Σ w |v|², invariant, against Re Σ v, which is not: no false alarm and no miss, whatever the loss is multiplied by.
 pub fn invariant_losses_and_others<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(23);
-    for n in [3, 8, 33, 50] {
+    for n in [3, 8, 33, 67] {
         let matrices: Vec<_> = (0..5).map(|b| rng.of_rank::<T>(n, n - b % n, true)).collect();
         let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
         let weights = rng.matrix::<f64>(n, n);
@@ -95,7 +95,7 @@ pub fn the_threshold_of_the_finding<T: Scalar, B: Engine<T>>(backend: &B) {
 /// i Im diag(VᴴV̄) taken out of V̄, the part that ρ measures, changes nothing: F is 0 on the diagonal.
 pub fn the_phase_dependent_part_is_ignored<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(25);
-    for n in [6, 50] {
+    for n in [6, 67] {
         let (pairs, host) = run::decompose::<T, B>(backend, n, &[rng.of_rank::<T>(n, n / 2, false)], &Options::default());
         let v = matrix(host.vectors(), 0);
         let weights = rng.matrix::<f64>(n, n);

@@ -3,7 +3,7 @@
 use crate::numbers::{C, Matrix, range, stack, wide};
 use crate::random::Rng;
 use crate::{THRESHOLD, run};
-use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, Options, Scalar, Triangle, eigh};
+use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, Options, Scalar, Status, Triangle, eigh};
 use ndarray::{Array2, Array3, Axis, Slice};
 use proptest::prelude::*;
 
@@ -167,4 +167,20 @@ pub fn the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
         assert!((trace - 4.0).abs() < 1e-5, "× {size:e}: {trace}");
         gradient.check().unwrap();
     }
+}
+
+/// λ of a finite matrix may not be: the matrix fails, says so, and leaves its neighbour alone.
+pub fn eigenvalues_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
+    let (_, huge) = range::<T>();
+    let ones = |x: f64| Array2::from_elem((3, 3), C::new(x, 0.0));
+    let (pairs, host) = run::decompose::<T, B>(backend, 3, &[ones(huge * 0.9), ones(1.0)], &Options::default());
+    assert_eq!(host.status().to_vec(), [Status::VALUES_OVERFLOW, Status::OK]);
+    assert_eq!(host.rank().to_vec(), [0, 1]);
+    assert!(
+        host.values().row(0).iter().all(|&x| wide(x).re.is_nan())
+            && host.vectors().index_axis(Axis(0), 0).iter().all(|&x| !x.finite())
+    );
+    let gradient = run::backward(&pairs, Some(&[vec![1.0; 3], vec![1.0; 3]]), None);
+    assert!(gradient.a_bar().index_axis(Axis(0), 0).iter().all(|&x| !x.finite()));
+    assert!(gradient.status()[0].intersects(Status::VALUES_OVERFLOW) && gradient.status()[1].is_ok());
 }

@@ -42,7 +42,7 @@ fn problem<T: Scalar>(n: usize, count: usize, seed: u64) -> (Vec<Matrix>, Vec<Ve
 }
 
 pub fn the_same_bits_again_elsewhere_and_alone<T: Scalar, B: Engine<T>>(backend: &B) {
-    for n in [1, 3, 16, 33, 50] {
+    for n in [1, 3, 16, 33, 67] {
         let count = 17;
         let (matrices, lambda_bar, v_bar) = problem::<T>(n, count, 26);
         let all = results::<T, B>(backend, n, &matrices, &lambda_bar, &v_bar);
@@ -65,7 +65,7 @@ pub fn the_same_bits_again_elsewhere_and_alone<T: Scalar, B: Engine<T>>(backend:
 
 /// NaN and infinities, in one triangle or the other, on the diagonal or as an imaginary part.
 pub fn matrices_that_are_not_finite<T: Scalar, B: Engine<T>>(backend: &B) {
-    for n in [2, 5, 16, 50] {
+    for n in [2, 5, 16, 67] {
         let (mut matrices, lambda_bar, v_bar) = problem::<T>(n, 17, 27);
         matrices.iter_mut().for_each(|a| *a = crate::numbers::rounded::<T>(a));
         let clean = results::<T, B>(backend, n, &matrices, &lambda_bar, &v_bar);
@@ -111,7 +111,7 @@ pub fn matrices_that_are_not_finite<T: Scalar, B: Engine<T>>(backend: &B) {
 
 /// Of one triangle, only what is in it can be wrong: not the other, nor the imaginary part of the diagonal.
 pub fn what_is_not_read_cannot_be_wrong<T: Scalar, B: Engine<T>>(backend: &B) {
-    for n in [3, 16, 50] {
+    for n in [3, 16, 67] {
         let (matrices, ..) = problem::<T>(n, 9, 28);
         let clean = run::decompose::<T, B>(backend, n, &matrices, &Options::default()).1;
         for triangle in [Triangle::Lower, Triangle::Upper] {
@@ -144,7 +144,7 @@ pub fn any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
 where
     Cpu: Engine<T>,
 {
-    for n in [3, 16, 50] {
+    for n in [3, 16, 67] {
         let (matrices, lambda_bar, v_bar) = problem::<T>(n, 61, 29);
         let expected = results::<T, B>(backend, n, &matrices, &lambda_bar, &v_bar);
         if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {

@@ -48,7 +48,7 @@ macro_rules! of_scalars {
                 no_matrices_and_matrices_of_no_order matrices_of_order_one;
             cut: every_rank_in_one_batch the_default_relative_cut tolerances_and_strictness at_most_the_largest ties_across_the_cut
                 data_computed_in_a_coarser_precision;
-            backward: the_formula a_dropped_part_that_is_not_zero dropped_eigenvalues_declared_zero
+            backward: the_formula a_dropped_part_that_is_not_zero dropped_eigenvalues_declared_zero nothing_to_declare_zero
                 a_wrong_declaration_is_wrong_as_documented adjoint_to_the_jvp bit_tied_nulls the_form_of_one_triangle homogeneous_in_a
                 close_to_the_answer_in_f64;
             ties: groups_are_chains ties_to_round_off the_tie_cutoff_follows_the_precision right_losses_have_no_defect
@@ -59,7 +59,8 @@ macro_rules! of_scalars {
             isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
                 any_number_of_threads;
             plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
-            input: two_and_three_dimensions the_first_entry_that_is_not_hermitian the_ends_of_the_range;
+            input: two_and_three_dimensions the_first_entry_that_is_not_hermitian the_ends_of_the_range
+                eigenvalues_that_overflow;
         }
     })* };
 }

@@ -12,7 +12,7 @@ use eigengrad::{
 /// Several batches through one workspace, with everything that the buffers held before still in them.
 pub fn reuse<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(32);
-    for (n, dropped) in [(3usize, Dropped::AsComputed), (16, Dropped::Zero), (50, Dropped::AsComputed), (50, Dropped::Zero)] {
+    for (n, dropped) in [(3usize, Dropped::AsComputed), (16, Dropped::Zero), (67, Dropped::AsComputed), (67, Dropped::Zero)] {
         let count = 9;
         let options = Options { cut: Cut::default().at_most(n.div_ceil(2)), dropped, ..Options::default() };
         let plan = Plan::<T, B>::new(backend, count, n, &options).unwrap();

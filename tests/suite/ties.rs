@@ -51,7 +51,7 @@ pub fn groups_are_chains<T: Scalar, B: Engine<T>>(backend: &B) {
 
 pub fn ties_to_round_off<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(17);
-    for n in [10, 16, 50] {
+    for n in [10, 16, 67] {
         let mut lambda = vec![0.0; n];
         lambda[..5].copy_from_slice(&[4.0, 2.0, 2.0, 2.0, 1.0]);
         let mut pair = lambda.clone();
@@ -80,7 +80,7 @@ pub fn the_tie_cutoff_follows_the_precision<T: Scalar, B: Engine<T>>(backend: &B
 
 pub fn right_losses_have_no_defect<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(18);
-    for n in [10, 50] {
+    for n in [10, 67] {
         let mut lambda = vec![0.0; n];
         lambda[..5].copy_from_slice(&[4.0, 2.0, 2.0, 2.0, 1.0]);
         let (a, c) = (rng.with_spectrum::<T>(&lambda), rng.hermitian::<T>(n));
@@ -96,7 +96,7 @@ pub fn right_losses_have_no_defect<T: Scalar, B: Engine<T>>(backend: &B) {
             let defect = wide(gradient.tie_defect()[0]).re;
             assert!(defect <= THRESHOLD * n as f64 * epsilon::<T>(), "n = {n}: {defect}");
             assert_eq!(gradient.status()[0], Status::TIED);
-            assert_eq!(gradient.report(&host).next().unwrap().tie_defect, gradient.tie_defect()[0]);
+            assert_eq!(gradient.report(&host).unwrap().next().unwrap().tie_defect, gradient.tie_defect()[0]);
         }
         let mut uneven = lambda_bar.clone();
         uneven[n - 3] = 0.25;
@@ -111,7 +111,7 @@ pub fn right_losses_have_no_defect<T: Scalar, B: Engine<T>>(backend: &B) {
 /// Under `Exact` a tie divides by zero, and it shows.
 pub fn exact_ties_show<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(19);
-    for n in [4, 50] {
+    for n in [4, 67] {
         let matrices = [Array2::eye(n), rng.of_rank::<T>(n, n, false)];
         let (_, v_bar) = random_cotangents::<T>(n, 2, &mut rng);
         let gradient = |ties| {
@@ -137,7 +137,7 @@ fn phase_dependent<T: Scalar>() -> Status {
 /// Near ties under `Exact` are divided by as they are.
 pub fn exact_near_ties_are_the_formula<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(20);
-    for n in [4, 50] {
+    for n in [4, 67] {
         let mut lambda: Vec<_> = (1..=n).map(|k| k as f64 / n as f64).collect();
         lambda[n - 2] = 1.0 - 4.0 * epsilon::<T>();
         let options = Options { ties: TieRule::Exact, ..Options::default() };
@@ -155,7 +155,7 @@ pub fn exact_near_ties_are_the_formula<T: Scalar, B: Engine<T>>(backend: &B) {
 /// Under `Error` the tied matrices are named, and `backward_into` gives them NaN; the others are as they were.
 pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(21);
-    for n in [5, 50] {
+    for n in [5, 67] {
         let apart = rng.of_rank::<T>(n, n / 2, true);
         let matrices = [apart.clone(), Array2::eye(n), apart, diagonal(&vec![2.0; n])];
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, 4, &mut rng);
@@ -194,7 +194,7 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
 
 /// Every eigenvalue of the identity and, under `Cut::none`, of the zero matrix is kept and tied: Ā of λ̄ alone, and finite.
 pub fn the_identity_and_zero_without_a_cut<T: Scalar, B: Engine<T>>(backend: &B) {
-    for n in [3, 50] {
+    for n in [3, 67] {
         let matrices = [Array2::eye(n), Array2::zeros((n, n)), Array2::from_elem((n, n), 1.0.into())];
         let sizes = [n, n, n - 1];
         check::<T, B>(backend, n, &matrices, Cut::none(), None, &sizes);

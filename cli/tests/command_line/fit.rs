@@ -102,7 +102,9 @@ fn the_rank_may_be_less_and_the_folder_is_named() {
     converged(&table);
     assert!(table.contains("2 in 3 matrices"), "{table}");
     assert_eq!(place.names("c-fit"), ["fitted.npy", "loss.svg"]);
-    assert!(place.run("fit c.npy --rank 2 --steps 0").refused().contains("--force"));
+    place.run("fit c.npy --rank 2 --steps 0").ok(); // once more in a folder of its own
+    assert_eq!(place.names("c-fit-2"), ["fitted.npy", "loss.svg"]);
+    assert!(place.run("fit c.npy --rank 2 --steps 0 --out c-fit").refused().contains("--force"));
 }
 
 #[test]
