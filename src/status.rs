@@ -19,7 +19,7 @@ impl Status {
     pub const NOT_FINITE: Self = Self(1);
     /// The eigensolver did not converge: λ, V and the gradient are NaN, nothing is kept.
     pub const NOT_CONVERGED: Self = Self(1 << 1);
-    /// "At most r" cut between two equal |λ|: which one was kept is arbitrary.
+    /// "At most r" cut between two equal |λ|: which one was kept is arbitrary, and the gradient infinite or round-off.
     pub const TIE_ACROSS_CUT: Self = Self(1 << 2);
     /// Kept eigenvalues tie: the gradient is exact only for losses that see each tied group as a subspace.
     pub const TIED: Self = Self(1 << 3);

@@ -31,7 +31,7 @@ pub enum Command {
     /// Pairs are matched by index, in the order of eigenvalues. Where two eigenvalues of B Bᴴ cross, two eigenvectors change places,
     /// and so the loss jumps; close to it the gradient grows as 1/gap. That ends no training: Adam's steps have bounded length, a
     /// matrix's gradient acts on that matrix only, and a pair in the wrong order is a maximum of the loss along the rotation that
-    /// exchanges the two, so that they are turned, not stuck. Where eigenvalues of the target itself tie, its eigenvectors mean
+    /// exchanges the two, so that they usually turn back. Where eigenvalues of the target itself tie, its eigenvectors mean
     /// nothing, and the loss need not go to 0.
     Fit(Fit),
     /// List the backends: what was found, and what is missing and why
@@ -61,7 +61,7 @@ pub struct Vjp {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
-    /// The loss's gradient by the eigenvalues, real, [batch, n] or [n]
+    /// The loss's gradient by the eigenvalues, of IN's real type (f4 for c8), [batch, n] or [n]
     #[arg(long, value_name = "L.npy")]
     pub values_bar: Option<PathBuf>,
     /// The loss's gradient by the eigenvectors that `decompose` writes, of IN's type and shape

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written under a temporary name in their own directory, then renamed.
+//! Files each of which appears whole or not at all: written under a temporary name in their own directory, then renamed.
 
 use crate::failure::{Failure, Result};
 use std::fs::{self, File};
@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Files to be written together. Dropped before [`Outputs::commit`] they leave nothing behind.
+/// Files to be written by one command, each whole or not at all. Dropped before [`Outputs::commit`] they leave nothing behind.
 #[derive(Debug)]
 pub struct Outputs {
     directory: PathBuf,
