@@ -36,7 +36,7 @@ pub enum Command {
     Fit(Fit),
     /// List the backends: what was found, and what is missing and why
     Devices,
-    /// Time the forward and the backward pass as peers/eigh_peers.py does
+    /// Time the forward and the backward pass as benches/peers/eigh_peers.py does
     Bench(Bench),
 }
 
