@@ -14,6 +14,17 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Mutably borrowed memory.
     type ViewMut<'a, T: Pod>: Debug + Send;
 
+    /// What messages and records call it.
+    const NAME: &'static str;
+
+    /// Waits until all work that was enqueued has run.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if it failed.
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The CPU that does this backend's work on the host: the backend itself where it is one.
     fn host(&self) -> Cpu {
         Cpu::default()

@@ -1,8 +1,8 @@
 //! The input: a batch of Hermitian matrices, of which one triangle is read.
 
 use crate::scalar::Scalar;
-use crate::{Backend, Cpu, Element, Error, Real, Result};
-use ndarray::{ArrayView, ArrayView3, Dimension, Ix3};
+use crate::{Backend, Cpu, Element, Error, Pod, Real, Result};
+use ndarray::{ArrayView, ArrayView3, Axis, Dimension, Ix3, Slice};
 use num_traits::Float;
 use rayon::prelude::*;
 use std::cell::LazyCell;
@@ -101,6 +101,41 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         Ok(Self { backend: backend.clone(), data: backend.upload(contiguous(backend, a)?)?, batch, n, triangle })
     }
 
+    /// A batch from memory that is on the backend already, row-major and contiguous; only one triangle is read.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]; [`Error::Shape`] if the memory does not hold `batch`·n² elements.
+    pub fn from_buffer(backend: &B, data: B::Buffer<T>, batch: usize, n: usize, triangle: Triangle) -> Result<Self> {
+        addressable::<T>(batch, n)?;
+        expect_len::<T, B>("A", batch * n * n, &data)?;
+        Ok(Self { backend: backend.clone(), data, batch, n, triangle })
+    }
+
+    /// The memory, as it is.
+    pub fn into_buffer(self) -> B::Buffer<T> {
+        self.data
+    }
+
+    /// As [`HermitianBatch::on`], in parts of nearly equal size on several backends, in order: several GPUs, say, which then work
+    /// at the same time. No part is empty unless there are fewer matrices than backends.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::on`], with matrices numbered as in `a`.
+    pub fn over<D: Dimension>(backends: &[B], a: ArrayView<'_, T, D>) -> Result<Vec<Self>> {
+        let a = square(a)?;
+        let bound = |part: usize| (a.dim().0 as u128 * part as u128 / backends.len() as u128) as usize;
+        let parts = backends.iter().enumerate().map(|(part, backend)| {
+            let (first, end) = (bound(part), bound(part + 1));
+            Self::on(backend, a.slice_axis(Axis(0), Slice::from(first..end))).map_err(|error| match error {
+                Error::NotHermitian { matrix, row, column, difference, tolerance } => {
+                    Error::NotHermitian { matrix: matrix + first, row, column, difference, tolerance }
+                }
+                other => other,
+            })
+        });
+        parts.collect()
+    }
+
     /// The number of matrices.
     pub fn batch(&self) -> usize {
         self.batch
@@ -117,11 +152,17 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     }
 }
 
+/// Whether memory holds as many elements as it should.
+pub(crate) fn expect_len<T: Pod, B: Backend>(what: &'static str, expected: usize, buffer: &B::Buffer<T>) -> Result<()> {
+    let got = B::len(&B::view(buffer));
+    if expected == got { Ok(()) } else { Err(Error::Shape { what, expected: vec![expected], got: vec![got] }) }
+}
+
 /// `[n, n]` or `[batch, n, n]` as `[batch, n, n]`.
 fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3<'_, T>> {
     let ndim = a.ndim();
     let a = a.into_dyn();
-    let a = if ndim == 2 { a.insert_axis(ndarray::Axis(0)) } else { a };
+    let a = if ndim == 2 { a.insert_axis(Axis(0)) } else { a };
     let a = a.into_dimensionality::<Ix3>().map_err(|_| Error::Dimensions { ndim })?;
     let (batch, rows, columns) = a.dim();
     if rows != columns {

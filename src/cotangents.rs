@@ -1,5 +1,6 @@
 //! What the loss sends back: [`Cotangents`] λ̄ and V̄, either of which may be absent.
 
+use crate::batch::expect_len;
 use crate::eigenpairs::Eigenpairs;
 use crate::{Backend, Cpu, Element, Error, Result};
 use ndarray::{ArrayView2, ArrayView3};
@@ -56,6 +57,21 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
             batch,
             n,
         })
+    }
+
+    /// Cotangents from memory that is on the backend already: λ̄ `[batch, n]`, V̄ `[batch, k, i]`, one vector after the other.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it does not hold as many elements.
+    pub fn from_buffers(
+        pairs: &Eigenpairs<O, B>,
+        values: Option<B::Buffer<O::Real>>,
+        vectors: Option<B::Buffer<O>>,
+    ) -> Result<Self> {
+        let (batch, n) = (pairs.batch(), pairs.n());
+        values.as_ref().map_or(Ok(()), |x| expect_len::<O::Real, B>("λ̄", batch * n, x))?;
+        vectors.as_ref().map_or(Ok(()), |x| expect_len::<O, B>("V̄", batch * n * n, x))?;
+        Ok(Self { values, vectors, batch, n })
     }
 
     /// These cotangents as borrowed memory, for [`Plan::backward_into`](crate::Plan::backward_into).

@@ -1,5 +1,6 @@
 //! What `eigh` gives: [`Spectrum`] (λ, K, ranks, gaps, statuses) and [`Eigenpairs`] (a spectrum with V).
 
+use crate::batch::expect_len;
 use crate::options::Problem;
 use crate::{Backend, Cpu, Element, Error, Result, Status};
 use ndarray::{ArrayView1, ArrayView2, ArrayView3};
@@ -63,6 +64,18 @@ pub struct Spectrum<R: Element, B: Backend = Cpu> {
     n: usize,
 }
 
+/// The memory of a [`Spectrum`]; shapes as in [`SpectrumMut`].
+#[derive(Debug)]
+#[allow(missing_docs, reason = "named as in SpectrumMut")]
+pub struct SpectrumBuffers<R: Element, B: Backend = Cpu> {
+    pub values: B::Buffer<R>,
+    pub kept: B::Buffer<bool>,
+    pub rank: B::Buffer<u32>,
+    pub gap_kept: B::Buffer<R::Scalar>,
+    pub gap_dropped: B::Buffer<R::Scalar>,
+    pub status: B::Buffer<Status>,
+}
+
 /// Eigenpairs of a batch, owned: A = V Λ Vᴴ.
 #[derive(Debug)]
 pub struct Eigenpairs<O: Element, B: Backend = Cpu> {
@@ -88,6 +101,27 @@ impl<R: Element, B: Backend> Spectrum<R, B> {
             batch,
             n,
         })
+    }
+
+    /// The memory, as it is.
+    pub fn into_buffers(self) -> SpectrumBuffers<R, B> {
+        let Self { values, kept, rank, gap_kept, gap_dropped, status, .. } = self;
+        SpectrumBuffers { values, kept, rank, gap_kept, gap_dropped, status }
+    }
+
+    /// A spectrum in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub(crate) fn from_buffers(buffers: SpectrumBuffers<R, B>, batch: usize, n: usize) -> Result<Self> {
+        let SpectrumBuffers { values, kept, rank, gap_kept, gap_dropped, status } = buffers;
+        expect_len::<R, B>("λ", batch * n, &values)?;
+        expect_len::<bool, B>("kept", batch * n, &kept)?;
+        expect_len::<u32, B>("rank", batch, &rank)?;
+        expect_len::<R::Scalar, B>("gap_kept", batch, &gap_kept)?;
+        expect_len::<R::Scalar, B>("gap_dropped", batch, &gap_dropped)?;
+        expect_len::<Status, B>("status", batch, &status)?;
+        Ok(Self { values, kept, rank, gap_kept, gap_dropped, status, batch, n })
     }
 
     /// This memory, to be written.
@@ -180,6 +214,27 @@ impl<O: Element, B: Backend> Eigenpairs<O, B> {
         let &Problem { batch, n, .. } = problem;
         let spectrum = Spectrum::zeros(backend, batch, n)?;
         Ok(Self { backend: backend.clone(), problem: *problem, spectrum, vectors: backend.zeros(batch * n * n)? })
+    }
+
+    /// The memory, as it is: of the spectrum, and V as in [`EigenpairsMut::vectors`].
+    pub fn into_buffers(self) -> (SpectrumBuffers<O::Real, B>, B::Buffer<O>) {
+        (self.spectrum.into_buffers(), self.vectors)
+    }
+
+    /// Eigenpairs in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub(crate) fn from_buffers(
+        backend: &B,
+        problem: &Problem,
+        spectrum: SpectrumBuffers<O::Real, B>,
+        vectors: B::Buffer<O>,
+    ) -> Result<Self> {
+        let &Problem { batch, n, .. } = problem;
+        expect_len::<O, B>("V", batch * n * n, &vectors)?;
+        let spectrum = Spectrum::from_buffers(spectrum, batch, n)?;
+        Ok(Self { backend: backend.clone(), problem: *problem, spectrum, vectors })
     }
 
     /// This memory, to be written.

@@ -19,8 +19,8 @@ pub trait Engine<T: Scalar>: Backend {
     /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it.
     fn workspace(&self, problem: &Problem) -> Result<Self::Workspace>;
 
-    /// Whether a workspace was made for problems of this size.
-    fn serves(workspace: &Self::Workspace, problem: &Problem) -> bool;
+    /// Whether a workspace was made by this backend for problems of this size.
+    fn serves(&self, workspace: &Self::Workspace, problem: &Problem) -> bool;
 
     /// A = V Λ Vᴴ with λ ascending, and what the cut makes of it.
     ///

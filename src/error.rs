@@ -59,7 +59,7 @@ pub enum Error {
         n: usize,
     },
     /// The workspace was made by a plan of another size.
-    #[error("the workspace was made for another problem than {batch} matrices of {n}×{n}")]
+    #[error("the workspace was made for another problem, or by another backend, than {batch} matrices of {n}×{n}")]
     Workspace {
         /// The number of matrices of this plan.
         batch: usize,

@@ -1,5 +1,6 @@
 //! What the backward pass gives: [`Gradient`] Ā, and a [`Report`] on how far it can be trusted.
 
+use crate::batch::expect_len;
 use crate::eigenpairs::{Eigenpairs, array2, array3};
 use crate::options::Problem;
 use crate::{Backend, Cpu, Element, Error, Result, Status, Stored};
@@ -28,6 +29,16 @@ pub struct Gradient<G: Element, B: Backend = Cpu> {
     status: B::Buffer<Status>,
     batch: usize,
     n: usize,
+}
+
+/// The memory of a [`Gradient`]; shapes as in [`GradientMut`].
+#[derive(Debug)]
+#[allow(missing_docs, reason = "named as in GradientMut")]
+pub struct GradientBuffers<G: Element, B: Backend = Cpu> {
+    pub a_bar: B::Buffer<G>,
+    pub gauge_defect: B::Buffer<<G::Scalar as Element>::Real>,
+    pub tie_defect: B::Buffer<<G::Scalar as Element>::Real>,
+    pub status: B::Buffer<Status>,
 }
 
 /// How far the gradient of one matrix can be trusted.
@@ -63,6 +74,26 @@ impl<G: Element, B: Backend> Gradient<G, B> {
             batch,
             n,
         })
+    }
+
+    /// The memory, as it is.
+    pub fn into_buffers(self) -> GradientBuffers<G, B> {
+        let Self { a_bar, gauge_defect, tie_defect, status, .. } = self;
+        GradientBuffers { a_bar, gauge_defect, tie_defect, status }
+    }
+
+    /// A gradient in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub(crate) fn from_buffers(backend: &B, problem: &Problem, buffers: GradientBuffers<G, B>) -> Result<Self> {
+        let &Problem { batch, n, .. } = problem;
+        let GradientBuffers { a_bar, gauge_defect, tie_defect, status } = buffers;
+        expect_len::<G, B>("Ā", batch * n * n, &a_bar)?;
+        expect_len::<<G::Scalar as Element>::Real, B>("gauge_defect", batch * n, &gauge_defect)?;
+        expect_len::<<G::Scalar as Element>::Real, B>("tie_defect", batch, &tie_defect)?;
+        expect_len::<Status, B>("status", batch, &status)?;
+        Ok(Self { backend: backend.clone(), a_bar, gauge_defect, tie_defect, status, batch, n })
     }
 
     /// The number of matrices.

@@ -2,8 +2,8 @@
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, Cpu, Eigenpairs, EigenpairsMut, EigenpairsRef, Element, Engine, Error, Gradient, GradientMut,
-    HermitianRef, Options, Result, Spectrum, SpectrumMut, Stored,
+    Backend, CotangentsRef, Cpu, Eigenpairs, EigenpairsMut, EigenpairsRef, Element, Engine, Error, Gradient, GradientBuffers,
+    GradientMut, HermitianRef, Options, Result, Spectrum, SpectrumBuffers, SpectrumMut, Stored,
 };
 use std::marker::PhantomData;
 
@@ -84,6 +84,37 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         Gradient::zeros(&self.backend, &self.problem)
     }
 
+    /// Eigenpairs in memory of the caller's, such as [`Eigenpairs::into_buffers`] gives back.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub fn eigenpairs_from<O: Stored<T::Scalar>>(
+        &self,
+        spectrum: SpectrumBuffers<O::Real, B>,
+        vectors: B::Buffer<O>,
+    ) -> Result<Eigenpairs<O, B>> {
+        Eigenpairs::from_buffers(&self.backend, &self.problem, spectrum, vectors)
+    }
+
+    /// A spectrum in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub fn spectrum_from<R: Element<Scalar = <T::Scalar as Element>::Real>>(
+        &self,
+        buffers: SpectrumBuffers<R, B>,
+    ) -> Result<Spectrum<R, B>> {
+        Spectrum::from_buffers(buffers, self.problem.batch, self.problem.n)
+    }
+
+    /// A gradient in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if any of it has another length.
+    pub fn gradient_from<G: Stored<T::Scalar>>(&self, buffers: GradientBuffers<G, B>) -> Result<Gradient<G, B>> {
+        Gradient::from_buffers(&self.backend, &self.problem, buffers)
+    }
+
     /// A = V Λ Vᴴ, as [`eigh`](crate::eigh()), into caller-owned memory.
     ///
     /// # Errors
@@ -149,7 +180,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 
     fn expect_workspace(&self, workspace: &B::Workspace) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        if B::serves(workspace, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
+        if self.backend.serves(workspace, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
     }
 
     fn expect_spectrum<R: Element>(&self, out: &SpectrumMut<'_, R, B>) -> Result<()> {

@@ -70,6 +70,7 @@ impl Backend for Cpu {
     type Buffer<T: Pod> = Box<[T]>;
     type View<'a, T: Pod> = &'a [T];
     type ViewMut<'a, T: Pod> = &'a mut [T];
+    const NAME: &'static str = "cpu";
 
     fn host(&self) -> Cpu {
         self.clone()
@@ -131,7 +132,7 @@ impl<T: Kernels> Engine<T> for Cpu {
         })
     }
 
-    fn serves(workspace: &Workspace<T>, problem: &Problem) -> bool {
+    fn serves(&self, workspace: &Workspace<T>, problem: &Problem) -> bool {
         problem.batch == 0 || workspace.n == problem.n
     }
 
