@@ -10,6 +10,9 @@ use num_complex::Complex;
 pub enum Device {
     /// The CPU.
     Cpu(Cpu),
+    /// A GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(crate::cuda::Cuda),
 }
 
 /// Work that is generic in element type and backend.
@@ -24,6 +27,8 @@ pub trait Job {
 pub fn dispatch<J: Job>(dtype: Dtype, device: &Device, job: J) -> J::Output {
     match device {
         Device::Cpu(cpu) => on(dtype, cpu, job),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => on(dtype, cuda, job),
     }
 }
 

@@ -31,7 +31,11 @@ impl Status {
     /// An eigenvalue overflows the type it is stored in: λ, V and the gradient are NaN, nothing is kept.
     pub const VALUES_OVERFLOW: Self = Self(1 << 6);
 
-    const NAMES: [(Self, &str); 7] = [
+    /// The eigensolver's V is not orthonormal, which a backend that was asked to looks for: λ, V and the gradient are NaN, nothing is
+    /// kept.
+    pub const NOT_ORTHONORMAL: Self = Self(1 << 7);
+
+    const NAMES: [(Self, &str); 8] = [
         (Self::NOT_FINITE, "not finite"),
         (Self::NOT_CONVERGED, "not converged"),
         (Self::TIE_ACROSS_CUT, "tie across the cut"),
@@ -39,6 +43,7 @@ impl Status {
         (Self::PHASE_DEPENDENT, "loss depends on an eigenvector's phase"),
         (Self::GRADIENT_NOT_FINITE, "gradient not finite"),
         (Self::VALUES_OVERFLOW, "eigenvalues overflow"),
+        (Self::NOT_ORTHONORMAL, "eigenvectors not orthonormal"),
     ];
 
     /// Whether nothing was found.
@@ -51,9 +56,10 @@ impl Status {
         self.0 & other.0 != 0
     }
 
-    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, or its eigenvalues overflow.
+    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, its eigenvalues overflow, or its
+    /// eigenvectors are not orthonormal.
     pub const fn failed(self) -> bool {
-        self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0))
+        self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0 | Self::NOT_ORTHONORMAL.0))
     }
 
     /// These findings if `found`, otherwise none.

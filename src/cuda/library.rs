@@ -1,20 +1,38 @@
 //! The CUDA libraries, sought where they usually are and loaded before cudarc, which would panic without them, asks for them.
 
+use super::symbols;
 use crate::{Error, Result};
+use cudarc::cusolver::sys::{cublasFillMode_t, cusolverDnHandle_t, cusolverDnParams_t, cusolverEigMode_t, cusolverStatus_t};
 use std::env;
 use std::error::Error as _;
-use std::ffi::{OsStr, c_int};
+use std::ffi::{OsStr, c_int, c_void};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A library with the names that it may go by, newest first.
 struct Library {
     name: &'static str,
     sonames: &'static [&'static str],
-    /// A function that stores the version, as 1000·major + 10·minor or 1000·major + 100·minor + patch, through its one argument.
-    version: Option<&'static [u8]>,
+    /// How the names begin of libraries in its folder that it loads itself, by name and only from where the loader looks.
+    companion: Option<&'static str>,
+    /// The functions that must be there: cudarc would panic without them.
+    symbols: &'static [&'static str],
+    version: Version,
     remedy: &'static str,
+}
+
+/// How a library tells its version.
+#[derive(Clone, Copy)]
+enum Version {
+    /// A function that stores 1000·major + 10·minor.
+    Driver(&'static str),
+    /// A function that stores a part of the version: 0 major, 1 minor, 2 patch level.
+    Property(&'static str),
+    /// A function that stores major and minor.
+    Pair(&'static str),
 }
 
 const WHEELS: &str = "install the CUDA toolkit, or `pip install cuda-toolkit[cusolver,cublas,nvrtc]` in an active environment, or set \
@@ -24,17 +42,36 @@ const LIBRARIES: [Library; 4] = [
     Library {
         name: "libcuda",
         sonames: &["libcuda.so.1"],
-        version: Some(b"cuDriverGetVersion\0"),
+        companion: None,
+        symbols: &symbols::DRIVER,
+        version: Version::Driver("cuDriverGetVersion"),
         remedy: "install the NVIDIA driver, or set EIGENGRAD_CUDA_LIB_DIR to its folder",
     },
     Library {
         name: "libcusolver",
         sonames: &["libcusolver.so.12", "libcusolver.so.11"],
-        version: Some(b"cusolverGetVersion\0"),
+        companion: None,
+        symbols: &symbols::SOLVER,
+        version: Version::Property("cusolverGetProperty"),
         remedy: WHEELS,
     },
-    Library { name: "libcublas", sonames: &["libcublas.so.13", "libcublas.so.12"], version: None, remedy: WHEELS },
-    Library { name: "libnvrtc", sonames: &["libnvrtc.so.13", "libnvrtc.so.12"], version: None, remedy: WHEELS },
+    Library {
+        name: "libcublas",
+        sonames: &["libcublas.so.13", "libcublas.so.12"],
+        companion: None,
+        symbols: &symbols::BLAS,
+        version: Version::Property("cublasGetProperty"),
+        remedy: WHEELS,
+    },
+    Library {
+        name: "libnvrtc",
+        sonames: &["libnvrtc.so.13", "libnvrtc.so.12"],
+        companion: Some("libnvrtc-builtins.so."),
+        symbols: &symbols::COMPILER,
+        version: Version::Pair("nvrtcVersion"),
+        remedy: "install the CUDA toolkit, or `pip install cuda-toolkit[nvrtc]` in an active environment, or set EIGENGRAD_CUDA_LIB_DIR \
+                 to its folder, or copy a cache that `eigengrad warm` made",
+    },
 ];
 
 /// A library that was loaded.
@@ -44,15 +81,16 @@ pub struct Found {
     pub name: &'static str,
     /// Its path, or its bare name where the system's loader found it.
     pub path: PathBuf,
-    /// Its version as the library gives it, where it has a function for that.
-    pub version: Option<i32>,
+    /// Its version as the library gives it: major, minor and where there is one patch level.
+    pub version: Option<Vec<i32>>,
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.name)?;
-        if let Some(version) = self.version {
-            write!(f, "version {version} ")?;
+        if let Some(version) = &self.version {
+            let parts: Vec<_> = version.iter().map(i32::to_string).collect();
+            write!(f, "version {} ", parts.join("."))?;
         }
         write!(f, "at {}", self.path.display())
     }
@@ -66,12 +104,100 @@ pub fn probe() -> Vec<Result<Found>> {
     LIBRARIES.iter().map(find).collect()
 }
 
-/// Loads them all.
+/// Loads those that no machine can do without: all but the compiler, for which a cache can stand in.
 ///
 /// # Errors
-/// [`Error::Library`] for the first that is missing.
+/// [`Error::Library`] for the first that is missing or lacks a function.
 pub(super) fn require() -> Result<()> {
-    LIBRARIES.iter().try_for_each(|library| find(library).map(drop))
+    static FOUND: AtomicBool = AtomicBool::new(false);
+    if !FOUND.load(Ordering::Relaxed) {
+        LIBRARIES.iter().filter(|library| library.name != "libnvrtc").try_for_each(|library| find(library).map(drop))?;
+        FOUND.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Loads one of them.
+///
+/// # Errors
+/// [`Error::Library`].
+pub(super) fn probe_one(name: &str) -> Result<Found> {
+    let unknown = Error::Library { library: "library", reason: name.to_owned(), remedy: WHEELS };
+    LIBRARIES.iter().find(|library| library.name == name).map_or(Err(unknown), find)
+}
+
+/// `XsyevBatched`, which cudarc's bindings of older versions of CUDA lack.
+#[derive(Debug)]
+pub(super) struct Syev {
+    pub size: SyevSize,
+    pub run: SyevRun,
+    pub set_options: unsafe extern "C" fn(cusolverDnParams_t, c_int, c_int) -> cusolverStatus_t,
+    /// Before 11.7.4 complex64 needs zeroed scratch, or returns vectors that are not orthonormal (pytorch #192483, CUDA.jl #2577).
+    pub wants_zeros: bool,
+}
+
+type SyevSize = unsafe extern "C" fn(
+    cusolverDnHandle_t,
+    cusolverDnParams_t,
+    cusolverEigMode_t,
+    cublasFillMode_t,
+    i64,
+    c_int,
+    *const c_void,
+    i64,
+    c_int,
+    *const c_void,
+    c_int,
+    *mut usize,
+    *mut usize,
+    i64,
+) -> cusolverStatus_t;
+
+type SyevRun = unsafe extern "C" fn(
+    cusolverDnHandle_t,
+    cusolverDnParams_t,
+    cusolverEigMode_t,
+    cublasFillMode_t,
+    i64,
+    c_int,
+    *mut c_void,
+    i64,
+    c_int,
+    *mut c_void,
+    c_int,
+    *mut c_void,
+    usize,
+    *mut c_void,
+    usize,
+    *mut c_int,
+    i64,
+) -> cusolverStatus_t;
+
+/// `XsyevBatched` and what belongs to it.
+///
+/// # Errors
+/// [`Error::Library`] if the library is missing or older than CUDA 12.6 update 2.
+pub(super) fn syev() -> Result<&'static Syev> {
+    static SYEV: OnceLock<Syev> = OnceLock::new();
+    if let Some(syev) = SYEV.get() {
+        return Ok(syev);
+    }
+    let found = probe_one("libcusolver")?;
+    let missing = |e: &dyn fmt::Display| Error::Library {
+        library: "XsyevBatched",
+        reason: format!("{found} lacks it, {e}"),
+        remedy: "install CUDA 12.6 update 2 or later, or choose the Jacobi solver",
+    };
+    let library = open(&found.path).map_err(|e| missing(&e))?;
+    // SAFETY: NVIDIA's headers declare these types for these names.
+    let size = *unsafe { library.get::<SyevSize>(b"cusolverDnXsyevBatched_bufferSize\0") }.map_err(|e| missing(&e))?;
+    // SAFETY: as above.
+    let run = *unsafe { library.get::<SyevRun>(b"cusolverDnXsyevBatched\0") }.map_err(|e| missing(&e))?;
+    // SAFETY: as above.
+    let set_options = *unsafe { library.get(b"cusolverDnSetAdvOptions\0") }.map_err(|e| missing(&e))?;
+    let wants_zeros = found.version.as_deref().is_none_or(|version| version < &[11, 7, 4][..]);
+    std::mem::forget(library);
+    Ok(SYEV.get_or_init(|| Syev { size, run, set_options, wants_zeros }))
 }
 
 fn find(library: &Library) -> Result<Found> {
@@ -82,10 +208,10 @@ fn find(library: &Library) -> Result<Found> {
             let path = folder.join(soname);
             let by_loader = folder.as_os_str().is_empty();
             if by_loader || path.exists() {
-                match load(&path, library.version) {
+                match load(&path, library) {
                     Ok(version) => return Ok(Found { name: library.name, path, version }),
-                    Err(_) if by_loader => {}
-                    Err(e) => refused.push(format!("{} cannot be loaded, {}", path.display(), e.source().unwrap_or(&e))),
+                    Err(Unusable::Absent(_)) if by_loader => {}
+                    Err(unusable) => refused.push(format!("{} {unusable}", path.display())),
                 }
             }
         }
@@ -128,19 +254,75 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
+/// Why a file is not the library that is sought.
+enum Unusable {
+    Absent(libloading::Error),
+    Lacks(&'static str),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(e) => write!(f, "cannot be loaded, {}", e.source().unwrap_or(e)),
+            Self::Lacks(symbol) => write!(f, "has no {symbol}"),
+        }
+    }
+}
+
 /// Loads a library for the rest of the process, so that cudarc finds it by its name, and asks its version.
-fn load(path: &Path, version: Option<&[u8]>) -> Result<Option<i32>, libloading::Error> {
-    // SAFETY: the initialisers of NVIDIA's libraries, or of what the user named instead of them, may run at any time in any thread.
-    let library = unsafe { libloading::Library::new(path) }?;
-    let version = version.and_then(|symbol| version_of(&library, symbol));
+fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
+    let library = open(path).map_err(Unusable::Absent)?;
+    for symbol in sought.symbols {
+        // SAFETY: the address of the function is looked up, and not used.
+        if unsafe { library.get::<*const c_void>(symbol.as_bytes()) }.is_err() {
+            return Err(Unusable::Lacks(symbol));
+        }
+    }
+    let begins = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        sought.companion.is_some_and(|companion| name.starts_with(companion))
+    };
+    let folder = path.parent().filter(|folder| folder.is_absolute());
+    for companion in folder.map(entries).unwrap_or_default().iter().filter(|path| begins(path)) {
+        std::mem::forget(open(companion)); // if it cannot be loaded the library will say so
+    }
+    let version = version_of(&library, sought.version);
     std::mem::forget(library);
     Ok(version)
 }
 
-fn version_of(library: &libloading::Library, symbol: &[u8]) -> Option<i32> {
-    // SAFETY: `cuDriverGetVersion` and `cusolverGetVersion`, the only names in the table, have this type.
-    let function = unsafe { library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(symbol) }.ok()?;
-    let mut version = 0;
-    // SAFETY: it writes one int through a pointer to one, needs no initialisation and returns 0 on success.
-    (unsafe { function(&raw mut version) } == 0).then_some(version)
+fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: the initialisers of NVIDIA's libraries, or of what the user named instead of them, may run at any time in any thread.
+    unsafe { libloading::Library::new(path) }
+}
+
+fn version_of(library: &libloading::Library, version: Version) -> Option<Vec<i32>> {
+    let (mut a, mut b) = (0, 0);
+    match version {
+        Version::Driver(name) => {
+            // SAFETY: the one name in the table has this type.
+            let get = unsafe { library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(name.as_bytes()) }.ok()?;
+            // SAFETY: it writes one int through a pointer to one, needs no initialisation and returns 0 on success.
+            let status = unsafe { get(&raw mut a) };
+            (status == 0).then(|| vec![a / 1000, a % 1000 / 10])
+        }
+        Version::Property(name) => {
+            // SAFETY: the two names in the table have this type.
+            let get = unsafe { library.get::<unsafe extern "C" fn(c_int, *mut c_int) -> c_int>(name.as_bytes()) }.ok()?;
+            let part = |which| {
+                let mut part = 0;
+                // SAFETY: as above, for 0, 1 and 2.
+                let status = unsafe { get(which, &raw mut part) };
+                (status == 0).then_some(part)
+            };
+            (0..3).map(part).collect()
+        }
+        Version::Pair(name) => {
+            // SAFETY: the one name in the table has this type.
+            let get = unsafe { library.get::<unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int>(name.as_bytes()) }.ok()?;
+            // SAFETY: it writes two ints through pointers to them.
+            let status = unsafe { get(&raw mut a, &raw mut b) };
+            (status == 0).then(|| vec![a, b])
+        }
+    }
 }

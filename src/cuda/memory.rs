@@ -1,39 +1,39 @@
 //! Device memory on one stream: [`Cuda`] as a [`Backend`].
 
-use super::library;
+use super::allocation::Allocation;
+use super::device::{Cuda, StreamId};
+use super::refused;
+use crate::scalar::sealed::Sealed;
 use crate::{Backend, Error, Pod, Result};
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, result, sys::CUdeviceptr};
+use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, SyncOnDrop, result, sys::CUdeviceptr};
+use half::{bf16, f16};
 use std::any::TypeId;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-/// One GPU, seen through one stream, on which all work of this backend is enqueued.
-#[derive(Clone, Debug)]
-pub struct Cuda {
-    stream: Arc<CudaStream>,
-}
-
-/// Owned device memory.
+/// Owned device memory, allocated and freed in the order of its backend's stream.
 #[derive(Debug)]
 pub struct DeviceBuffer<T> {
-    bytes: CudaSlice<u8>,
+    allocation: Allocation,
     len: usize,
+    stream: StreamId,
     element: PhantomData<T>,
 }
 
-/// Borrowed device memory: a device address that is valid for `len` elements during `'a`.
+/// Borrowed device memory: `len` elements at a device address, valid during `'a` for work in the order of one stream.
 #[derive(Debug)]
 pub struct DeviceView<'a, T> {
     address: CUdeviceptr,
     len: usize,
+    stream: StreamId,
     element: PhantomData<&'a [T]>,
 }
 
-/// Mutably borrowed device memory.
+/// Mutably borrowed device memory, as [`DeviceView`].
 #[derive(Debug)]
 pub struct DeviceViewMut<'a, T> {
     address: CUdeviceptr,
     len: usize,
+    stream: StreamId,
     element: PhantomData<&'a mut [T]>,
 }
 
@@ -44,10 +44,80 @@ impl<T> Clone for DeviceView<'_, T> {
 }
 impl<T> Copy for DeviceView<'_, T> {}
 
+/// Numbers of which any bits are a value: what a `CudaSlice` that becomes a [`DeviceBuffer`], or the other way, may hold.
+pub trait Bits: Copy + Sealed {}
+
+macro_rules! bits { ($($known:ty),*; $($other:ty),*) => { $(impl Bits for $known {})* $(impl Sealed for $other {} impl Bits for $other {})* } }
+bits!(u32, f16, bf16, f32, f64; u8, u16, u64);
+
+/// Device memory of another owner while work on it is enqueued; when this is dropped, the owner learns how far to wait.
+#[derive(Debug)]
+pub struct Reading<'a, T> {
+    view: DeviceView<'a, T>,
+    _until: SyncOnDrop<'a>,
+}
+
+/// As [`Reading`], for memory that is written.
+#[derive(Debug)]
+pub struct Writing<'a, T> {
+    address: CUdeviceptr,
+    len: usize,
+    stream: StreamId,
+    element: PhantomData<&'a mut [T]>,
+    _until: SyncOnDrop<'a>,
+}
+
+impl<T> Reading<'_, T> {
+    /// The memory, for one operation of the backend it was made for.
+    pub fn view(&self) -> DeviceView<'_, T> {
+        self.view
+    }
+}
+
+impl<T> Writing<'_, T> {
+    /// The memory, for one operation of the backend it was made for.
+    pub fn view_mut(&mut self) -> DeviceViewMut<'_, T> {
+        DeviceViewMut { address: self.address, len: self.len, stream: self.stream, element: PhantomData }
+    }
+}
+
+impl<'a, T: Pod> DeviceView<'a, T> {
+    /// Memory of another owner: `len` elements at `address`.
+    ///
+    /// # Safety
+    /// The memory is device memory that `cuda` can reach, holds `len` elements, is not written by others during `'a` nor until the
+    /// work that it is given to has run, and what was written to it before is ordered before the work of the stream of `cuda`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the address is null or not aligned to an element.
+    pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Result<Self> {
+        aligned::<T>(address, len)?;
+        Ok(Self { address, len, stream: cuda.id(), element: PhantomData })
+    }
+}
+
 impl<T> DeviceView<'_, T> {
     /// The device address.
     pub fn address(&self) -> CUdeviceptr {
         self.address
+    }
+
+    pub(super) fn stream(&self) -> StreamId {
+        self.stream
+    }
+}
+
+impl<'a, T: Pod> DeviceViewMut<'a, T> {
+    /// As [`DeviceView::from_raw`], for memory that is written.
+    ///
+    /// # Safety
+    /// As there; and the memory is not read by others, either.
+    ///
+    /// # Errors
+    /// As [`DeviceView::from_raw`].
+    pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Result<Self> {
+        aligned::<T>(address, len)?;
+        Ok(Self { address, len, stream: cuda.id(), element: PhantomData })
     }
 }
 
@@ -56,89 +126,144 @@ impl<T> DeviceViewMut<'_, T> {
     pub fn address(&self) -> CUdeviceptr {
         self.address
     }
+
+    pub(super) fn stream(&self) -> StreamId {
+        self.stream
+    }
+}
+
+/// Vector loads need natural alignment: that of a complex number is its size, which `align_of` does not know.
+pub(super) fn aligned<T>(address: CUdeviceptr, len: usize) -> Result<()> {
+    let misaligned = !address.is_multiple_of(size_of::<T>() as u64);
+    if len > 0 && (address == 0 || misaligned) {
+        return Err(refused(
+            "borrowed memory",
+            &format!("{address:#x} is not an address of elements of {} bytes", size_of::<T>()),
+        ));
+    }
+    Ok(())
+}
+
+/// `bytes` as a number of elements of type `T`.
+fn elements<T>(bytes: usize) -> Result<usize> {
+    if bytes.is_multiple_of(size_of::<T>()) {
+        return Ok(bytes / size_of::<T>());
+    }
+    Err(refused("device memory", &format!("{bytes} bytes are no multiple of {}", size_of::<T>())))
 }
 
 impl Cuda {
-    /// The GPU of this number, on a stream of its own.
+    /// Takes over a slice: `[re, im, re, im, …]` for complex numbers. Work enqueued on its stream before comes before work of this one.
     ///
     /// # Errors
-    /// [`Error::Library`] if a library is missing, [`Error::Backend`] if there is no such device.
-    pub fn new(ordinal: usize) -> Result<Self> {
-        library::require()?;
-        let context = CudaContext::new(ordinal).map_err(|e| refused(&e))?;
-        Ok(Self::from_stream(context.new_stream().map_err(|e| refused(&e))?))
+    /// [`Error::Backend`] if the slice is of another device, holds no whole number of elements, or the driver refuses.
+    pub fn adopt<T: Pod, R: Bits>(&self, slice: CudaSlice<R>) -> Result<DeviceBuffer<T>> {
+        let len = elements::<T>(slice.num_bytes())?;
+        self.same_device(slice.context())?;
+        // What other streams do with it is ordered before the work of its own, and that before ours.
+        let owner = slice.stream().clone();
+        let allocation = Allocation::from_slice(slice);
+        self.stream().join(&owner).map_err(|e| refused("cuStreamWaitEvent", &e))?;
+        let allocation = allocation.moved_to(self.stream());
+        Ok(DeviceBuffer { allocation, len, stream: self.id(), element: PhantomData })
     }
 
-    /// The GPU of a stream that exists, on that stream.
-    pub fn from_stream(stream: Arc<CudaStream>) -> Self {
-        Self { stream }
+    /// Lends memory of a slice to operations of this backend.
+    ///
+    /// # Errors
+    /// As [`Cuda::adopt`].
+    pub fn read<'a, T: Pod, R: Bits>(&'a self, slice: &'a CudaSlice<R>) -> Result<Reading<'a, T>> {
+        let len = elements::<T>(slice.num_bytes())?;
+        self.same_device(slice.context())?;
+        let (address, until) = slice.device_ptr(self.stream());
+        aligned::<T>(address, len)?;
+        Ok(Reading { view: DeviceView { address, len, stream: self.id(), element: PhantomData }, _until: until })
     }
 
-    /// The stream that work is enqueued on.
-    pub fn stream(&self) -> &Arc<CudaStream> {
-        &self.stream
+    /// As [`Cuda::read`], for memory that is written.
+    ///
+    /// # Errors
+    /// As [`Cuda::adopt`].
+    pub fn write<'a, T: Pod, R: Bits>(&'a self, slice: &'a mut CudaSlice<R>) -> Result<Writing<'a, T>> {
+        let len = elements::<T>(slice.num_bytes())?;
+        self.same_device(slice.context())?;
+        let (address, until) = slice.device_ptr_mut(self.stream());
+        aligned::<T>(address, len)?;
+        Ok(Writing { address, len, stream: self.id(), element: PhantomData, _until: until })
     }
 }
 
-fn refused(error: &DriverError) -> Error {
-    Error::Backend { backend: "cuda", reason: error.to_string() }
+impl<T: Pod> DeviceBuffer<T> {
+    /// Gives the memory to cudarc: `[re, im, re, im, …]` for complex numbers.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it holds no whole number of `R`, or the driver refuses.
+    pub fn into_slice<R: Bits>(self) -> Result<CudaSlice<R>> {
+        let len = elements::<R>(self.len * size_of::<T>())?;
+        // SAFETY: the allocation holds `len` numbers, and any bits are a value of `R`.
+        Ok(unsafe { self.allocation.into_slice(len) })
+    }
 }
 
 impl Backend for Cuda {
     type Buffer<T: Pod> = DeviceBuffer<T>;
     type View<'a, T: Pod> = DeviceView<'a, T>;
     type ViewMut<'a, T: Pod> = DeviceViewMut<'a, T>;
+    const NAME: &'static str = "cuda";
+
+    fn synchronize(&self) -> Result<()> {
+        self.stream().synchronize().map_err(|e| refused("cuStreamSynchronize", &e))
+    }
 
     fn zeros<T: Pod>(&self, len: usize) -> Result<DeviceBuffer<T>> {
-        // The driver refuses to allocate nothing.
-        let size = len
-            .checked_mul(size_of::<T>())
-            .ok_or_else(|| Error::Backend { backend: "cuda", reason: format!("{len} elements") })?;
-        let bytes = self.stream.alloc_zeros(size.max(1)).map_err(|e| refused(&e))?;
-        Ok(DeviceBuffer { bytes, len, element: PhantomData })
+        let size = len.checked_mul(size_of::<T>()).ok_or_else(|| refused("cuMemAllocAsync", &format!("{len} elements")))?;
+        let allocation = Allocation::zeros(self.stream(), size)?;
+        Ok(DeviceBuffer { allocation, len, stream: self.id(), element: PhantomData })
     }
 
     fn upload<T: Pod>(&self, host: Vec<T>) -> Result<DeviceBuffer<T>> {
+        let buffer = self.zeros(host.len())?;
         if host.is_empty() {
-            return self.zeros(0);
+            return Ok(buffer);
         }
         // SAFETY: `Pod` types are plain numbers without padding, so their memory is initialised bytes; u8 has no alignment to keep, and
         // the bytes live as long as `host`.
         let bytes = unsafe { std::slice::from_raw_parts(host.as_ptr().cast::<u8>(), size_of_val(&*host)) };
-        let bytes = self.stream.clone_htod(bytes).map_err(|e| refused(&e))?;
-        self.stream.synchronize().map_err(|e| refused(&e))?; // `host` must outlive the copy
-        Ok(DeviceBuffer { bytes, len: host.len(), element: PhantomData })
+        self.bind()?;
+        // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is dropped.
+        let copied = unsafe { result::memcpy_htod_async(buffer.allocation.address(), bytes, self.stream().cu_stream()) };
+        let done = self.stream().synchronize();
+        copied.map_err(|e| refused("cuMemcpyHtoDAsync", &e))?;
+        done.map_err(|e| refused("cuStreamSynchronize", &e))?;
+        Ok(buffer)
     }
 
     fn download<T: Pod>(&self, view: DeviceView<'_, T>) -> Result<Vec<T>> {
-        let mut host = vec![T::default(); view.len];
+        self.owns(view.stream)?;
+        let mut host = Vec::new();
+        host.try_reserve_exact(view.len).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })?;
+        host.resize(view.len, T::default());
         if host.is_empty() {
             return Ok(host);
         }
         // SAFETY: as in `upload`; `host` is borrowed for as long as the bytes are.
         let bytes = unsafe { std::slice::from_raw_parts_mut(host.as_mut_ptr().cast::<u8>(), size_of_val(&*host)) };
-        let mut staged = vec![0; bytes.len()];
-        self.stream.context().bind_to_thread().map_err(|e| refused(&e))?;
-        // SAFETY: the view is valid for `len` elements of T, which is as many bytes as `staged` has, in the one address space of all
-        // contexts; the stream is synchronised before `staged` is read or dropped. What was enqueued on another stream may still be
-        // under way: then the bytes are old ones, but bytes.
-        let copied = unsafe { result::memcpy_dtoh_async(&mut staged, view.address, self.stream.cu_stream()) };
-        self.stream.synchronize().and(copied).map_err(|e| refused(&e))?;
-        if TypeId::of::<T>() == TypeId::of::<bool>() {
-            staged.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0)); // no other byte is a bool
+        if TypeId::of::<T>() != TypeId::of::<bool>() {
+            self.copy_to_host(bytes, view.address)?; // any bytes are a value of these types
+            return Ok(host);
         }
-        bytes.copy_from_slice(&staged); // any bytes are a value of the other `Pod` types
+        let mut staged = vec![0; bytes.len()];
+        self.copy_to_host(&mut staged, view.address)?;
+        bytes.iter_mut().zip(staged).for_each(|(to, byte)| *to = u8::from(byte != 0)); // no other byte is a bool
         Ok(host)
     }
 
     fn view<T: Pod>(buffer: &DeviceBuffer<T>) -> DeviceView<'_, T> {
-        let (address, _recorded) = buffer.bytes.device_ptr(buffer.bytes.stream());
-        DeviceView { address, len: buffer.len, element: PhantomData }
+        DeviceView { address: buffer.allocation.address(), len: buffer.len, stream: buffer.stream, element: PhantomData }
     }
 
     fn view_mut<T: Pod>(buffer: &mut DeviceBuffer<T>) -> DeviceViewMut<'_, T> {
-        let (address, _recorded) = buffer.bytes.device_ptr(buffer.bytes.stream());
-        DeviceViewMut { address, len: buffer.len, element: PhantomData }
+        DeviceViewMut { address: buffer.allocation.address(), len: buffer.len, stream: buffer.stream, element: PhantomData }
     }
 
     fn len<T: Pod>(view: &DeviceView<'_, T>) -> usize {
@@ -147,5 +272,28 @@ impl Backend for Cuda {
 
     fn len_mut<T: Pod>(view: &DeviceViewMut<'_, T>) -> usize {
         view.len
+    }
+}
+
+impl Cuda {
+    /// Copies device memory of this stream, once what was enqueued before has run.
+    fn copy_to_host(&self, host: &mut [u8], address: CUdeviceptr) -> Result<()> {
+        self.bind()?;
+        // SAFETY: callers pass the address of a view that holds as many bytes, in the order of this stream; the stream is synchronised
+        // before `host` is read or dropped.
+        let copied = unsafe { result::memcpy_dtoh_async(host, address, self.stream().cu_stream()) };
+        let done = self.stream().synchronize();
+        copied.map_err(|e| refused("cuMemcpyDtoHAsync", &e))?;
+        done.map_err(|e| refused("cuStreamSynchronize", &e))
+    }
+
+    /// The address of memory that an operation of this backend reads.
+    pub(super) fn input<T>(&self, view: &DeviceView<'_, T>) -> Result<CUdeviceptr> {
+        self.owns(view.stream).map(|()| view.address)
+    }
+
+    /// The address of memory that an operation of this backend writes.
+    pub(super) fn output<T>(&self, view: &DeviceViewMut<'_, T>) -> Result<CUdeviceptr> {
+        self.owns(view.stream).map(|()| view.address)
     }
 }

@@ -1,10 +1,46 @@
-//! NVIDIA GPUs: finding the libraries ([`probe`]) and device memory on one stream ([`Cuda`]). Needs the feature `cuda`.
+//! NVIDIA GPUs: cuSOLVER's batched eigensolvers, cuBLAS and our own kernels behind [`Cuda`]. Needs the feature `cuda`.
 //!
-//! This module holds all the unsafe code of the crate. It is a [`Backend`](crate::Backend) without an [`Engine`](crate::Engine) as yet:
-//! memory without solvers. Nothing of it has run on a GPU.
+//! The crate builds without a CUDA toolkit. At run time it looks for the libraries ([`probe`]) and compiles its kernels for the device
+//! at hand. This module holds all the unsafe code of the crate.
 
+mod allocation;
+mod backward;
+mod cache;
+
+mod compile;
+mod device;
+mod engine;
+mod forward;
+mod gemm;
+mod handles;
+mod info;
+mod kernels;
 mod library;
 mod memory;
+mod solver;
+mod strided;
+mod symbols;
+mod workspace;
 
+pub use device::{Algorithm, Cuda, Solver};
+pub use info::{DeviceInfo, devices};
 pub use library::{Found, probe};
-pub use memory::{Cuda, DeviceBuffer, DeviceView, DeviceViewMut};
+pub use memory::{Bits, DeviceBuffer, DeviceView, DeviceViewMut, Reading, Writing};
+pub use strided::{Strided, StridedMut};
+pub use workspace::Workspace;
+
+use crate::Error;
+use std::fmt::Display;
+
+/// The error of a call that was refused.
+fn refused(call: &str, reason: &dyn Display) -> Error {
+    Error::Backend { backend: "cuda", reason: format!("{call}: {reason}") }
+}
+
+/// Compiles all kernels for a compute capability into the cache, and returns the files.
+///
+/// # Errors
+/// [`Error::Library`] without NVRTC; [`Error::Backend`] if it does not know the architecture or there is nowhere to write.
+pub fn warm(capability: (i32, i32)) -> crate::Result<Vec<std::path::PathBuf>> {
+    compile::warm(&kernels::modules(), capability)
+}

@@ -1,0 +1,221 @@
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products around elementwise kernels.
+
+use super::device::Cuda;
+use super::forward::behind;
+use super::gemm::{Form, Product};
+use super::kernels::{Shape, arguments, launch};
+use super::workspace::{Kernels, Workspace};
+use crate::options::Problem;
+use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Stored, TieRule, Triangle};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+
+/// Device addresses of what is read and written, the first of their matrices; 0 for a cotangent that is absent.
+#[derive(Clone, Copy)]
+struct Operands {
+    values: CUdeviceptr,
+    vectors: CUdeviceptr,
+    kept: CUdeviceptr,
+    found: CUdeviceptr,
+    values_bar: CUdeviceptr,
+    vectors_bar: CUdeviceptr,
+    a_bar: CUdeviceptr,
+    gauge_defect: CUdeviceptr,
+    tie_defect: CUdeviceptr,
+    status: CUdeviceptr,
+}
+
+impl Operands {
+    /// Those of the matrices from `first` on.
+    fn from<O: Element, G: Element>(self, first: usize, n: usize) -> Self {
+        let (vectors, entries) = (first * n, first * n * n);
+        let real = size_of::<<O::Scalar as Element>::Real>();
+        Self {
+            values: behind(self.values, vectors, size_of::<O::Real>()),
+            vectors: behind(self.vectors, entries, size_of::<O>()),
+            kept: behind(self.kept, vectors, size_of::<bool>()),
+            found: behind(self.found, first, size_of::<u32>()),
+            values_bar: behind(self.values_bar, vectors, size_of::<O::Real>()),
+            vectors_bar: behind(self.vectors_bar, entries, size_of::<O>()),
+            a_bar: behind(self.a_bar, entries, size_of::<G>()),
+            gauge_defect: behind(self.gauge_defect, vectors, real),
+            tie_defect: behind(self.tie_defect, first, real),
+            status: behind(self.status, first, size_of::<u32>()),
+        }
+    }
+}
+
+impl Cuda {
+    /// Enqueues Ā of the cotangents.
+    pub(super) fn assemble<'a, T, O, G>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: GradientMut<'a, G, Self>,
+        workspace: &Workspace<T>,
+    ) -> Result<()>
+    where
+        T: Kernels,
+        O: Stored<T>,
+        G: Stored<T>,
+    {
+        let all = Operands {
+            values: self.input(&pairs.values)?,
+            vectors: self.input(&pairs.vectors)?,
+            kept: self.input(&pairs.kept)?,
+            found: self.input(&pairs.status)?,
+            values_bar: cotangents.values.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            vectors_bar: cotangents.vectors.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            a_bar: self.output(&out.a_bar)?,
+            gauge_defect: self.output(&out.gauge_defect)?,
+            tie_defect: self.output(&out.tie_defect)?,
+            status: self.output(&out.status)?,
+        };
+        for first in (0..problem.batch).step_by(workspace.part) {
+            let batch = workspace.part.min(problem.batch - first);
+            Part { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n), workspace }.run::<O, G>()?;
+        }
+        Ok(())
+    }
+}
+
+/// What is worked on at a time.
+struct Part<'a, T> {
+    cuda: &'a Cuda,
+    problem: &'a Problem,
+    batch: usize,
+    at: Operands,
+    workspace: &'a Workspace<T>,
+}
+
+impl<T: Kernels> Part<'_, T> {
+    fn run<O: Stored<T>, G: Stored<T>>(&self) -> Result<()> {
+        self.label::<O>()?;
+        if self.problem.n == 0 {
+            return Ok(());
+        }
+        let [x, m, wide_v, wide_v_bar] = self.workspace.regions.matrices;
+        let declared = self.declared_zero() && self.at.vectors_bar != 0;
+        let v = self.widened::<O>(self.at.vectors, wide_v)?;
+        if self.at.vectors_bar == 0 {
+            self.combine(false, 1.0, m, v, self.workspace.regions.lambda_bar)?; // V diag λ̄
+        } else {
+            let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
+            self.multiply((Form::Adjoint, v), (Form::Plain, v_bar), x)?; // X = VᴴV̄
+            self.weigh::<O>(x, v, v_bar)?;
+            self.multiply((Form::Plain, v), (Form::Plain, x), m)?; // V G
+            if declared {
+                self.combine(true, 0.5, m, v_bar, self.workspace.regions.inverse)?; // V G' + ½ V̄ Λ⁻¹
+            }
+        }
+        self.multiply((Form::Plain, m), (Form::Adjoint, v), x)?; // Y
+        self.finish::<G>(x, if declared { self.workspace.regions.divides } else { 0 })
+    }
+
+    fn declared_zero(&self) -> bool {
+        self.problem.dropped == Dropped::Zero
+    }
+
+    fn refuses_ties(&self) -> c_int {
+        c_int::from(self.problem.ties == TieRule::Error)
+    }
+
+    /// Where the numbers stored as `O` are in the type computed in.
+    fn widened<O: Stored<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
+        if O::DTYPE == T::DTYPE {
+            return Ok(stored);
+        }
+        let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.problem.n);
+        let arguments = arguments![entries as i64, stored, region];
+        self.cuda.bind()?;
+        // SAFETY: the operand and the region hold a part of this size.
+        unsafe { launch(self.cuda.stream(), kernels.load, Shape::thread_for(entries), arguments) }?;
+        Ok(region)
+    }
+
+    fn label<O: Stored<T>>(&self) -> Result<()> {
+        let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
+        let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
+        let exact = c_int::from(self.problem.ties == TieRule::Exact);
+        let (n, zero) = (self.problem.n as c_int, c_int::from(self.declared_zero()));
+        let tie_rtol = self.problem.tie_rtol::<O::Real>();
+        let arguments = arguments![
+            self.batch as i64,
+            n,
+            exact,
+            zero,
+            tie_rtol,
+            values,
+            kept,
+            found,
+            values_bar,
+            regions.lambda,
+            regions.labels,
+            regions.lambda_bar,
+            regions.divides,
+            regions.inverse,
+            gauge_defect,
+            tie_defect,
+            status,
+        ];
+        self.cuda.bind()?;
+        // SAFETY: the operands and the regions hold a part of this size; λ̄ may be null.
+        unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
+    }
+
+    fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+        let (kernels, regions, n) = (self.cuda.kernels::<T>()?, self.workspace.regions, self.problem.n);
+        let Operands { gauge_defect, tie_defect, status, .. } = self.at;
+        let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(n));
+        let arguments = arguments![
+            self.batch as i64,
+            n as c_int,
+            self.refuses_ties(),
+            round_off,
+            x,
+            v,
+            v_bar,
+            regions.lambda,
+            regions.labels,
+            regions.lambda_bar,
+            regions.divides,
+            regions.inverse,
+            regions.norms,
+            gauge_defect,
+            tie_defect,
+            status,
+        ];
+        self.cuda.bind()?;
+        // SAFETY: the operands and the regions hold a part of this size.
+        unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_each(self.batch, n), arguments) }
+    }
+
+    fn combine(&self, accumulate: bool, factor: f64, m: CUdeviceptr, x: CUdeviceptr, weight: CUdeviceptr) -> Result<()> {
+        let (kernels, n) = (self.cuda.kernels::<T>()?, self.problem.n);
+        let factor = <T::Real as Real>::of(factor);
+        let arguments = arguments![self.batch as i64, n as c_int, c_int::from(accumulate), factor, m, x, weight];
+        self.cuda.bind()?;
+        // SAFETY: the operands and the regions hold a part of this size.
+        unsafe { launch(self.cuda.stream(), kernels.scalar()?.combine, Shape::thread_for(self.batch * n * n), arguments) }
+    }
+
+    fn multiply(&self, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), c: CUdeviceptr) -> Result<()> {
+        // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
+        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, a, b, c }) }
+    }
+
+    fn finish<G: Stored<T>>(&self, y: CUdeviceptr, divides: CUdeviceptr) -> Result<()> {
+        let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
+        let form: c_int = match self.problem.gradient {
+            GradientForm::Hermitian => 0,
+            GradientForm::Triangle(Triangle::Lower) => 1,
+            GradientForm::Triangle(Triangle::Upper) => 2,
+        };
+        let arguments =
+            arguments![self.batch as i64, n as c_int, self.refuses_ties(), form, y, divides, self.at.a_bar, self.at.status,];
+        self.cuda.bind()?;
+        // SAFETY: the operands and the region hold a part of this size.
+        unsafe { launch(self.cuda.stream(), kernels.finish, Shape::team_each(self.batch, n), arguments) }
+    }
+}

@@ -1,0 +1,206 @@
+//! One GPU seen through one stream: [`Cuda`], and what all its clones share.
+
+use super::handles::{Blas, SolverHandle};
+use super::kernels::Kernels;
+use super::{library, refused};
+use crate::{Dtype, Element, Result};
+use cudarc::driver::{CudaContext, CudaStream};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// One GPU, seen through one stream, on which all work of this backend is enqueued in order.
+///
+/// Clones share the stream, the library handles and the compiled kernels; so do backends made from the same stream while one of
+/// them lives. Nothing waits for the device but [`Backend::download`](crate::Backend::download),
+/// [`Backend::upload`](crate::Backend::upload) and [`Backend::synchronize`](crate::Backend::synchronize).
+#[derive(Clone, Debug)]
+pub struct Cuda {
+    shared: Arc<Shared>,
+    pub(super) solver: Solver,
+    pub(super) workspace_limit: Option<usize>,
+    pub(super) certified: bool,
+}
+
+/// Which of cuSOLVER's batched eigensolvers is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Solver {
+    /// [`Solver::Jacobi`] for n ≤ 32 in single precision, otherwise [`Solver::Syev`] where the library has it.
+    #[default]
+    Auto,
+    /// Jacobi rotations: `syevjBatched` and `heevjBatched`.
+    Jacobi {
+        /// The tolerance that the library is given; none is its default, ε.
+        tolerance: Option<f64>,
+        /// The largest number of sweeps; a matrix that needs more is [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED).
+        sweeps: i32,
+    },
+    /// `XsyevBatched`, of CUDA 12.6 update 2 and later.
+    Syev(Algorithm),
+}
+
+impl Solver {
+    /// Jacobi rotations with the library's tolerance and the 100 sweeps that it allows by default; 15 are the most that were seen.
+    pub const JACOBI: Self = Self::Jacobi { tolerance: None, sweeps: 100 };
+    /// `XsyevBatched` with its default algorithm.
+    pub const SYEV: Self = Self::Syev(Algorithm::Fastest);
+}
+
+/// The algorithm that `XsyevBatched` is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `CUSOLVER_ALG_0`: the fastest for each n.
+    #[default]
+    Fastest,
+    /// `CUSOLVER_ALG_1`: consistent accuracy over all n.
+    Consistent,
+}
+
+/// A context and a stream in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamId {
+    context: usize,
+    stream: usize,
+}
+
+impl StreamId {
+    fn of(stream: &CudaStream) -> Self {
+        Self { context: stream.context().cu_ctx() as usize, stream: stream.cu_stream() as usize }
+    }
+}
+
+/// What belongs to a stream. Fields are dropped in this order: the handles before the stream that they work on.
+#[derive(Debug)]
+struct Shared {
+    solver: Mutex<SolverHandle>,
+    blas: Mutex<Blas>,
+    kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
+    capability: (i32, i32),
+    stream: Arc<CudaStream>,
+}
+
+/// The streams that have a backend. A handle takes up to 32 MiB of the device and milliseconds to make.
+static STREAMS: Mutex<Vec<(StreamId, Weak<Shared>)>> = Mutex::new(Vec::new());
+
+impl Cuda {
+    /// The GPU of this number, on a stream of its own.
+    ///
+    /// # Errors
+    /// [`Error::Library`](crate::Error::Library) if a library or a function of it is missing, [`Error::Backend`](crate::Error::Backend)
+    /// if there is no such device.
+    pub fn new(ordinal: usize) -> Result<Self> {
+        library::require()?;
+        let context = CudaContext::new(ordinal).map_err(|e| refused(&format!("device {ordinal}"), &e))?;
+        Self::from_stream(context.new_stream().map_err(|e| refused("cuStreamCreate", &e))?)
+    }
+
+    /// The GPU of a stream that exists, on that stream.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`].
+    pub fn from_stream(stream: Arc<CudaStream>) -> Result<Self> {
+        library::require()?;
+        let id = StreamId::of(&stream);
+        let mut streams = lock(&STREAMS);
+        streams.retain(|(_, shared)| shared.strong_count() > 0);
+        let known = streams.iter().find(|(known, _)| *known == id).and_then(|(_, shared)| shared.upgrade());
+        let shared = match known {
+            Some(shared) => shared,
+            None => {
+                let shared = Arc::new(Shared::new(stream)?);
+                streams.push((id, Arc::downgrade(&shared)));
+                shared
+            }
+        };
+        Ok(Self { shared, solver: Solver::Auto, workspace_limit: None, certified: false })
+    }
+
+    /// Sets the eigensolver (default [`Solver::Auto`]).
+    pub fn with_solver(self, solver: Solver) -> Self {
+        Self { solver, ..self }
+    }
+
+    /// Sets how many bytes of device memory a workspace may take (default: a quarter of what is free when it is made). A batch that
+    /// would need more is worked on in parts; a single matrix gets what it needs.
+    pub fn with_workspace_limit(self, bytes: usize) -> Self {
+        Self { workspace_limit: Some(bytes), ..self }
+    }
+
+    /// Measures |VᴴV − I| of every matrix and makes those that exceed 100·n·ε failures,
+    /// [`Status::NOT_ORTHONORMAL`](crate::Status::NOT_ORTHONORMAL) (default: trusts the eigensolver).
+    pub fn certified(self) -> Self {
+        Self { certified: true, ..self }
+    }
+
+    /// The stream that work is enqueued on.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.shared.stream
+    }
+
+    /// The compute capability of the device.
+    pub fn capability(&self) -> (i32, i32) {
+        self.shared.capability
+    }
+
+    pub(super) fn id(&self) -> StreamId {
+        StreamId::of(self.stream())
+    }
+
+    /// Makes this context the calling thread's.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.stream().context().bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))
+    }
+
+    /// Whether memory may be used in the order of this stream.
+    pub(super) fn owns(&self, stream: StreamId) -> Result<()> {
+        if stream == self.id() {
+            return Ok(());
+        }
+        Err(refused("memory of another device or stream", &"lend it by Cuda::read or Cuda::write, which order the work"))
+    }
+
+    pub(super) fn same_device(&self, context: &CudaContext) -> Result<()> {
+        if *self.stream().context().as_ref() == *context {
+            return Ok(());
+        }
+        Err(refused("a slice of another device", &format!("{}, not {}", context.ordinal(), self.stream().context().ordinal())))
+    }
+
+    pub(super) fn solver_handle(&self) -> MutexGuard<'_, SolverHandle> {
+        lock(&self.shared.solver)
+    }
+
+    pub(super) fn blas(&self) -> MutexGuard<'_, Blas> {
+        lock(&self.shared.blas)
+    }
+
+    /// The kernels for numbers stored as `E`, compiled when they are first asked for.
+    pub(super) fn kernels<E: Element>(&self) -> Result<Arc<Kernels>> {
+        let mut known = lock(&self.shared.kernels);
+        if let Some(kernels) = known.get(&E::DTYPE) {
+            return Ok(kernels.clone());
+        }
+        let kernels = Arc::new(Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        known.insert(E::DTYPE, kernels.clone());
+        Ok(kernels)
+    }
+}
+
+impl Shared {
+    fn new(stream: Arc<CudaStream>) -> Result<Self> {
+        let context = stream.context();
+        context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
+        Ok(Self {
+            solver: Mutex::new(SolverHandle::new(&stream)?),
+            blas: Mutex::new(Blas::new(&stream)?),
+            kernels: Mutex::new(HashMap::new()),
+            capability,
+            stream,
+        })
+    }
+}
+
+/// A lock that a panic in another thread does not spoil: what it guards is whole between calls.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,201 @@
+//! A = V Λ Vᴴ on the device, part by part: prepare, cuSOLVER, certificate, spectrum, store.
+
+use super::device::Cuda;
+use super::kernels::{Shape, arguments, launch};
+use super::solver::Memory;
+use super::workspace::{Kernels, Workspace};
+use crate::options::Problem;
+use crate::{Element, HermitianRef, Real, Result, SpectrumMut, Triangle};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+
+/// `struct cut` of kernels/spectrum.cu.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Cut {
+    everything: c_int,
+    at_most: c_int,
+    atol: f64,
+    rtol: f64,
+    tie_rtol: f64,
+}
+
+impl Cut {
+    fn new<R: Element>(problem: &Problem) -> Self {
+        let (atol, rtol) = problem.tau.unwrap_or_default();
+        let everything = c_int::from(problem.tau.is_none());
+        Self { everything, at_most: problem.at_most as c_int, atol, rtol, tie_rtol: problem.tie_rtol::<R>() }
+    }
+}
+
+/// Device addresses of the results, the first of their matrices.
+#[derive(Clone, Copy)]
+struct Outputs {
+    values: CUdeviceptr,
+    kept: CUdeviceptr,
+    rank: CUdeviceptr,
+    gap_kept: CUdeviceptr,
+    gap_dropped: CUdeviceptr,
+    status: CUdeviceptr,
+    /// 0 where only values are asked for.
+    vectors: CUdeviceptr,
+}
+
+/// The address `elements` of size `size` behind `address`; 0 stays 0.
+pub(super) fn behind(address: CUdeviceptr, elements: usize, size: usize) -> CUdeviceptr {
+    if address == 0 { 0 } else { address + (elements * size) as CUdeviceptr }
+}
+
+impl Outputs {
+    /// The results of the matrices from `first` on.
+    fn from<T: Element, S: Element, R: Element>(self, first: usize, n: usize) -> Self {
+        let (vectors, real) = (first * n, size_of::<T::Real>());
+        Self {
+            values: behind(self.values, vectors, size_of::<R>()),
+            kept: behind(self.kept, vectors, size_of::<bool>()),
+            rank: behind(self.rank, first, size_of::<u32>()),
+            gap_kept: behind(self.gap_kept, first, real),
+            gap_dropped: behind(self.gap_dropped, first, real),
+            status: behind(self.status, first, size_of::<u32>()),
+            vectors: behind(self.vectors, vectors * n, size_of::<S>()),
+        }
+    }
+}
+
+impl Cuda {
+    /// Enqueues the decomposition of `a`. Eigenvectors are stored as `S` at `vectors`, eigenvalues as `R`, its real type; without
+    /// vectors `S` is `R`.
+    pub(super) fn decompose<'a, T, I, S, R>(
+        &self,
+        problem: &Problem,
+        a: HermitianRef<'a, I, Self>,
+        out: SpectrumMut<'a, R, Self>,
+        vectors: Option<CUdeviceptr>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()>
+    where
+        T: Kernels,
+        I: Element<Scalar = T>,
+        S: Element,
+        R: Element,
+    {
+        let n = problem.n;
+        let all = Outputs {
+            values: self.output(&out.values)?,
+            kept: self.output(&out.kept)?,
+            rank: self.output(&out.rank)?,
+            gap_kept: self.output(&out.gap_kept)?,
+            gap_dropped: self.output(&out.gap_dropped)?,
+            status: self.output(&out.status)?,
+            vectors: vectors.unwrap_or(0),
+        };
+        let input = self.input(&a.data)?;
+        for first in (0..problem.batch).step_by(workspace.part) {
+            let part = Part {
+                problem,
+                batch: workspace.part.min(problem.batch - first),
+                upper: a.triangle == Triangle::Upper,
+                a: behind(input, first * n * n, size_of::<I>()),
+                out: all.from::<T, S, R>(first, n),
+            };
+            part.run::<T, I, S>(self, workspace)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is worked on at a time.
+struct Part<'a> {
+    problem: &'a Problem,
+    batch: usize,
+    upper: bool,
+    a: CUdeviceptr,
+    out: Outputs,
+}
+
+impl Part<'_> {
+    fn run<T, I, S>(&self, cuda: &Cuda, workspace: &mut Workspace<T>) -> Result<()>
+    where
+        T: Kernels,
+        I: Element<Scalar = T>,
+        S: Element,
+    {
+        let (n, batch, regions) = (self.problem.n, self.batch, workspace.regions);
+        let in_place = self.out.vectors != 0 && S::DTYPE == T::DTYPE;
+        let matrices = if in_place { self.out.vectors } else { regions.matrices[0] };
+        let with_vectors = self.out.vectors != 0;
+        if let Some(solver) = &mut workspace.solver {
+            self.prepare::<I>(cuda, matrices, regions.exponent)?;
+            let memory = Memory { a: matrices, lambda: regions.lambda, info: regions.info, scratch: regions.scratch };
+            // SAFETY: the regions are those of a part of this size, and so are the outputs if the vectors are made in place.
+            unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory) }?;
+        }
+        let certified = cuda.certified && with_vectors && n > 0;
+        if certified {
+            self.certify::<T>(cuda, matrices, regions.defect)?;
+        }
+        let defect = if certified { regions.defect } else { 0 };
+        let vectors = if with_vectors { matrices } else { 0 };
+        self.spectrum::<T, S>(cuda, [regions.lambda, regions.exponent, regions.info, defect, vectors])?;
+        if with_vectors && !in_place {
+            self.store::<S>(cuda, matrices)?;
+        }
+        Ok(())
+    }
+
+    fn prepare<I: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, exponent: CUdeviceptr) -> Result<()> {
+        let (kernels, n) = (cuda.kernels::<I>()?, self.problem.n);
+        let arguments =
+            arguments![self.batch as i64, n as c_int, c_int::from(self.upper), self.a, matrices, exponent, self.out.status];
+        cuda.bind()?;
+        // SAFETY: A, the outputs and the regions hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.prepare, Shape::team_each(self.batch, n), arguments) }
+    }
+
+    fn certify<T: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, defect: CUdeviceptr) -> Result<()> {
+        let (kernels, n) = (cuda.kernels::<T>()?, self.problem.n);
+        let arguments = arguments![self.batch as i64, n as c_int, matrices, defect];
+        cuda.bind()?;
+        // SAFETY: the matrices and the region hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.scalar()?.certificate, Shape::team_each(self.batch, n), arguments) }
+    }
+
+    fn spectrum<T: Kernels, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
+        let (kernels, n) = (cuda.kernels::<S>()?, self.problem.n);
+        let [lambda, exponent, info, defect, vectors] = regions;
+        let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * n as f64 * T::PRECISION.epsilon());
+        let Outputs { values, kept, rank, gap_kept, gap_dropped, status, .. } = self.out;
+        let cut = Cut::new::<T::Real>(self.problem);
+        let arguments = arguments![
+            self.batch as i64,
+            n as c_int,
+            cut,
+            lambda,
+            exponent,
+            info,
+            defect,
+            bound,
+            values,
+            kept,
+            rank,
+            gap_kept,
+            gap_dropped,
+            status,
+            vectors,
+        ];
+        cuda.bind()?;
+        // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the kernel allows them.
+        unsafe { launch(cuda.stream(), kernels.spectrum, Shape::thread_each(self.batch), arguments) }
+    }
+
+    fn store<S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr) -> Result<()> {
+        let (kernels, entries) = (cuda.kernels::<S>()?, self.batch * self.problem.n * self.problem.n);
+        let arguments = arguments![entries as i64, matrices, self.out.vectors];
+        cuda.bind()?;
+        // SAFETY: the matrices and the output hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.store, Shape::thread_for(entries), arguments) }
+    }
+}
+
+/// |VᴴV − I| beyond this many n·ε is no round-off.
+const ORTHONORMAL_WITHIN: f64 = 100.0;

@@ -1,0 +1,82 @@
+//! Batched matrix products of cuBLAS, one table for the types that are computed in.
+
+use super::device::Cuda;
+use super::refused;
+use crate::{Result, Scalar};
+use cudarc::cublas::sys::{self, cublasHandle_t, cublasOperation_t, cublasStatus_t};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+
+/// C = op(A)·op(B) for square column-major matrices that lie one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    pub batch: usize,
+    pub n: usize,
+    pub a: (Form, CUdeviceptr),
+    pub b: (Form, CUdeviceptr),
+    pub c: CUdeviceptr,
+}
+
+/// What enters a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    Plain,
+    Adjoint,
+}
+
+/// `gemmStridedBatched` of a type.
+pub trait Gemm: Sized {
+    /// `n`×`n` matrices, n² elements apart.
+    ///
+    /// # Safety
+    /// The handle is live and its context current; `alpha` and `beta` are readable; a, b and c hold `batch`·n² elements of device memory
+    /// of the handle's stream, and c overlaps neither a nor b.
+    unsafe fn gemm(
+        handle: cublasHandle_t,
+        shape: [c_int; 2],
+        op: [cublasOperation_t; 2],
+        abc: [CUdeviceptr; 3],
+    ) -> cublasStatus_t;
+}
+
+macro_rules! gemm {
+    ($($t:ty = $function:ident),*) => { $(
+        impl Gemm for $t {
+            unsafe fn gemm(handle: cublasHandle_t, [n, batch]: [c_int; 2], [op_a, op_b]: [cublasOperation_t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
+                let (one, zero): ($t, $t) = (num_traits::One::one(), num_traits::Zero::zero());
+                let (alpha, beta) = (std::ptr::from_ref(&one).cast(), std::ptr::from_ref(&zero).cast());
+                let (a, b, c, apart) = (a as *const $t, b as *const $t, c as *mut $t, i64::from(n) * i64::from(n));
+                // SAFETY: the caller's; the library's complex types have the layout of num_complex's; scalars are read during the call.
+                unsafe { sys::$function(handle, op_a, op_b, n, n, n, alpha, a.cast(), n, apart, b.cast(), n, apart, beta, c.cast(), n, apart, batch) }
+            }
+        }
+    )* }
+}
+gemm! {
+    f32 = cublasSgemmStridedBatched,
+    f64 = cublasDgemmStridedBatched,
+    num_complex::Complex<f32> = cublasCgemmStridedBatched,
+    num_complex::Complex<f64> = cublasZgemmStridedBatched
+}
+
+impl Cuda {
+    /// Enqueues a product.
+    ///
+    /// # Safety
+    /// The addresses are of `batch`·n² elements of `T` in device memory of this stream; c overlaps neither a nor b.
+    pub(super) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product) -> Result<()> {
+        let Product { batch, n, a: (form_a, a), b: (form_b, b), c } = product;
+        let op = |form| match form {
+            Form::Plain => cublasOperation_t::CUBLAS_OP_N,
+            Form::Adjoint if T::COMPLEX => cublasOperation_t::CUBLAS_OP_C,
+            Form::Adjoint => cublasOperation_t::CUBLAS_OP_T,
+        };
+        let int = |x: usize| c_int::try_from(x).map_err(|e| refused("gemmStridedBatched", &e));
+        let shape = [int(n)?, int(batch)?];
+        self.bind()?;
+        let mut blas = self.blas();
+        // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
+        let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], [a, b, c]) };
+        done.result().map_err(|e| refused("gemmStridedBatched", &e))
+    }
+}

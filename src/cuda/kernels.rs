@@ -1,0 +1,186 @@
+//! The kernels of kernels/*.cu for one stored type: which there are, their functions in a loaded module, and launches.
+
+use super::{compile, refused};
+use crate::{Dtype, Result};
+use cudarc::driver::{CudaContext, CudaStream, result, sys};
+use std::ffi::{CString, c_void};
+use std::sync::Arc;
+
+/// A kernel's function; live as long as the module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Function(sys::CUfunction);
+
+/// The kernels for one stored type, loaded in one context.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    pub prepare: Function,
+    pub spectrum: Function,
+    pub label: Function,
+    pub finish: Function,
+    pub store: Function,
+    pub load: Function,
+    pub gather: Function,
+    /// For the types that are computed in.
+    scalar: Option<ScalarKernels>,
+    /// Keeps the functions live.
+    _module: Module,
+}
+
+/// The kernels that know no storage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScalarKernels {
+    pub certificate: Function,
+    pub weigh: Function,
+    pub combine: Function,
+}
+
+/// A module, loaded in a context.
+#[derive(Debug)]
+struct Module {
+    raw: sys::CUmodule,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: modules and functions may be used from any thread in which their context is current.
+unsafe impl Send for Kernels {}
+// SAFETY: as above; nothing of them changes.
+unsafe impl Sync for Kernels {}
+
+const OF_STORED: [&str; 7] = ["prepare", "spectrum", "label", "finish", "store", "load", "gather"];
+const OF_SCALAR: [&str; 3] = ["certificate", "weigh", "combine"];
+
+/// Every stored type, each of which has a module.
+const DTYPES: [Dtype; 8] =
+    [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::ComplexF16, Dtype::ComplexBf16, Dtype::Complex64, Dtype::Complex128];
+
+/// The type's name in kernels/element.cuh, and whether it is computed in.
+fn in_cuda(dtype: Dtype) -> (&'static str, bool) {
+    match dtype {
+        Dtype::F16 => ("eigengrad::f16", false),
+        Dtype::Bf16 => ("eigengrad::bf16", false),
+        Dtype::F32 => ("float", true),
+        Dtype::F64 => ("double", true),
+        Dtype::ComplexF16 => ("eigengrad::complex<eigengrad::f16>", false),
+        Dtype::ComplexBf16 => ("eigengrad::complex<eigengrad::bf16>", false),
+        Dtype::Complex64 => ("eigengrad::complex<float>", true),
+        Dtype::Complex128 => ("eigengrad::complex<double>", true),
+    }
+}
+
+/// The instantiations of one module.
+fn expressions(dtype: Dtype) -> Vec<String> {
+    let (name, computed) = in_cuda(dtype);
+    let of_scalar = OF_SCALAR.iter().filter(|_| computed);
+    OF_STORED.iter().chain(of_scalar).map(|kernel| format!("eigengrad::{kernel}<{name}>")).collect()
+}
+
+/// The instantiations of all modules.
+pub(super) fn modules() -> Vec<Vec<String>> {
+    DTYPES.into_iter().map(expressions).collect()
+}
+
+impl Kernels {
+    /// Compiles the kernels, or takes them from the cache, and loads them.
+    pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32)) -> Result<Self> {
+        let compiled = compile::compile(&expressions(dtype), capability)?;
+        let module = Module::load(context, &compiled.image)?;
+        let functions = compiled.names.iter().map(|name| module.function(name)).collect::<Result<Vec<_>>>()?;
+        let &[prepare, spectrum, label, finish, store, load, gather, ref of_scalar @ ..] = &*functions else {
+            return Err(refused("cuModuleGetFunction", &"too few kernels"));
+        };
+        let scalar = match *of_scalar {
+            [certificate, weigh, combine] => Some(ScalarKernels { certificate, weigh, combine }),
+            _ => None,
+        };
+        Ok(Self { prepare, spectrum, label, finish, store, load, gather, scalar, _module: module })
+    }
+
+    /// Those of the types that are computed in.
+    pub fn scalar(&self) -> Result<ScalarKernels> {
+        self.scalar.ok_or_else(|| refused("cuModuleGetFunction", &"the type is storage only"))
+    }
+}
+
+impl Module {
+    fn load(context: &Arc<CudaContext>, image: &[u8]) -> Result<Self> {
+        context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the call.
+        let raw = unsafe { result::module::load_data(image.as_ptr().cast()) };
+        Ok(Self { raw: raw.map_err(|e| refused("cuModuleLoadData", &e))?, context: context.clone() })
+    }
+
+    fn function(&self, name: &str) -> Result<Function> {
+        let c_name = CString::new(name).map_err(|e| refused("cuModuleGetFunction", &e))?;
+        // SAFETY: the module is live, its context current.
+        let function = unsafe { result::module::get_function(self.raw, c_name) };
+        function.map(Function).map_err(|e| refused(&format!("cuModuleGetFunction {name}"), &e))
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        let bound = self.context.bind_to_thread();
+        self.context.record_err(bound);
+        // SAFETY: the only owner unloads it, once; the driver lets launched kernels finish.
+        let unloaded = unsafe { result::module::unload(self.raw) };
+        self.context.record_err(unloaded);
+    }
+}
+
+/// Blocks in a grid, and threads in a block along x and y.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    blocks: u32,
+    threads: (u32, u32),
+}
+
+impl Shape {
+    /// A thread for each matrix.
+    pub fn thread_each(batch: usize) -> Self {
+        Self { blocks: batch.div_ceil(128) as u32, threads: (128, 1) }
+    }
+
+    /// A team of threads for each n×n matrix, one for every two entries, as kernels/team.cuh wants them.
+    pub fn team_each(batch: usize, n: usize) -> Self {
+        let team = (n * n / 2).next_power_of_two().clamp(4, 256);
+        let teams = 256 / team;
+        Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32) }
+    }
+
+    /// A thread for each entry, up to a number of blocks that fills any device; the rest by turns.
+    pub fn thread_for(entries: usize) -> Self {
+        Self { blocks: entries.div_ceil(256).min(1 << 16) as u32, threads: (256, 1) }
+    }
+}
+
+/// What a kernel takes by value.
+pub(super) trait Argument {}
+impl<T: Copy> Argument for T {}
+
+/// A kernel's arguments, in order.
+macro_rules! arguments {
+    ($($argument:expr),* $(,)?) => { [$(&$argument as &dyn $crate::cuda::kernels::Argument),*] };
+}
+pub(super) use arguments;
+
+/// Enqueues a kernel.
+///
+/// # Safety
+/// The function's module is live and of the stream's context, which is current; the arguments are those of the kernel in number, order
+/// and type, and its pointers are to as much device memory of this stream as its contract in kernels/ says.
+pub(super) unsafe fn launch<const N: usize>(
+    stream: &CudaStream,
+    function: Function,
+    shape: Shape,
+    arguments: [&dyn Argument; N],
+) -> Result<()> {
+    if shape.blocks == 0 {
+        return Ok(());
+    }
+    let (x, y) = shape.threads;
+    let mut pointers = arguments.map(|argument| std::ptr::from_ref(argument).cast_mut().cast::<c_void>());
+    // SAFETY: the caller's; the driver copies the arguments before it returns.
+    let launched =
+        unsafe { result::launch_kernel(function.0, (shape.blocks, 1, 1), (x, y, 1), 0, stream.cu_stream(), &mut pointers) };
+    launched.map_err(|e| refused("cuLaunchKernel", &e))
+}

@@ -1,0 +1,266 @@
+//! The batched eigensolvers of cuSOLVER: one table of types, sizes of workspaces, ceilings of batches, calls.
+
+use super::device::{Algorithm, Cuda, Solver};
+use super::handles::{JacobiInfo, SolverParams};
+use super::library::{self, Syev};
+use super::refused;
+use crate::{Result, Scalar};
+use cudarc::cusolver::sys::{self, cublasFillMode_t, cusolverDnHandle_t, cusolverEigMode_t, cusolverStatus_t, syevjInfo_t};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+
+/// cudaDataType: the 64-bit interface takes types as numbers.
+type DataType = c_int;
+
+/// cuSOLVER's routines of a type.
+pub trait Solve: Sized {
+    /// The cudaDataType of matrices and of eigenvalues.
+    const DATA_TYPES: [DataType; 2];
+    /// `?syevjBatched_bufferSize`.
+    ///
+    /// # Safety
+    /// The handle and the settings are live.
+    unsafe fn jacobi_size(
+        handle: cusolverDnHandle_t,
+        mode: cusolverEigMode_t,
+        shape: [c_int; 2],
+        lwork: &mut c_int,
+        info: syevjInfo_t,
+    ) -> cusolverStatus_t;
+    /// `?syevjBatched`, in place.
+    ///
+    /// # Safety
+    /// As above, the context is current, and the memory is that of [`Call`].
+    unsafe fn jacobi(
+        handle: cusolverDnHandle_t,
+        mode: cusolverEigMode_t,
+        shape: [c_int; 2],
+        memory: Memory,
+        lwork: c_int,
+        info: syevjInfo_t,
+    ) -> cusolverStatus_t;
+}
+
+/// Device memory of one call: n×n matrices column-major, that become eigenvectors; λ; the solver's info of each; scratch.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub a: CUdeviceptr,
+    pub lambda: CUdeviceptr,
+    pub info: CUdeviceptr,
+    pub scratch: CUdeviceptr,
+}
+
+const LOWER: cublasFillMode_t = cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
+
+macro_rules! solve {
+    ($($t:ty = $jacobi:ident $size:ident $matrix:literal $values:literal),*) => { $(
+        impl Solve for $t {
+            const DATA_TYPES: [DataType; 2] = [$matrix, $values];
+            unsafe fn jacobi_size(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], lwork: &mut c_int, info: syevjInfo_t) -> cusolverStatus_t {
+                let none = std::ptr::null();
+                // SAFETY: the caller's; the matrices are not looked at, and one int is written.
+                unsafe { sys::$size(handle, mode, LOWER, n, none, n, std::ptr::null(), lwork, info, batch) }
+            }
+            unsafe fn jacobi(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], memory: Memory, lwork: c_int, settings: syevjInfo_t) -> cusolverStatus_t {
+                let Memory { a, lambda, info, scratch } = memory;
+                let (a, lambda, info, scratch) = (a as *mut $t, lambda as *mut _, info as *mut c_int, scratch as *mut $t);
+                // SAFETY: the caller's; the library's complex types have the layout of num_complex's.
+                unsafe { sys::$jacobi(handle, mode, LOWER, n, a.cast(), n, lambda, scratch.cast(), lwork, info, settings, batch) }
+            }
+        }
+    )* }
+}
+solve! {
+    f32 = cusolverDnSsyevjBatched cusolverDnSsyevjBatched_bufferSize 0 0,
+    f64 = cusolverDnDsyevjBatched cusolverDnDsyevjBatched_bufferSize 1 1,
+    num_complex::Complex<f32> = cusolverDnCheevjBatched cusolverDnCheevjBatched_bufferSize 4 0,
+    num_complex::Complex<f64> = cusolverDnZheevjBatched cusolverDnZheevjBatched_bufferSize 5 1
+}
+
+/// A solver for batches of up to some number of n×n matrices, with or without vectors.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    n: usize,
+    way: Way,
+    /// Bytes of device memory that calls need as scratch.
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
+enum Way {
+    Jacobi { settings: JacobiInfo, lwork: c_int },
+    Syev { settings: SolverParams, functions: &'static Syev, host: Vec<u8> },
+}
+
+/// The largest batch that a solver takes. The Jacobi routines count scratch in an `int`, about 1024 + (n + 1)² elements a matrix;
+/// `XsyevBatched` documents n²·batch < 2³¹, and has been seen to fail between 16,384 and 32,768 matrices (docs/design.md).
+fn ceiling(solver: &Choice, n: usize) -> usize {
+    const INT: usize = c_int::MAX as usize;
+    match solver {
+        Choice::Jacobi { .. } => INT / (1024 + (n + 1) * (n + 1)),
+        Choice::Syev { .. } => (INT / (n * n)).min(16_384),
+    }
+    .max(1)
+}
+
+/// What [`Solver::Auto`] and the installed library come to.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    Jacobi { tolerance: Option<f64>, sweeps: i32 },
+    Syev { algorithm: Algorithm, functions: &'static Syev },
+}
+
+fn choose<T: Scalar>(solver: Solver, n: usize) -> Result<Choice> {
+    let jacobi = Choice::Jacobi { tolerance: None, sweeps: 100 };
+    let single = T::PRECISION == crate::Precision::F32;
+    Ok(match (solver, library::syev()) {
+        (Solver::Jacobi { tolerance, sweeps }, _) => Choice::Jacobi { tolerance, sweeps },
+        (Solver::Syev(algorithm), functions) => Choice::Syev { algorithm, functions: functions? },
+        // Residuals of 9e-9 have been reported of the Jacobi routines in double precision.
+        (Solver::Auto, Ok(functions)) if n > 32 || !single => Choice::Syev { algorithm: Algorithm::Fastest, functions },
+        (Solver::Auto, _) => jacobi,
+    })
+}
+
+impl Prepared {
+    /// The solver that `cuda` asks for, for the largest part of `batch` whose scratch fits in `limit` bytes beside `of_each` bytes a
+    /// matrix; and the size of that part.
+    pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
+        let choice = choose::<T>(cuda.solver, n)?;
+        let mut part = batch.min(ceiling(&choice, n));
+        loop {
+            let prepared = Self::sized::<T>(cuda, &choice, n, part);
+            match prepared {
+                Ok(prepared) if part == 1 || prepared.bytes.saturating_add(part.saturating_mul(of_each)) <= limit => {
+                    return Ok((prepared, part));
+                }
+                Err(error) if part == 1 => return Err(error),
+                _ => part = part.div_ceil(2), // a refused size is a ceiling that nobody wrote down
+            }
+        }
+    }
+
+    fn sized<T: Scalar + Solve>(cuda: &Cuda, choice: &Choice, n: usize, batch: usize) -> Result<Self> {
+        cuda.bind()?;
+        let mut handle = cuda.solver_handle();
+        let (mut device, mut on_host) = (0, 0);
+        match *choice {
+            Choice::Jacobi { tolerance, sweeps } => {
+                let settings = JacobiInfo::new(tolerance, sweeps)?;
+                let shape = [int(n)?, int(batch)?];
+                for mode in MODES {
+                    let mut lwork = 0;
+                    // SAFETY: the handle is live while it is locked, and so are the settings.
+                    let sized = unsafe { T::jacobi_size(handle.raw(), mode, shape, &mut lwork, settings.raw()) };
+                    sized.result().map_err(|e| refused(&format!("syevjBatched_bufferSize, {batch} matrices of {n}×{n}"), &e))?;
+                    device = device.max(usize::try_from(lwork).map_err(|e| refused("syevjBatched_bufferSize", &e))?);
+                }
+                let way = Way::Jacobi { settings, lwork: int(device)? };
+                Ok(Self { n, way, bytes: device * size_of::<T>() })
+            }
+            Choice::Syev { algorithm, functions } => {
+                let settings = SolverParams::new()?;
+                // SAFETY: the settings are live.
+                let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
+                set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
+                for mode in MODES {
+                    let (mut bytes, mut host_bytes) = (0, 0);
+                    let [matrix, values] = T::DATA_TYPES;
+                    let (none, size) = (std::ptr::null(), n as i64);
+                    // SAFETY: the handle is live while it is locked, and so are the settings; two sizes are written.
+                    let sized = unsafe {
+                        (functions.size)(
+                            handle.raw(),
+                            settings.raw(),
+                            mode,
+                            LOWER,
+                            size,
+                            matrix,
+                            none,
+                            size,
+                            values,
+                            none,
+                            matrix,
+                            &mut bytes,
+                            &mut host_bytes,
+                            batch as i64,
+                        )
+                    };
+                    sized.result().map_err(|e| refused(&format!("XsyevBatched_bufferSize, {batch} matrices of {n}×{n}"), &e))?;
+                    (device, on_host) = (device.max(bytes), on_host.max(host_bytes));
+                }
+                Ok(Self { n, way: Way::Syev { settings, functions, host: vec![0; on_host] }, bytes: device })
+            }
+        }
+    }
+
+    /// Enqueues the decomposition of `batch` matrices.
+    ///
+    /// # Safety
+    /// `memory` is device memory of the stream of `cuda`: `batch`·n² elements of `T`, `batch`·n of its real type, `batch` ints and
+    /// [`Prepared::bytes`] of scratch; `batch` is at most what this was prepared for.
+    pub unsafe fn solve<T: Scalar + Solve>(
+        &mut self,
+        cuda: &Cuda,
+        batch: usize,
+        with_vectors: bool,
+        memory: Memory,
+    ) -> Result<()> {
+        cuda.bind()?;
+        let (bytes, n, mode) = (self.bytes, self.n, MODES[usize::from(with_vectors)]);
+        let mut handle = cuda.solver_handle();
+        match &mut self.way {
+            Way::Jacobi { settings, lwork } => {
+                let shape = [int(n)?, int(batch)?];
+                // SAFETY: the handle is live while it is locked, the settings while they are borrowed; the memory is the caller's.
+                let done = unsafe { T::jacobi(handle.raw(), mode, shape, memory, *lwork, settings.raw()) };
+                done.result().map_err(|e| refused("syevjBatched", &e))
+            }
+            Way::Syev { settings, functions, host } => {
+                if functions.wants_zeros && bytes > 0 {
+                    // SAFETY: the scratch holds as many bytes.
+                    let zeroed =
+                        unsafe { cudarc::driver::result::memset_d8_async(memory.scratch, 0, bytes, cuda.stream().cu_stream()) };
+                    zeroed.map_err(|e| refused("cuMemsetD8Async", &e))?;
+                }
+                let [matrix, values] = T::DATA_TYPES;
+                let Memory { a, lambda, info, scratch } = memory;
+                let (host, host_bytes, size) = (host.as_mut_ptr().cast(), host.len(), n as i64);
+                // SAFETY: as above; the scratch on the host lives as long as `self`.
+                let done = unsafe {
+                    (functions.run)(
+                        handle.raw(),
+                        settings.raw(),
+                        mode,
+                        LOWER,
+                        size,
+                        matrix,
+                        a as *mut _,
+                        size,
+                        values,
+                        lambda as *mut _,
+                        matrix,
+                        scratch as *mut _,
+                        bytes,
+                        host,
+                        host_bytes,
+                        info as *mut c_int,
+                        batch as i64,
+                    )
+                };
+                done.result().map_err(|e| refused("XsyevBatched", &e))
+            }
+        }
+    }
+}
+
+/// Values alone, and values with vectors.
+const MODES: [cusolverEigMode_t; 2] =
+    [cusolverEigMode_t::CUSOLVER_EIG_MODE_NOVECTOR, cusolverEigMode_t::CUSOLVER_EIG_MODE_VECTOR];
+
+/// CUSOLVERDN_SYEVBATCHED, which older headers lack.
+const SYEV_BATCHED: c_int = 2;
+
+fn int(x: usize) -> Result<c_int> {
+    c_int::try_from(x).map_err(|e| refused("cuSOLVER", &e))
+}

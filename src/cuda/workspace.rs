@@ -1,0 +1,129 @@
+//! Scratch memory of the CUDA backend for one order of matrices: [`Workspace`].
+
+use super::allocation::Allocation;
+use super::device::{Cuda, StreamId};
+use super::gemm::Gemm;
+use super::refused;
+use super::solver::{Prepared, Solve};
+use crate::options::Problem;
+use crate::{Element, Result, Scalar};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+/// The operations on a type that are compiled once, here, whatever is stored as what around them.
+pub trait Kernels: Scalar + Gemm + Solve {}
+impl<T: Scalar + Gemm + Solve> Kernels for T {}
+
+/// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
+const ELEMENTS_AT_ONCE: usize = 1 << 24;
+
+/// Device memory for a part of the batch, and the eigensolver that works on it.
+#[derive(Debug)]
+pub struct Workspace<T> {
+    pub(super) n: usize,
+    pub(super) stream: StreamId,
+    /// The number of matrices that are worked on at a time.
+    pub(super) part: usize,
+    /// None for matrices of no order.
+    pub(super) solver: Option<Prepared>,
+    pub(super) regions: Regions,
+    memory: Allocation,
+    element: PhantomData<T>,
+}
+
+/// Device addresses, each of memory for one part of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Regions {
+    /// Four times `part`·n² scalars. Forward: matrices. Backward: X and then Y; V G; V; V̄.
+    pub matrices: [CUdeviceptr; 4],
+    /// `part`·n reals: λ.
+    pub lambda: CUdeviceptr,
+    /// `part`·n reals each: λ̄ on K; 1/λ; ‖V̄_k‖.
+    pub lambda_bar: CUdeviceptr,
+    pub inverse: CUdeviceptr,
+    pub norms: CUdeviceptr,
+    /// `part`·n ints.
+    pub labels: CUdeviceptr,
+    /// `part` ints each: whether equation (10) is used; the solver's info; exponents.
+    pub divides: CUdeviceptr,
+    pub info: CUdeviceptr,
+    pub exponent: CUdeviceptr,
+    /// `part` reals: |VᴴV − I|.
+    pub defect: CUdeviceptr,
+    /// The eigensolver's.
+    pub scratch: CUdeviceptr,
+}
+
+/// Hands out memory from a start, each piece aligned as cudaMalloc aligns.
+struct Cursor(u64);
+
+impl Cursor {
+    fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
+        let at = self.0;
+        let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
+        self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
+        Some(at)
+    }
+}
+
+impl Regions {
+    /// The regions from `start` on, and the address behind them; nothing if that overflows.
+    fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize, scratch: usize) -> Option<(Self, CUdeviceptr)> {
+        let mut cursor = Cursor(start);
+        let vectors = part.checked_mul(n)?;
+        let entries = vectors.checked_mul(n)?;
+        let regions = Self {
+            matrices: [
+                cursor.take::<T>(entries)?,
+                cursor.take::<T>(entries)?,
+                cursor.take::<T>(entries)?,
+                cursor.take::<T>(entries)?,
+            ],
+            lambda: cursor.take::<<T as Element>::Real>(vectors)?,
+            lambda_bar: cursor.take::<<T as Element>::Real>(vectors)?,
+            inverse: cursor.take::<<T as Element>::Real>(vectors)?,
+            norms: cursor.take::<<T as Element>::Real>(vectors)?,
+            labels: cursor.take::<c_int>(vectors)?,
+            divides: cursor.take::<c_int>(part)?,
+            info: cursor.take::<c_int>(part)?,
+            exponent: cursor.take::<c_int>(part)?,
+            defect: cursor.take::<<T as Element>::Real>(part)?,
+            scratch: cursor.take::<u8>(scratch)?,
+        };
+        Some((regions, cursor.0))
+    }
+}
+
+impl<T: Kernels> Workspace<T> {
+    pub(super) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
+        let n = problem.n;
+        if n >= 1 << 16 {
+            return Err(refused("workspace", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
+        }
+        let free = || cuda.stream().context().mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
+        let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
+        let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
+        let bytes = |part, scratch| Regions::lay_out::<T>(0, part, n, scratch).map_or(usize::MAX, |(_, end)| end as usize);
+        let (solver, part) = match n {
+            0 => (None, most),
+            _ => {
+                let (solver, part) = Prepared::new::<T>(cuda, n, most, bytes(1, 0), limit)?;
+                (Some(solver), part)
+            }
+        };
+        let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
+        let size = bytes(part, scratch);
+        let memory = Allocation::zeros(cuda.stream(), size)?;
+        let (regions, _) =
+            Regions::lay_out::<T>(memory.address(), part, n, scratch).ok_or_else(|| refused("workspace", &"too large"))?;
+        Ok(Self { n, stream: cuda.id(), part, solver, regions, memory, element: PhantomData })
+    }
+}
+
+impl<T> Workspace<T> {
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+}
