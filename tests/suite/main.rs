@@ -8,11 +8,14 @@ mod decomposition;
 mod differences;
 mod errors;
 mod gauge;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod halves;
 mod input;
 mod isolation;
 mod numbers;
 mod oracle;
+mod parity;
 mod plan;
 mod random;
 mod run;
@@ -33,7 +36,9 @@ macro_rules! tests {
     ($backend:expr, $t:ty; $($module:ident: $($name:ident)*;)*) => { $($(
         #[test]
         fn $name() {
-            $crate::$module::$name::<$t, _>(&$backend);
+            if let Some(backend) = $backend {
+                $crate::$module::$name::<$t, _>(&backend);
+            }
         }
     )*)* };
 }
@@ -59,6 +64,7 @@ macro_rules! of_scalars {
             isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
                 any_number_of_threads;
             plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
+            parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
             input: two_and_three_dimensions the_first_entry_that_is_not_hermitian the_ends_of_the_range
                 eigenvalues_that_overflow;
         }
@@ -88,9 +94,9 @@ macro_rules! of_halves {
     })* };
 }
 
-/// The table: one line for each backend.
+/// The table: one line for each backend, which is an option where a machine may lack it.
 macro_rules! suite {
-    ($($name:ident = $backend:expr;)*) => { $(mod $name {
+    ($($(#[$condition:meta])* $name:ident = $backend:expr;)*) => { $($(#[$condition])* mod $name {
         use super::*;
         of_scalars! { $backend; float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
         of_f64! { $backend; differences_float64 = f64, differences_complex128 = Complex<f64> }
@@ -98,5 +104,7 @@ macro_rules! suite {
     })* };
 }
 suite! {
-    cpu = eigengrad::Cpu::default();
+    cpu = Some(eigengrad::Cpu::default());
+    #[cfg(feature = "cuda")]
+    cuda = gpu::device();
 }

@@ -1,0 +1,11 @@
+//! What only the CUDA backend has: device memory of several owners and strides, parts of a batch, solvers, several devices.
+
+#[path = "../suite/gpu.rs"]
+mod gpu;
+
+mod conversions;
+mod memory;
+mod parts;
+mod sample;
+mod several;
+mod solvers;

@@ -1,0 +1,62 @@
+//! A batch that is worked on in parts has the bits of one that is not, whatever is stored as what.
+
+use crate::gpu::device;
+use crate::sample::{Results, assert_same, matrices, run};
+use eigengrad::cuda::{Cuda, Solver};
+use eigengrad::{Cut, Dropped, Element, Engine, HermitianBatch, Options, Stored, eigvalsh};
+use half::{bf16, f16};
+use num_complex::Complex;
+
+fn in_parts<T: Element, O: Stored<T::Scalar>>(cuda: &Cuda, solver: Solver)
+where
+    Cuda: Engine<T::Scalar> + Engine<O::Scalar>,
+{
+    for dropped in [Dropped::AsComputed, Dropped::Zero] {
+        let options = Options { dropped, cut: Cut::default().rtol(1e-2), ..Options::default() };
+        let mut a = matrices::<T>(23, 6, 5);
+        a[[20, 1, 1]] = T::narrow(eigengrad::Scalar::from_parts(eigengrad::Real::of(f64::NAN), eigengrad::Real::of(0.0)));
+        let whole = cuda.clone().with_solver(solver);
+        let expected: Results<O> = run(&whole, &a, &options);
+        assert!(expected.0.status()[20].failed());
+        let by_one = whole.clone().with_workspace_limit(0);
+        assert_same(&expected, &run(&by_one, &a, &options));
+        let by_some = whole.clone().with_workspace_limit(100_000);
+        assert_same(&expected, &run(&by_some, &a, &options));
+    }
+}
+
+#[test]
+fn jacobi() {
+    let Some(cuda) = device() else { return };
+    in_parts::<f32, f32>(&cuda, Solver::JACOBI);
+    in_parts::<Complex<f64>, Complex<f64>>(&cuda, Solver::JACOBI);
+    in_parts::<f16, f16>(&cuda, Solver::JACOBI);
+    in_parts::<Complex<bf16>, Complex<f16>>(&cuda, Solver::JACOBI);
+}
+
+#[test]
+fn syev() {
+    let Some(cuda) = device() else { return };
+    in_parts::<f64, f64>(&cuda, Solver::SYEV);
+    in_parts::<Complex<f32>, Complex<f32>>(&cuda, Solver::SYEV);
+    in_parts::<bf16, f32>(&cuda, Solver::SYEV);
+    in_parts::<f32, f16>(&cuda, Solver::SYEV);
+}
+
+/// More matrices than the Jacobi routines take at a time: 2,047,171 of order 4.
+#[test]
+fn three_million_matrices() {
+    let Some(cuda) = device() else { return };
+    let cuda = cuda.with_solver(Solver::JACOBI);
+    let few = matrices::<f32>(1000, 4, 6);
+    let many = ndarray::Array3::from_shape_fn((3_000_000, 4, 4), |(b, i, j)| few[[b % 1000, i, j]]);
+    let values = |a: &ndarray::Array3<f32>| {
+        let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
+        eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap()
+    };
+    let (few, many) = (values(&few), values(&many));
+    many.check().unwrap();
+    for (b, row) in many.values().outer_iter().enumerate() {
+        assert_eq!(row, few.values().row(b % 1000), "matrix {b}");
+    }
+}
