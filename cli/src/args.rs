@@ -36,8 +36,20 @@ pub enum Command {
     Fit(Fit),
     /// List the backends: what was found, and what is missing and why
     Devices,
+    /// Compile the CUDA kernels into the cache, for machines that have no compiler (NVRTC)
+    ///
+    /// The files are written to EIGENGRAD_CACHE, or to eigengrad below XDG_CACHE_HOME or ~/.cache, and may be copied elsewhere.
+    Warm(Warm),
     /// Time the forward and the backward pass as benches/peers/eigh_peers.py does
     Bench(Bench),
+}
+
+/// Arguments of `warm`.
+#[derive(Debug, Args)]
+pub struct Warm {
+    /// Compute capabilities to compile for [default: those of the GPUs that are here]
+    #[arg(long, num_args = 1.., value_name = "X.Y", value_parser = capability)]
+    pub capability: Vec<(i32, i32)>,
 }
 
 /// Arguments of `decompose`.
@@ -142,12 +154,26 @@ pub struct Bench {
 /// Where to compute.
 #[derive(Debug, Args)]
 pub struct Hardware {
-    /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had
+    /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had, auto then takes the CPU
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
+    /// The eigensolver of a GPU: heevjBatched, XsyevBatched, or the one that suits
+    #[arg(long, value_enum, default_value_t = SolverName::Auto)]
+    pub solver: SolverName,
     /// Threads of the CPU [default: one a core]
     #[arg(long, value_parser = at_most(1024))]
     pub threads: Option<usize>,
+}
+
+/// An eigensolver of cuSOLVER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SolverName {
+    /// By type and order.
+    Auto,
+    /// Jacobi rotations.
+    Jacobi,
+    /// `XsyevBatched`.
+    Syev,
 }
 
 /// What all commands on matrices share.
@@ -234,6 +260,11 @@ impl FromStr for DeviceName {
 /// A number from 1 to `largest`.
 fn at_most(largest: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=largest)
+}
+
+fn capability(name: &str) -> Result<(i32, i32), String> {
+    let parts = name.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    parts.ok_or_else(|| "expected a compute capability as 9.0".into())
 }
 
 fn element_type(name: &str) -> Result<Dtype, String> {

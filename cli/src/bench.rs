@@ -4,7 +4,7 @@ use crate::args::Bench;
 use crate::failure::Result;
 use crate::output::Outputs;
 use crate::{device, report};
-use eigengrad::{Cotangents, Dtype, Element, Engine, HermitianBatch, Job, Options, Plan, Real, Scalar, dispatch};
+use eigengrad::{Backend, Cotangents, Cpu, Dtype, Element, Engine, HermitianBatch, Job, Options, Plan, Real, Scalar, dispatch};
 use ndarray::{Array2, Array3, Axis};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -18,16 +18,16 @@ use std::time::Instant;
 /// # Errors
 /// Whatever prevents it.
 pub fn run(arguments: &Bench) -> Result<()> {
-    let device = device::open(&arguments.hardware)?;
+    let devices = device::all(&arguments.hardware)?;
     let outputs = arguments.json.as_ref().map(|path| Outputs::one(path, arguments.force)).transpose()?;
-    report::say(&format_args!("{}\n{Heading}\n", device::describe(&device)))?;
     let mut lines = String::new();
-    for &dtype in &arguments.dtype {
-        for &n in &arguments.n {
+    for device in &devices {
+        report::say(&format_args!("{}\n{Heading}\n", device::describe(device)))?;
+        for (&dtype, &n) in arguments.dtype.iter().flat_map(|dtype| arguments.n.iter().map(move |n| (dtype, n))) {
             let batch = arguments.batch.unwrap_or_else(|| (arguments.elements / (n * n)).max(8));
-            let [forward, backward] = dispatch(dtype, &device, Work { n, batch, reps: arguments.reps })?;
+            let [forward, backward] = dispatch(dtype, device, Work { n, batch, reps: arguments.reps })?;
             for (what, times) in [("forward", forward), ("backward", backward)] {
-                let result = Measured { device: device::name(&device), dtype, n, batch, what, times };
+                let result = Measured { device: device::name(device), dtype, n, batch, what, times };
                 report::say(&format_args!("{result}\n"))?;
                 lines += &result.json();
             }
@@ -57,16 +57,21 @@ impl Job for Work {
         let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
         let mut random = StdRng::seed_from_u64(0);
         let a = positive::<T>(batch, n, &mut random);
+        // On the CPU from the user's array; on a device from memory that is there, as the peers are timed.
+        let resident = HermitianBatch::on(backend, a.view())?;
         let forward = clock(reps, || {
-            let a = HermitianBatch::on(backend, a.view())?;
-            plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)
+            let copy = if B::NAME == Cpu::NAME { Some(HermitianBatch::on(backend, a.view())?) } else { None };
+            plan.eigh_into(copy.as_ref().unwrap_or(&resident).as_ref(), pairs.as_mut(), &mut workspace)?;
+            backend.synchronize()
         })?;
         let values_bar = Array2::from_shape_simple_fn((batch, n), || real::<T::Real>(random.sample(StandardNormal)));
         let vectors = pairs.to_host()?;
         let vectors_bar = vectors.vectors().mapv(|v| T::narrow(v.widen().scale(Real::of(2.0 * random.random::<f64>()))));
         let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view()))?;
-        let backward =
-            clock(reps, || plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace))?;
+        let backward = clock(reps, || {
+            plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
+            backend.synchronize()
+        })?;
         Ok([forward, backward])
     }
 }

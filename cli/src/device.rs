@@ -1,36 +1,63 @@
 //! Backends by the name that the user gives them.
 
-use crate::args::{DeviceName, Hardware};
+use crate::args::{DeviceName, Hardware, SolverName};
 use crate::failure::{Failure, Result};
 use crate::report::Table;
-use eigengrad::{Cpu, Device, cuda};
+use eigengrad::cuda::{self, Cuda, Solver};
+use eigengrad::{Cpu, Device};
 
-/// The backend that was asked for; `cuda` is never replaced by another.
+/// The backend that was asked for; `cuda` is never replaced by another, `auto` is a GPU if one can be used.
 ///
 /// # Errors
 /// If it cannot be had.
 pub fn open(hardware: &Hardware) -> Result<Device> {
-    if let Some(threads) = hardware.threads {
-        // The one pool of this process: what is computed beside the backend keeps to it, too.
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|e| Failure::new(format!("--threads {threads}: {e}")))?;
-    }
+    threads(hardware)?;
     match hardware.device {
-        DeviceName::Auto | DeviceName::Cpu => Ok(Device::Cpu(Cpu::default())),
-        DeviceName::Cuda(ordinal) => {
-            let missing = cuda::probe().into_iter().find_map(Result::err).map(|missing| missing.to_string());
-            let reason = missing.unwrap_or_else(|| "this version finds the CUDA libraries but has no solver for them".to_owned());
-            Err(Failure::new(format!("--device cuda:{ordinal}: {reason}")))
-        }
+        DeviceName::Cpu => Ok(Device::Cpu(Cpu::default())),
+        DeviceName::Auto => Ok(gpu(hardware).unwrap_or_else(|| Device::Cpu(Cpu::default()))),
+        DeviceName::Cuda(ordinal) => named_gpu(hardware, ordinal),
     }
+}
+
+/// The backends to compare: the one that was asked for, or the CPU and a GPU if one can be used.
+///
+/// # Errors
+/// As [`open`].
+pub fn all(hardware: &Hardware) -> Result<Vec<Device>> {
+    if hardware.device != DeviceName::Auto {
+        return Ok(vec![open(hardware)?]);
+    }
+    threads(hardware)?;
+    Ok([Device::Cpu(Cpu::default())].into_iter().chain(gpu(hardware)).collect())
+}
+
+/// The one pool of this process: what is computed beside the backend keeps to it, too.
+fn threads(hardware: &Hardware) -> Result<()> {
+    let Some(threads) = hardware.threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|e| Failure::new(format!("--threads {threads}: {e}")))
+}
+
+fn gpu(hardware: &Hardware) -> Option<Device> {
+    let usable = cuda::probe().iter().all(Result::is_ok);
+    usable.then(|| named_gpu(hardware, 0).ok()).flatten()
+}
+
+fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
+    let solver = match hardware.solver {
+        SolverName::Auto => Solver::Auto,
+        SolverName::Jacobi => Solver::JACOBI,
+        SolverName::Syev => Solver::SYEV,
+    };
+    let cuda = Cuda::new(ordinal).map_err(|e| Failure::new(format!("--device cuda:{ordinal}: {e}")))?;
+    Ok(Device::Cuda(cuda.with_solver(solver)))
 }
 
 /// The short name of a backend.
 pub fn name(device: &Device) -> &'static str {
     match device {
         Device::Cpu(_) => "cpu",
+        Device::Cuda(_) => "cuda",
         _ => "other",
     }
 }
@@ -39,6 +66,7 @@ pub fn name(device: &Device) -> &'static str {
 pub fn describe(device: &Device) -> String {
     match device {
         Device::Cpu(cpu) => format!("cpu, {}", on_cpu(cpu)),
+        Device::Cuda(cuda) => cuda.info().map_or_else(|e| e.to_string(), |info| info.to_string()),
         other => format!("{other:?}"),
     }
 }
@@ -47,10 +75,39 @@ pub fn describe(device: &Device) -> String {
 pub fn list() -> Table {
     let mut table = Table::default();
     table.row("cpu", on_cpu(&Cpu::default()));
-    for library in cuda::probe() {
+    let libraries = cuda::probe();
+    let missing = libraries.iter().any(Result::is_err);
+    for library in libraries {
         table.row("cuda", library.map_or_else(|missing| missing.to_string(), |found| found.to_string()));
     }
+    match cuda::devices() {
+        Ok(devices) if devices.is_empty() => table.row("cuda", "the driver shows no device"),
+        Ok(devices) => devices.into_iter().for_each(|device| table.row("cuda", device)),
+        Err(_) if missing => {} // said above
+        Err(error) => table.row("cuda", error),
+    }
     table
+}
+
+/// Compiles the kernels for GPUs that may not be here, and lists the files.
+///
+/// # Errors
+/// If there is no compiler, no GPU and no `--capability`, or nowhere to write.
+pub fn warm(capabilities: &[(i32, i32)]) -> Result<Table> {
+    let found = match capabilities {
+        [] => cuda::devices()?.into_iter().map(|device| device.capability).collect(),
+        named => named.to_vec(),
+    };
+    if found.is_empty() {
+        return Err(Failure::new("no GPU is here to compile for; name one by --capability, as 9.0"));
+    }
+    let mut table = Table::default();
+    for capability in found {
+        for path in cuda::warm(capability)? {
+            table.row("written", path.display());
+        }
+    }
+    Ok(table)
 }
 
 fn on_cpu(cpu: &Cpu) -> String {
