@@ -179,3 +179,127 @@ fn write(path: &Path, compiled: &Compiled) -> io::Result<()> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const EXPRESSIONS: &[&str] = &["eigengrad::prepare<float>", "eigengrad::store<float>"];
+
+    fn expressions() -> Vec<String> {
+        EXPRESSIONS.iter().map(ToString::to_string).collect()
+    }
+
+    fn entry(expressions: &[String], compiler: Option<(i32, i32)>) -> Entry<'_> {
+        Entry { source: "abcd", expressions, capability: (9, 0), compiler }
+    }
+
+    fn compiled() -> Compiled {
+        Compiled { image: vec![0, 10, 255, 32, 7], names: vec!["one".into(), "two".into()] }
+    }
+
+    fn is_ours(found: Option<Compiled>) -> bool {
+        found.is_some_and(|found| (found.image, found.names) == (compiled().image, compiled().names))
+    }
+
+    #[test]
+    fn what_is_stored_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("deep/cache");
+        let (cache, names) = (Cache::at(&folder).unwrap(), expressions());
+        let entry = entry(&names, Some((13, 0)));
+        assert!(cache.find(&entry).is_none());
+        let path = cache.store(&entry, &compiled()).unwrap();
+        assert!(is_ours(cache.find(&entry)) && is_ours(Cache::at(&folder).unwrap().find(&entry)));
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
+        for other in [
+            Entry { source: "abce", ..entry },
+            Entry { capability: (8, 0), ..entry },
+            Entry { compiler: Some((12, 9)), ..entry },
+            Entry { expressions: &names[..1], ..entry },
+        ] {
+            assert!(cache.find(&other).is_none(), "{other:?}");
+        }
+    }
+
+    /// Without a compiler the newest version's entry serves, as numbers: 13 comes after 9.
+    #[test]
+    fn any_version_serves_without_a_compiler() {
+        let home = tempfile::tempdir().unwrap();
+        let (cache, names) = (Cache::at(home.path().join("cache").as_path()).unwrap(), expressions());
+        for version in [(9, 9), (13, 0), (12, 10)] {
+            let image = format!("{version:?}").into_bytes();
+            cache.store(&entry(&names, Some(version)), &Compiled { image, ..compiled() }).unwrap();
+        }
+        assert_eq!(cache.find(&entry(&names, None)).unwrap().image, b"(13, 0)");
+        assert!(cache.store(&entry(&names, None), &compiled()).is_err());
+    }
+
+    #[test]
+    fn damaged_files_are_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let (cache, names) = (Cache::at(home.path().join("cache").as_path()).unwrap(), expressions());
+        let entry = entry(&names, Some((13, 0)));
+        let path = cache.store(&entry, &compiled()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, &flipped).unwrap();
+            assert!(cache.find(&entry).is_none(), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(cache.find(&entry).is_none(), "{at} bytes");
+        }
+        cache.store(&entry, &compiled()).unwrap();
+        assert!(is_ours(cache.find(&entry)));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(cache.find(&entry).is_none(), "others may have written it");
+    }
+
+    #[test]
+    fn folders_that_others_can_write_to_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let (open, link, file) = (home.path().join("open"), home.path().join("link"), home.path().join("file"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        symlink(home.path(), &link).unwrap();
+        fs::write(&file, "").unwrap();
+        for folder in [open, link, file] {
+            assert!(Cache::at(&folder).is_err(), "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn concurrent_writers_leave_one_whole_file() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("cache");
+        let names = expressions();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let cache = Cache::at(&folder).unwrap();
+                    for _ in 0..50 {
+                        cache.store(&entry(&names, Some((13, 0))), &compiled()).unwrap();
+                        assert!(is_ours(cache.find(&entry(&names, Some((13, 0))))));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_writer_left_a_day_ago_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (home.path().join(format!("{STAGED}1-0")), home.path().join(format!("{STAGED}1-1")));
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(&new, "").unwrap();
+        let yesterday = std::time::SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+        File::create(&old).unwrap().set_modified(yesterday).unwrap();
+        Cache::at(home.path()).unwrap();
+        assert!(!old.exists() && new.exists());
+    }
+}

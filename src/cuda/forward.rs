@@ -199,3 +199,45 @@ impl Part<'_> {
 
 /// |VᴴV − I| beyond this many n·ε is no round-off.
 const ORTHONORMAL_WITHIN: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backend, Options, Status};
+
+    /// The second of three matrices has eigenvectors that are not orthonormal: it fails, alone.
+    #[test]
+    fn the_certificate_finds_what_is_not_orthonormal() {
+        let Ok(cuda) = Cuda::new(0) else { return }; // tests/cuda says so, or fails
+        let problem = Problem::new::<f64>(3, 2, &Options::default()).unwrap();
+        let vectors = vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.6, 0.8, 0.0, 1.0, -1.0, 0.0];
+        let [vectors, lambda] = [vectors, vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0]].map(|x: Vec<f64>| cuda.upload(x).unwrap());
+        let zeros = || cuda.zeros::<u32>(3).unwrap();
+        let reals = || cuda.zeros::<f64>(6).unwrap();
+        let (rank, exponent, info, status) = (zeros(), zeros(), zeros(), cuda.zeros::<Status>(3).unwrap());
+        let (values, gap_kept, gap_dropped, defect) = (reals(), reals(), reals(), reals());
+        let kept = cuda.zeros::<bool>(6).unwrap();
+        let at = |buffer| Cuda::view(buffer).address();
+        let out = Outputs {
+            values: at(&values),
+            kept: Cuda::view(&kept).address(),
+            rank: Cuda::view(&rank).address(),
+            gap_kept: at(&gap_kept),
+            gap_dropped: at(&gap_dropped),
+            status: Cuda::view(&status).address(),
+            vectors: at(&vectors),
+        };
+        let part = Part { problem: &problem, batch: 3, upper: false, a: 0, out };
+        part.certify::<f64>(&cuda, at(&vectors), at(&defect)).unwrap();
+        let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
+        part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, at(&defect), at(&vectors)]).unwrap();
+        let defect = cuda.download(Cuda::view(&defect)).unwrap();
+        assert_eq!((defect[0], defect[2]), (0.0, 0.0));
+        assert!((defect[1] - 0.6).abs() < 1e-15);
+        let status = cuda.download(Cuda::view(&status)).unwrap();
+        assert_eq!(status, [Status::OK, Status::NOT_ORTHONORMAL, Status::OK]);
+        assert_eq!(cuda.download(Cuda::view(&rank)).unwrap(), [2, 0, 2]);
+        let vectors = cuda.download(Cuda::view(&vectors)).unwrap();
+        assert!(vectors[4..8].iter().all(|x| x.is_nan()) && vectors[..4].iter().chain(&vectors[8..]).all(|x| x.is_finite()));
+    }
+}

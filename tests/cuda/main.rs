@@ -9,3 +9,4 @@ mod parts;
 mod sample;
 mod several;
 mod solvers;
+mod streams;
