@@ -94,10 +94,12 @@ pub fn list() -> Table {
 /// # Errors
 /// If there is no compiler, no GPU and no `--capability`, or nowhere to write.
 pub fn warm(capabilities: &[(i32, i32)]) -> Result<Table> {
-    let found = match capabilities {
+    let mut found: Vec<_> = match capabilities {
         [] => cuda::devices()?.into_iter().map(|device| device.capability).collect(),
         named => named.to_vec(),
     };
+    found.sort_unstable();
+    found.dedup();
     if found.is_empty() {
         return Err(Failure::new("no GPU is here to compile for; name one by --capability, as 9.0"));
     }

@@ -234,12 +234,20 @@ fn folders() -> Vec<PathBuf> {
     for root in ["CUDA_PATH", "CUDA_HOME"].into_iter().filter_map(from).chain(toolkits()) {
         folders.extend(["lib64", "lib"].map(|lib| root.join(lib)));
     }
-    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from) {
+    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from).chain(environment_on_path()) {
         for python in entries(&environment.join("lib")) {
             folders.extend(entries(&python.join("site-packages/nvidia")).into_iter().map(|package| package.join("lib")));
         }
     }
     folders
+}
+
+/// The virtual environment that `python3` belongs to, which is in use even where nobody activated it.
+fn environment_on_path() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let python = env::split_paths(&path).map(|folder| folder.join("python3")).find(|python| python.is_file())?;
+    let root = python.parent()?.parent()?;
+    root.join("pyvenv.cfg").is_file().then(|| root.to_owned())
 }
 
 fn toolkits() -> Vec<PathBuf> {

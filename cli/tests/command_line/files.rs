@@ -26,8 +26,14 @@ impl Place {
 
     /// Runs the program with arguments separated by blanks.
     pub fn run(&self, arguments: &str) -> Run {
-        let program = env!("CARGO_BIN_EXE_eigengrad");
-        Run(Command::new(program).current_dir(self.0.path()).args(arguments.split_whitespace()).output().unwrap())
+        self.run_with(&[], arguments)
+    }
+
+    /// Runs the program with more variables in its environment.
+    pub fn run_with(&self, environment: &[(&str, &str)], arguments: &str) -> Run {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_eigengrad"));
+        program.current_dir(self.0.path()).envs(environment.iter().copied()).args(arguments.split_whitespace());
+        Run(program.output().unwrap())
     }
 
     pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {

@@ -107,37 +107,6 @@ fn cuda_is_never_replaced_by_another_device() {
     assert_eq!(place.names("."), ["a.npy"]);
 }
 
-/// Where there is a GPU, or the emulator of one: every command on it, with every solver.
-#[test]
-fn cuda_where_it_can_be_had() {
-    let place = Place::new();
-    if !place.run("devices").ok().contains("cuda:0 ") {
-        assert!(std::env::var("EIGENGRAD_REQUIRE_CUDA").map_or(true, |required| required != "1"), "no CUDA device");
-        return;
-    }
-    place.put("a.npy", f8(&[2, 2, 2], &[2.0, 1.0, 1.0, 2.0, 5.0, 0.0, 0.0, 0.0]));
-    for solver in ["auto", "jacobi", "syev"] {
-        let said = place.run(&format!("decompose a.npy --out {solver} --device cuda --solver {solver}")).ok();
-        assert!(said.contains("cuda:0 "), "{said}");
-        assert_eq!(place.bytes(&format!("{solver}/kept.npy"))[128..], [1, 1, 0, 1]);
-    }
-    place.run("decompose a.npy --out cpu --device cpu").ok();
-    place.put("l.npy", f8(&[2, 2], &[1.0, 2.0, 3.0, 4.0]));
-    for device in ["cpu", "cuda"] {
-        place.run(&format!("vjp a.npy --values-bar l.npy --out {device}.npy --device {device}")).ok();
-    }
-    let numbers =
-        |name| place.bytes(name)[128..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect::<Vec<_>>();
-    for (x, y) in numbers("cpu.npy").into_iter().zip(numbers("cuda.npy")) {
-        assert!((x - y).abs() < 1e-14, "{x} and {y}");
-    }
-    let said = place.run("bench --n 2 --dtype float32 --batch 3 --reps 2 --device cuda --json b.json").ok();
-    assert!(said.contains("cuda:0 "), "{said}");
-    assert!(String::from_utf8(place.bytes("b.json")).unwrap().contains(r#""device": "cuda""#));
-    place.run("warm --capability 9").misused();
-    place.run("warm --capability 5.0").refused();
-}
-
 #[test]
 fn bench_prints_a_table_and_writes_lines_with_the_keys_of_its_peers() {
     let place = Place::new();

@@ -1,6 +1,7 @@
 //! The program as a user runs it: files in, files and messages out.
 
 mod bad_input;
+mod cuda;
 mod decompose;
 mod files;
 mod fit;
