@@ -124,8 +124,8 @@ impl Part<'_> {
         let in_place = self.out.vectors != 0 && S::DTYPE == T::DTYPE;
         let matrices = if in_place { self.out.vectors } else { regions.matrices[0] };
         let with_vectors = self.out.vectors != 0;
+        self.prepare::<I>(cuda, matrices, regions.exponent)?;
         if let Some(solver) = &mut workspace.solver {
-            self.prepare::<I>(cuda, matrices, regions.exponent)?;
             let memory = Memory { a: matrices, lambda: regions.lambda, info: regions.info, scratch: regions.scratch };
             // SAFETY: the regions are those of a part of this size, and so are the outputs if the vectors are made in place.
             unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory) }?;

@@ -160,9 +160,12 @@ impl Prepared {
             }
             Choice::Syev { algorithm, functions } => {
                 let settings = SolverParams::new()?;
-                // SAFETY: the settings are live.
-                let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
-                set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
+                // The other is the default, and older versions do not know the option.
+                if algorithm == Algorithm::Consistent {
+                    // SAFETY: the settings are live.
+                    let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
+                    set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
+                }
                 for mode in MODES {
                     let (mut bytes, mut host_bytes) = (0, 0);
                     let [matrix, values] = T::DATA_TYPES;

@@ -3,7 +3,7 @@
 use crate::gpu::device;
 use crate::sample::{Results, assert_same, matrices, run};
 use eigengrad::cuda::{Cuda, Solver};
-use eigengrad::{Cut, Dropped, Element, Engine, HermitianBatch, Options, Stored, eigvalsh};
+use eigengrad::{Cut, Dropped, Element, Engine, HermitianBatch, Options, Plan, Stored, eigvalsh};
 use half::{bf16, f16};
 use num_complex::Complex;
 
@@ -41,6 +41,19 @@ fn syev() {
     in_parts::<Complex<f32>, Complex<f32>>(&cuda, Solver::SYEV);
     in_parts::<bf16, f32>(&cuda, Solver::SYEV);
     in_parts::<f32, f16>(&cuda, Solver::SYEV);
+}
+
+/// What the caller's memory held before does not matter, even where there is no eigenvalue to write.
+#[test]
+fn matrices_of_no_order_in_used_memory() {
+    let Some(cuda) = device() else { return };
+    let plan = Plan::<f64, Cuda>::new(&cuda, 3, 0, &Options::default()).unwrap();
+    let (mut spectrum, vectors) = plan.eigenpairs::<f64>().unwrap().into_buffers();
+    spectrum.status = cuda.adopt(cuda.stream().clone_htod(&[u32::MAX; 3]).unwrap()).unwrap();
+    let mut pairs = plan.eigenpairs_from::<f64>(spectrum, vectors).unwrap();
+    let batch = HermitianBatch::on(&cuda, ndarray::Array3::<f64>::zeros((3, 0, 0)).view()).unwrap();
+    plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut plan.workspace().unwrap()).unwrap();
+    pairs.to_host().unwrap().check().unwrap();
 }
 
 /// More matrices than the Jacobi routines take at a time: 2,047,171 of order 4.
