@@ -1,0 +1,116 @@
+//! Nanoseconds per matrix of the backward pass in each form.
+
+use crate::clock::Times;
+use crate::forward::{MATRICES, ORDERS, labels};
+use crate::input;
+use crate::run::{Result, Run, in_type};
+use eigengrad::cuda::{Cuda, Workspace};
+use eigengrad::{Backend, Cotangents, Dropped, Eigenpairs, Engine, Options, Plan, Real, Scalar};
+
+/// What is differentiated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// λ̄ and V̄, all eigenpairs kept.
+    Full,
+    /// λ̄ alone.
+    Values,
+    /// λ̄ and V̄, half of the eigenvalues zero and dropped.
+    HalfRank,
+    /// As before, and declared: equation (10).
+    DeclaredZero,
+}
+
+impl Form {
+    const ALL: [Self; 4] = [Self::Full, Self::DeclaredZero, Self::Values, Self::HalfRank];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Values => "values alone",
+            Self::HalfRank => "half rank",
+            Self::DeclaredZero => "half rank, declared zero",
+        }
+    }
+
+    fn rank(self, n: usize) -> usize {
+        if matches!(self, Self::HalfRank | Self::DeclaredZero) { n.div_ceil(2) } else { n }
+    }
+
+    fn options(self) -> Options {
+        let dropped = if self == Self::DeclaredZero { Dropped::Zero } else { Dropped::AsComputed };
+        Options { dropped, ..Options::default() }
+    }
+}
+
+pub fn measure(run: &mut Run, cuda: &Cuda) {
+    for n in run.orders(&ORDERS) {
+        for dtype in run.dtypes.clone() {
+            in_type!(dtype, forms(run, cuda, n, MATRICES, &Form::ALL));
+        }
+    }
+}
+
+/// Both cotangents, on as large a batch as the peers are given, in lines like theirs.
+pub fn beside_peers(run: &mut Run, cuda: &Cuda) {
+    for dtype in run.dtypes.clone() {
+        for n in run.orders(&[4, 8, 16, 32, 33, 64, 128]) {
+            in_type!(dtype, forms(run, cuda, n, usize::MAX, &[Form::Full]));
+        }
+    }
+}
+
+fn forms<T: Scalar>(run: &mut Run, cuda: &Cuda, n: usize, most: usize, forms: &[Form])
+where
+    Cuda: Engine<T, Workspace = Workspace<T>>,
+{
+    let (reps, batch) = (run.reps, (run.elements / (n * n)).clamp(8, most));
+    for &form in forms {
+        let mut labels = labels::<T>("backward", n);
+        labels.push(("form", form.name().into()));
+        run.case("time", labels, || {
+            let (pairs, cotangents) = prepared::<T>(cuda, batch, n, form)?;
+            let plan = Plan::<T, Cuda>::new(cuda, batch, n, &form.options())?;
+            let (mut workspace, mut gradient) = (plan.workspace()?, plan.gradient::<T>()?);
+            let times = Times::of(cuda, reps, || {
+                Ok(plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?)
+            })?;
+            let status = cuda.download(Cuda::view(&gradient.into_buffers().status))?;
+            let reported = status.iter().filter(|status| !status.is_ok()).count();
+            let mut fields = times.fields(batch);
+            fields.extend([("workspace_bytes", workspace.bytes().into()), ("reported", reported.into())]);
+            Ok(fields)
+        });
+    }
+}
+
+/// Eigenpairs and cotangents on the device that repeat those of the matrices that differ: λ̄ Gaussian, V̄ = 2 W∘V with W uniform, a
+/// loss that does not depend on phases.
+fn prepared<T: Scalar>(cuda: &Cuda, batch: usize, n: usize, form: Form) -> Result<(Eigenpairs<T, Cuda>, Cotangents<T, Cuda>)>
+where
+    Cuda: Engine<T, Workspace = Workspace<T>>,
+{
+    let different = input::different(batch, n);
+    let a = input::positive::<T>(different, n, form.rank(n));
+    let plan = Plan::<T, Cuda>::new(cuda, different, n, &form.options())?;
+    let (mut workspace, mut once) = (plan.workspace()?, plan.eigenpairs::<T>()?);
+    plan.eigh_into(input::on_device(cuda, &a, different)?.as_ref(), once.as_mut(), &mut workspace)?;
+    let host = once.as_ref();
+    let (values, vectors) = (cuda.download(host.values)?, cuda.download(host.vectors)?);
+    let (kept, status) = (cuda.download(host.kept)?, cuda.download(host.status)?);
+
+    let mut random = fastrand::Rng::with_seed(1);
+    let values_bar: Vec<T::Real> = values.iter().map(|_| Real::of(input::gaussian::<f64>(&mut random))).collect();
+    let weight = |v: &T| v.scale(Real::of(2.0 * random.f64()));
+    let vectors_bar: Option<Vec<T>> = (form != Form::Values).then(|| vectors.iter().map(weight).collect());
+
+    let plan = Plan::<T, Cuda>::new(cuda, batch, n, &form.options())?;
+    let (mut spectrum, _) = plan.eigenpairs::<T>()?.into_buffers();
+    spectrum.values = input::repeated(cuda, values, batch * n)?;
+    spectrum.kept = input::repeated(cuda, kept, batch * n)?;
+    spectrum.status = input::repeated(cuda, status, batch)?;
+    let pairs = plan.eigenpairs_from::<T>(spectrum, input::repeated(cuda, vectors, batch * n * n)?)?;
+    let values_bar = Some(input::repeated(cuda, values_bar, batch * n)?);
+    let vectors_bar = vectors_bar.map(|bar| input::repeated(cuda, bar, batch * n * n)).transpose()?;
+    let cotangents = Cotangents::from_buffers(&pairs, values_bar, vectors_bar)?;
+    Ok((pairs, cotangents))
+}

@@ -1,0 +1,100 @@
+//! Whether the passes can be captured into a CUDA graph, whether its replay gives the same bits, and what a replay takes.
+
+use crate::arguments::Way;
+use crate::clock::Times;
+use crate::input;
+use crate::run::{Field, Result, Run};
+use cudarc::driver::CudaGraph;
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use eigengrad::cuda::Cuda;
+use eigengrad::{Backend, Cotangents, HermitianBatch, Options, Plan};
+use ndarray::Array2;
+use num_complex::Complex;
+
+type C = Complex<f32>;
+const BATCH: usize = 256;
+
+/// Each case on a stream of its own: one on which a capture failed may refuse whatever comes next.
+pub fn measure(run: &mut Run) -> Result<()> {
+    for n in run.orders(&[8, 32, 64]) {
+        for way in run.ways.clone() {
+            let cuda = Cuda::new(0)?.with_solver(way.solver(f32::EPSILON.into()));
+            let reps = run.reps;
+            run.case("capture", labels("forward", n, way), || forward(&cuda, n, reps));
+        }
+        let (cuda, reps) = (Cuda::new(0)?, run.reps);
+        run.case("capture", labels("backward", n, Way::Auto), || backward(&cuda, n, reps));
+    }
+    Ok(())
+}
+
+fn labels(what: &'static str, n: usize, way: Way) -> Vec<Field> {
+    vec![
+        ("what", what.into()),
+        ("dtype", "complex64".into()),
+        ("n", n.into()),
+        ("batch", BATCH.into()),
+        ("solver", way.to_string().into()),
+    ]
+}
+
+/// The graph of what `enqueue` does.
+fn captured(cuda: &Cuda, enqueue: impl FnOnce() -> eigengrad::Result<()>) -> Result<CudaGraph> {
+    let stream = cuda.stream();
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)?;
+    let enqueued = enqueue();
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)); // also to leave the stream as it was
+    enqueued?;
+    graph?.ok_or_else(|| "the graph is empty".into())
+}
+
+/// Nanoseconds of calls and of replays, and whether those found the same.
+fn compared(
+    cuda: &Cuda,
+    reps: usize,
+    calls: &Times,
+    graph: &CudaGraph,
+    same: impl FnOnce() -> Result<bool>,
+) -> Result<Vec<Field>> {
+    graph.launch()?;
+    let same = same()?;
+    let replays = Times::of(cuda, reps, || Ok(graph.launch()?))?;
+    Ok(vec![
+        ("captured", true.into()),
+        ("same_bits", same.into()),
+        ("call_ns", calls.median().into()),
+        ("replay_ns", replays.median().into()),
+    ])
+}
+
+fn forward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
+    let a = input::on_device::<C>(cuda, &input::positive(BATCH, n, n), BATCH)?;
+    let zero: HermitianBatch<C, Cuda> =
+        HermitianBatch::from_buffer(cuda, cuda.zeros(BATCH * n * n)?, BATCH, n, eigengrad::Triangle::Lower)?;
+    let plan = Plan::<C, Cuda>::new(cuda, BATCH, n, &Options::default())?;
+    let (mut workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<C>()?);
+    let calls = Times::of(cuda, reps, || Ok(plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?))?;
+    let expected = cuda.download(pairs.as_ref().vectors)?;
+    let graph = captured(cuda, || plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace))?;
+    plan.eigh_into(zero.as_ref(), pairs.as_mut(), &mut workspace)?; // so that what the replay writes is seen
+    compared(cuda, reps, &calls, &graph, || Ok(cuda.download(pairs.as_ref().vectors)? == expected))
+}
+
+fn backward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
+    let a = input::on_device::<C>(cuda, &input::positive(BATCH, n, n), BATCH)?;
+    let plan = Plan::<C, Cuda>::new(cuda, BATCH, n, &Options::default())?;
+    let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);
+    plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?;
+    let vectors_bar = pairs.to_host()?.vectors().indexed_iter().map(|((_, i, _), v)| v * (i as f32 + 1.0)).collect::<Vec<_>>();
+    let vectors_bar = ndarray::Array3::from_shape_vec((BATCH, n, n), vectors_bar)?;
+    let values_bar = Array2::from_elem((BATCH, n), 1.0);
+    let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view()))?;
+    let other = Cotangents::new(&pairs, Some(values_bar.view()), None)?;
+    let calls = Times::of(cuda, reps, || {
+        Ok(plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?)
+    })?;
+    let expected = gradient.to_host()?.a_bar().to_owned();
+    let graph = captured(cuda, || plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace))?;
+    plan.backward_into(pairs.as_ref(), other.as_ref(), gradient.as_mut(), &mut workspace)?;
+    compared(cuda, reps, &calls, &graph, || Ok(gradient.to_host()?.a_bar() == expected))
+}

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
+set -uo pipefail
+readonly sections=(conformance suite sanitizer forward backward peers)
+readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
+readonly section=${1:?$usage}
+here=$(cd "$(dirname "$0")" && pwd -P)
+mkdir -p -- "${2:-out}"
+out=$(cd "${2:-out}" && pwd -P)
+elements=${EIGENGRAD_BENCH_ELEMENTS:-67108864} # batch·n² of what is timed
+limit=${EIGENGRAD_BENCH_SECONDS:-510}          # of a section
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+export EIGENGRAD_CACHE=$work/cache EIGENGRAD_REQUIRE_CUDA=1 XLA_PYTHON_CLIENT_PREALLOCATE=false
+
+# Where pip put NVIDIA's libraries: one folder for all of CUDA 13, one for each library of CUDA 12.
+wheels() {
+    python3 -c '
+import glob, os, site, sysconfig
+roots = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()])
+folders = [folder for root in roots for folder in sorted(glob.glob(os.path.join(root, "nvidia", "*", "lib")))]
+if any(glob.glob(os.path.join(folder, "libcusolver.so.*")) for folder in folders):
+    print("\n".join(folders))'
+}
+
+# One folder with all of them, which is what our programs are told. The Python peers find their own.
+found=${LD_LIBRARY_PATH:-}
+libraries=$work/lib
+if [[ -z ${EIGENGRAD_CUDA_LIB_DIR:-} ]]; then
+    mapfile -t folders < <(wheels)
+    if ((${#folders[@]} == 0)); then
+        folders=(/usr/local/cuda/lib64)
+    fi
+    mkdir -p "$libraries"
+    for folder in "${folders[@]}"; do
+        ln -s "$folder"/*.so* "$libraries" 2>>"$work/links"
+    done
+    export EIGENGRAD_CUDA_LIB_DIR=$libraries
+    driver=/usr/local/nvidia/lib64 # where containers have it
+    path=$libraries:${found:+$found:}$driver
+else
+    path=$found
+fi
+ours() {
+    LD_LIBRARY_PATH=$path "$@"
+}
+
+# step NAME SECONDS COMMAND …: keeps what it prints and how it ends.
+step() {
+    local name=$1 seconds=$2 left=$((deadline - SECONDS)) start end status
+    shift 2
+    seconds=$((seconds < left ? seconds : left))
+    if ((seconds <= 0)); then
+        printf '%s\tnot begun\t0\t%s\n' "$name" "${*##*/}" >>"$steps/steps"
+        return
+    fi
+    printf '%s: %s\n' "$name" "$*" >&2
+    start=$(date +%s%N)
+    ours timeout --kill-after=5 "$seconds" "$@" >"$steps/$name.out" 2>"$steps/$name.err" </dev/null
+    status=$?
+    end=$(date +%s%N)
+    printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$(((end - start) / 1000000))" "${*##*/}" >>"$steps/steps"
+}
+
+# measured NAME SECONDS SECTION …: the program stops by itself in time for a case that has begun to end.
+measured() {
+    local name=$1 seconds=$2 left=$((deadline - SECONDS))
+    shift 2
+    seconds=$((seconds < left ? seconds : left))
+    step "$name" "$seconds" "$here/gpu" "$@" --elements "$elements" --seconds $((seconds > 20 ? seconds - 10 : seconds / 2)) \
+        ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"}
+}
+
+conformance() {
+    export EIGENGRAD_CONFORMANCE_OUT=$steps/conformance.facts
+    step conformance 500 "$here/conformance" --test-threads=1 # a call that hangs or breaks the context is the last that is named
+    unset EIGENGRAD_CONFORMANCE_OUT
+}
+
+suite() {
+    step cuda 120 "$here/cuda"
+    step suite 400 "$here/suite" cuda::
+}
+
+sanitizer() {
+    local tool test sanitizer end
+    sanitizer=$(PATH=$PATH:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer command -v compute-sanitizer)
+    if [[ -z $sanitizer ]]; then
+        printf 'compute-sanitizer\tmissing\t0\t\n' >>"$steps/steps"
+        return
+    fi
+    step warm 60 "$here/eigengrad" warm
+    for tool in memcheck racecheck initcheck synccheck; do
+        end=$((SECONDS + limit / 5))
+        for test in complex64::every_rank_in_one_batch float64::the_formula complex128::dropped_eigenvalues_declared_zero \
+            complex64::ties_to_round_off complex_float16::stored_as_halves float32::exact_ties_show; do
+            step "$tool-${test//::/-}" $((end - SECONDS)) "$sanitizer" --tool "$tool" --error-exitcode 86 \
+                "$here/suite" --exact "cuda::$test" --test-threads=1
+        done
+    done
+}
+
+forward() {
+    export EIGENGRAD_CACHE=$work/empty
+    measured cold-empty-cache 60 cold
+    measured cold-full-cache 30 cold
+    export EIGENGRAD_CACHE=$work/cache
+    step warm 60 "$here/eigengrad" warm
+    measured copy 30 copy
+    for way in auto jacobi 'syev fastest' 'syev consistent'; do
+        measured "capture-${way// /-}" 30 capture --solver "$way"
+    done
+    measured forward-deciding 170 forward --n 8 32 33 4 16 64 128
+    measured accuracy 110 accuracy
+    measured forward-others 140 forward --n 24 48 12 3 2 96 256
+}
+
+backward() {
+    step warm 60 "$here/eigengrad" warm
+    measured copy 30 copy
+    measured backward 420 backward
+}
+
+peers() {
+    step warm 60 "$here/eigengrad" warm
+    measured copy 30 copy
+    step peers 450 env LD_LIBRARY_PATH="$found" python3 "$here/peers.py" --seconds $((limit > 80 ? limit - 80 : limit / 2)) --elements "$elements" \
+        --library-path "$path" ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"}
+}
+
+one() {
+    steps=$work/$1
+    mkdir -p "$steps"
+    deadline=$((SECONDS + limit))
+    local start=$SECONDS
+    "$1"
+    ours "$here/eigengrad" devices >"$steps/devices" 2>&1
+    python3 "$here/collect.py" "$1" "$steps" --seconds $((SECONDS - start)) --commit "$(<"$here/COMMIT")" >"$work/$1.json" &&
+        mv -- "$work/$1.json" "$out/$1.json" && printf '%s\n' "$out/$1.json"
+}
+
+case " ${sections[*]} all " in
+*" $section "*) ;;
+*) printf '%s\n' "$usage" >&2; exit 2 ;;
+esac
+status=0
+for name in "${sections[@]}"; do
+    if [[ $section == all || $section == "$name" ]]; then
+        one "$name" || status=1
+    fi
+done
+exit "$status"
