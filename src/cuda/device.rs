@@ -29,7 +29,7 @@ pub enum Solver {
     Auto,
     /// Jacobi rotations: `syevjBatched` and `heevjBatched`.
     Jacobi {
-        /// The tolerance that the library is given; none is its default, ε.
+        /// The tolerance that the library is given; none is ε of the type, as the library's own default is said to be.
         tolerance: Option<f64>,
         /// The largest number of sweeps; a matrix that needs more is [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED).
         sweeps: i32,
@@ -39,7 +39,7 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// Jacobi rotations with the library's tolerance and the 100 sweeps that it allows by default; 15 are the most that were seen.
+    /// Jacobi rotations with tolerance ε and the 100 sweeps that it allows by default; 15 are the most that were seen.
     pub const JACOBI: Self = Self::Jacobi { tolerance: None, sweeps: 100 };
     /// `XsyevBatched` with its default algorithm.
     pub const SYEV: Self = Self::Syev(Algorithm::Fastest);

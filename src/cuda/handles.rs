@@ -90,8 +90,8 @@ impl Drop for Blas {
 }
 
 impl JacobiInfo {
-    /// Eigenvalues are sorted; no tolerance is the library's default.
-    pub fn new(tolerance: Option<f64>, sweeps: i32) -> Result<Self> {
+    /// Eigenvalues are sorted.
+    pub fn new(tolerance: f64, sweeps: i32) -> Result<Self> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: it writes one pointer through a pointer to one.
         let made = unsafe { solver_sys::cusolverDnCreateSyevjInfo(&raw mut raw) };
@@ -103,11 +103,9 @@ impl JacobiInfo {
         // SAFETY: the object is live.
         let limited = unsafe { solver_sys::cusolverDnXsyevjSetMaxSweeps(raw, sweeps) };
         limited.result().map_err(|e| refused("cusolverDnXsyevjSetMaxSweeps", &e))?;
-        if let Some(tolerance) = tolerance {
-            // SAFETY: the object is live.
-            let set = unsafe { solver_sys::cusolverDnXsyevjSetTolerance(raw, tolerance) };
-            set.result().map_err(|e| refused("cusolverDnXsyevjSetTolerance", &e))?;
-        }
+        // SAFETY: the object is live.
+        let set = unsafe { solver_sys::cusolverDnXsyevjSetTolerance(raw, tolerance) };
+        set.result().map_err(|e| refused("cusolverDnXsyevjSetTolerance", &e))?;
         Ok(info)
     }
 

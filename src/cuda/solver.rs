@@ -146,7 +146,7 @@ impl Prepared {
         let (mut device, mut on_host) = (0, 0);
         match *choice {
             Choice::Jacobi { tolerance, sweeps } => {
-                let settings = JacobiInfo::new(tolerance, sweeps)?;
+                let settings = JacobiInfo::new(tolerance.unwrap_or(T::PRECISION.epsilon()), sweeps)?;
                 let shape = [int(n)?, int(batch)?];
                 for mode in MODES {
                     let mut lwork = 0;
