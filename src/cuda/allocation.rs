@@ -3,7 +3,7 @@
 use super::refused;
 use crate::Result;
 use cudarc::driver::sys::CUdeviceptr;
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, result};
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtrMut, result};
 use std::sync::Arc;
 
 /// Bytes at an address, freed when this is dropped, after the work that was enqueued on the stream by then.
@@ -65,6 +65,10 @@ impl Allocation {
 
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub fn context(&self) -> &Arc<CudaContext> {
+        self.stream.context()
     }
 
     /// The same memory, freed in the order of another stream.

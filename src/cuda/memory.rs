@@ -200,6 +200,8 @@ impl<T: Pod> DeviceBuffer<T> {
     /// [`Error::Backend`] if it holds no whole number of `R`, or the driver refuses.
     pub fn into_slice<R: Bits>(self) -> Result<CudaSlice<R>> {
         let len = elements::<R>(self.len * size_of::<T>())?;
+        // cudarc makes events for the slice, and panics if it cannot.
+        self.allocation.context().new_event(None).map_err(|e| refused("cuEventCreate", &e))?;
         // SAFETY: the allocation holds `len` numbers, and any bits are a value of `R`.
         Ok(unsafe { self.allocation.into_slice(len) })
     }
