@@ -63,6 +63,7 @@ struct dim3 {
 struct eg_block {
     uint3 block;
     dim3 threads, blocks;
+    void* dynamic; // shared memory of the size that the launch gives
 };
 struct eg_thread {
     uint3 thread;

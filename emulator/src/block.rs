@@ -51,7 +51,7 @@ impl Scheduler {
             stack_pointer: std::ptr::null_mut(),
             fake_stack: std::ptr::null_mut(),
             main_stack: (std::ptr::null(), 0),
-            block: Block::default(),
+            block: Block { block: [0; 3], threads: [0; 3], blocks: [0; 3], dynamic: std::ptr::null_mut() },
             threads: Vec::new(),
             fiber_of: Vec::new(),
             order: Vec::new(),

@@ -121,7 +121,7 @@ fn text(unit: &Unit, options: &Options) -> String {
     for (name, _) in RUNTIME {
         let _ = writeln!(text, "#include \"{name}\"");
     }
-    let _ = writeln!(text, "#line 1 {}\n{}", literal(unit.name), unit.source);
+    let _ = writeln!(text, "#line 1 {}\n{}", literal(unit.name), with_dynamic_memory(unit.source));
     let _ = writeln!(
         text,
         "\nextern \"C\" __attribute__((visibility(\"default\"), used)) const eg_kernel eigengrad_emulator_kernels[] = {{"
@@ -137,6 +137,21 @@ fn text(unit: &Unit, options: &Options) -> String {
         text,
         "extern \"C\" __attribute__((visibility(\"default\"), used)) const char eigengrad_emulator_mark[] = {mark};"
     );
+    text
+}
+
+/// `extern __shared__ type name[];`, which is no C++, as a pointer to the memory that the launch asks for.
+fn with_dynamic_memory(source: &str) -> String {
+    let mut parts = source.split("extern __shared__ ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once("[];").and_then(|(declared, rest)| Some((declared.rsplit_once(' ')?, rest))) {
+            Some(((of, name), rest)) => {
+                let _ = write!(text, "{of}* const {name} = static_cast<{of}*>(eg_self->in->dynamic);{rest}");
+            }
+            None => text = text + "extern __shared__ " + part,
+        }
+    }
     text
 }
 

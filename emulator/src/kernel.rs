@@ -3,12 +3,13 @@
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 
 /// `eg_block`: what all threads of a block share.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Block {
     pub(crate) block: [c_uint; 3],
     pub(crate) threads: [c_uint; 3],
     pub(crate) blocks: [c_uint; 3],
+    pub(crate) dynamic: *mut c_void,
 }
 
 /// `eg_thread`.

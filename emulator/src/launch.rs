@@ -10,6 +10,7 @@ use crate::stream::resolve;
 use std::cell::Cell;
 use std::env;
 use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 /// The parameters of a launch, aligned as any type may ask for.
@@ -20,6 +21,8 @@ struct Line([u8; 64]);
 const LARGEST_BLOCK: [c_uint; 3] = [1024, 1024, 64];
 const LARGEST_GRID: [c_uint; 3] = [c_int::MAX as c_uint, 65_535, 65_535];
 const MOST_THREADS: c_uint = 1024;
+/// Bytes of shared memory that a block can have, on compute capability 9.0.
+pub(crate) const MOST_SHARED: c_uint = 227 << 10;
 
 thread_local! {
     static RUNNING: Cell<Option<&'static str>> = const { Cell::new(None) };
@@ -57,6 +60,7 @@ fn launch(
     function: &Arc<Function>,
     grid: [c_uint; 3],
     block: [c_uint; 3],
+    dynamic: c_uint,
     stream: *mut c_void,
     parameters: *mut *mut c_void,
 ) -> Result<(), i32> {
@@ -67,6 +71,9 @@ fn launch(
     }
     let fits = |sizes: [c_uint; 3], most: [c_uint; 3]| sizes.iter().zip(most).all(|(size, most)| (1..=most).contains(size));
     if !fits(grid, LARGEST_GRID) || !fits(block, LARGEST_BLOCK) || block.iter().product::<c_uint>() > MOST_THREADS {
+        return Err(INVALID_VALUE);
+    }
+    if dynamic > function.dynamic.load(Ordering::Relaxed) {
         return Err(INVALID_VALUE);
     }
     let kernel = function.code.kernels[function.kernel];
@@ -88,7 +95,16 @@ fn launch(
         let mut own = copy.clone(); // the emulated threads read it, and a graph may run it again
         let (slot, shared) = code.memory();
         let seed = order::mix(seed());
-        let launch = Launch { run: kernel.run, parameters: own.as_mut_ptr().cast(), block, grid, seed, slot, shared };
+        let launch = Launch {
+            run: kernel.run,
+            parameters: own.as_mut_ptr().cast(),
+            block,
+            grid,
+            seed,
+            slot,
+            shared,
+            dynamic: dynamic as usize,
+        };
         let before = RUNNING.replace(Some(name(&kernel)));
         let done = scheduler::run(&launch);
         RUNNING.set(before);
@@ -113,10 +129,10 @@ extern "C" fn cuLaunchKernel(
 ) -> c_int {
     answer("cuLaunchKernel", || {
         let function = crate::module::function(function)?;
-        if shared_bytes > 0 || !extra.is_null() {
+        if !extra.is_null() {
             return Err(NOT_SUPPORTED);
         }
-        launch(&function, [grid_x, grid_y, grid_z], [block_x, block_y, block_z], stream, parameters)
+        launch(&function, [grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared_bytes, stream, parameters)
     })
 }
 
@@ -124,13 +140,13 @@ extern "C" fn cuLaunchKernel(
 #[unsafe(no_mangle)]
 extern "C" fn cuFuncGetAttribute(out: *mut c_int, attribute: c_int, name: *mut c_void) -> c_int {
     answer("cuFuncGetAttribute", || {
-        function(name)?;
+        let function = function(name)?;
         let (major, minor) = crate::device::capability();
         let value = match attribute {
             0 => MOST_THREADS as c_int,
             4 => 32,
             5 | 6 => 10 * major + minor,
-            8 => 49_152,
+            8 => function.dynamic.load(Ordering::Relaxed) as c_int,
             1..=15 => 0,
             _ => return Err(INVALID_VALUE),
         };
@@ -138,9 +154,18 @@ extern "C" fn cuFuncGetAttribute(out: *mut c_int, attribute: c_int, name: *mut c
     })
 }
 
+/// CU_FUNC_ATTRIBUTE_: the most dynamic shared memory; the others are without effect.
 #[unsafe(no_mangle)]
-extern "C" fn cuFuncSetAttribute(name: *mut c_void, _attribute: c_int, _value: c_int) -> c_int {
-    answer("cuFuncSetAttribute", || function(name).map(drop))
+extern "C" fn cuFuncSetAttribute(name: *mut c_void, attribute: c_int, value: c_int) -> c_int {
+    answer("cuFuncSetAttribute", || {
+        let function = function(name)?;
+        match c_uint::try_from(value) {
+            Ok(bytes) if attribute == 8 && bytes <= MOST_SHARED => function.dynamic.store(bytes, Ordering::Relaxed),
+            _ if attribute == 8 => return Err(INVALID_VALUE),
+            _ => {}
+        }
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -11,6 +11,7 @@ use crate::stream;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 /// A loaded library.
@@ -129,7 +130,11 @@ pub(crate) struct Function {
     pub(crate) context: usize,
     pub(crate) code: Arc<Code>,
     pub(crate) kernel: usize,
+    /// The most dynamic shared memory that a launch may ask for.
+    pub(crate) dynamic: AtomicU32,
 }
+/// Of a function that is not told otherwise.
+const DYNAMIC_BY_DEFAULT: u32 = 48 << 10;
 static FUNCTIONS: Table<Function> = Table::new();
 
 /// The function of a handle.
@@ -234,7 +239,8 @@ extern "C" fn cuModuleGetFunction(out: *mut *mut c_void, module: *mut c_void, na
         let kernel = kernel.ok_or(NOT_FOUND)?;
         let function = *lock(&module.functions).entry(kernel).or_insert_with(|| {
             let function = handle::fresh();
-            FUNCTIONS.insert(function, Arc::new(Function { context: module.context, code: module.code.clone(), kernel }));
+            let (context, code, dynamic) = (module.context, module.code.clone(), AtomicU32::new(DYNAMIC_BY_DEFAULT));
+            FUNCTIONS.insert(function, Arc::new(Function { context, code, kernel, dynamic }));
             function
         });
         store(out, function as *mut c_void)

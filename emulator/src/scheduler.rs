@@ -24,7 +24,13 @@ pub(crate) struct Launch {
     /// Where the module keeps `eg_self`, and the thread-local memory of the module, which holds its shared variables.
     pub(crate) slot: *mut *const Thread,
     pub(crate) shared: (*mut u8, usize),
+    /// Bytes of shared memory beside that.
+    pub(crate) dynamic: usize,
 }
+
+/// 16 bytes of shared memory, new and behind its end.
+const NAN: u128 = u128::MAX;
+const BEHIND: u128 = 0x5afe_5afe_5afe_5afe_5afe_5afe_5afe_5afe;
 
 thread_local! {
     static SCHEDULER: UnsafeCell<Option<Box<Scheduler>>> = const { UnsafeCell::new(None) };
@@ -46,20 +52,31 @@ pub(crate) fn run(launch: &Launch) -> Result<(), String> {
     let own = own();
     let count = launch.grid.iter().map(|n| u64::from(*n)).product();
     let blocks = Order::new(launch.seed, count);
+    let mut dynamic = vec![NAN; launch.dynamic.div_ceil(16) + 1];
+    let behind = dynamic.len() - 1;
     for place in 0..count {
         let block = blocks.at(place);
         let [x, y, _] = launch.grid.map(u64::from);
         let at = [(block % x) as c_uint, (block / x % y) as c_uint, (block / x / y) as c_uint];
+        dynamic.fill(NAN);
+        dynamic[behind] = BEHIND;
         // SAFETY: the scheduler is this thread's own; no other code of the thread runs meanwhile but the kernel and the functions below.
-        unsafe { run_block(own, launch, block, at) }
-            .map_err(|error| format!("block ({}, {}, {}): {error}", at[0], at[1], at[2]))?;
+        let done = unsafe { run_block(own, launch, block, at, dynamic.as_mut_ptr().cast()) };
+        let overrun = if dynamic[behind] == BEHIND { Ok(()) } else { Err("a write behind its dynamic shared memory".to_owned()) };
+        done.and(overrun).map_err(|error| format!("block ({}, {}, {}): {error}", at[0], at[1], at[2]))?;
     }
     Ok(())
 }
 
 /// # Safety
 /// `own` is the scheduler of this thread, which runs no block; the launch describes a kernel that is loaded, with its parameters.
-unsafe fn run_block(own: *mut Scheduler, launch: &Launch, number: u64, at: [c_uint; 3]) -> Result<(), String> {
+unsafe fn run_block(
+    own: *mut Scheduler,
+    launch: &Launch,
+    number: u64,
+    at: [c_uint; 3],
+    dynamic: *mut c_void,
+) -> Result<(), String> {
     // SAFETY: the caller's; each reference to the scheduler ends before a switch.
     unsafe {
         poison(launch);
@@ -67,7 +84,7 @@ unsafe fn run_block(own: *mut Scheduler, launch: &Launch, number: u64, at: [c_ui
         let mut random = Random::new(launch.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         {
             let own = &mut *own;
-            own.block = Block { block: at, threads: launch.block, blocks: launch.grid };
+            own.block = Block { block: at, threads: launch.block, blocks: launch.grid, dynamic };
             own.threads.clear();
             own.threads.resize_with(count, || State::New);
             own.fiber_of.resize(count, 0);
