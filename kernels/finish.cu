@@ -6,13 +6,11 @@
 //   status [batch] GRADIENT_NOT_FINITE
 //
 // Bytes: n² scalars read, half of them again from the cache, n²·sizeof(T) written. Flops: none to speak of.
+#include "form.cuh"
 #include "status.cuh"
 #include "team.cuh"
 
 namespace eigengrad {
-
-// Which entries the gradient is taken by.
-enum form { HERMITIAN = 0, LOWER = 1, UPPER = 2 };
 
 template <class T>
 __global__ void __launch_bounds__(256)
@@ -33,7 +31,7 @@ __global__ void __launch_bounds__(256)
         S entry = sum ? y[lower] + conj(y[upper]) : y[lower];
         if (i < j) entry = conj(entry);
         if (i == j) entry = make<S>::from(re(entry), 0);
-        if (form != HERMITIAN && i != j) entry = times(entry, (i > j) == (form == LOWER) ? R(2) : R(0));
+        entry = times(entry, static_cast<R>(factor_of(form, i, j)));
         const T stored = narrow<T>::from(refuse ? make<S>::from(limits<R>::nan(), limits<R>::nan()) : entry);
         a_bar[e] = stored;
         if (!finite(widen(stored))) not_finite = 1;

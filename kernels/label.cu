@@ -10,32 +10,11 @@
 //   gauge_defect [batch, n] 0; tie_defect [batch] the spread of λ̄; status [batch] found, and TIED
 //
 // A thread takes a matrix, since groups are chains. Bytes: 8·n numbers a matrix. Flops: about 5·n.
+#include "chain.cuh"
 #include "status.cuh"
 #include "team.cuh"
 
 namespace eigengrad {
-
-// The spread of λ̄ over groups of consecutive equal labels, relative to the largest |λ̄| of the group.
-template <class R>
-struct spread {
-    int label = 0;
-    R low = 0, high = 0, before = 0;
-
-    __device__ R largest() const {
-        if (low == high) return before;
-        const R scale = larger(magnitude(low), magnitude(high));
-        return larger(before, high / scale - low / scale);
-    }
-    __device__ void see(int next, R lambda_bar) {
-        if (next != label) {
-            before = largest();
-            label = next;
-            low = high = lambda_bar;
-        }
-        low = smaller(low, lambda_bar);
-        high = larger(high, lambda_bar);
-    }
-};
 
 template <class T>
 __global__ void __launch_bounds__(128)
@@ -48,35 +27,22 @@ __global__ void __launch_bounds__(128)
     const long long b = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (b >= batch) return;
     const long long row = b * n;
-    const R norm = n ? larger(magnitude(widen(values[row])), magnitude(widen(values[row + n - 1]))) : R(0);
-    const R within = static_cast<R>(tie_rtol) * norm;
-    bool tied = false, all_kept = true;
-    int group = 0;
-    R last = 0;
-    spread<R> of_groups;
+    chain<R> groups(n ? widen(values[row]) : R(0), n ? widen(values[row + n - 1]) : R(0), tie_rtol, exact);
+    bool all_kept = true;
     for (int k = 0; k < n; ++k) {
         const bool keep = kept[row + k];
-        const R x = widen(values[row + k]);
+        const R x = widen(values[row + k]), x_bar = keep && values_bar ? widen(values_bar[row + k]) : R(0);
         all_kept &= keep;
-        if (keep) {
-            const bool joins = group > 0 && x - last <= within;
-            tied |= joins;
-            if (!joins || exact) ++group;
-            last = x;
-        }
-        const int own = keep ? group : 0;
-        const R x_bar = keep && values_bar ? widen(values_bar[row + k]) : R(0);
-        of_groups.see(own, x_bar);
         lambda[row + k] = keep || !dropped_zero ? x : R(0);
-        labels[row + k] = own;
+        labels[row + k] = groups.see(keep, x, x_bar);
         lambda_bar[row + k] = x_bar;
         gauge_defect[row + k] = 0;
     }
-    const bool by_lambda = dropped_zero && !all_kept && group > 0;
+    const bool by_lambda = dropped_zero && !all_kept && groups.group > 0;
     divides[b] = by_lambda;
     for (int k = 0; k < n; ++k) inverse[row + k] = by_lambda && labels[row + k] ? 1 / lambda[row + k] : R(0);
-    tie_defect[b] = of_groups.largest();
-    status[b] = found[b] | (tied ? TIED : 0);
+    tie_defect[b] = groups.of_groups.largest();
+    status[b] = found[b] | (groups.tied ? TIED : 0);
 }
 
 } // namespace eigengrad
