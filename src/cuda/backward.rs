@@ -2,27 +2,28 @@
 
 use super::device::Cuda;
 use super::forward::behind;
+use super::fused::form;
 use super::gemm::{Form, Product};
 use super::kernels::{Shape, arguments, launch};
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Stored, TieRule, Triangle};
+use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientMut, Real, Result, Stored, TieRule};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
 /// Device addresses of what is read and written, the first of their matrices; 0 for a cotangent that is absent.
 #[derive(Clone, Copy)]
-struct Operands {
-    values: CUdeviceptr,
-    vectors: CUdeviceptr,
-    kept: CUdeviceptr,
-    found: CUdeviceptr,
-    values_bar: CUdeviceptr,
-    vectors_bar: CUdeviceptr,
-    a_bar: CUdeviceptr,
-    gauge_defect: CUdeviceptr,
-    tie_defect: CUdeviceptr,
-    status: CUdeviceptr,
+pub(super) struct Operands {
+    pub values: CUdeviceptr,
+    pub vectors: CUdeviceptr,
+    pub kept: CUdeviceptr,
+    pub found: CUdeviceptr,
+    pub values_bar: CUdeviceptr,
+    pub vectors_bar: CUdeviceptr,
+    pub a_bar: CUdeviceptr,
+    pub gauge_defect: CUdeviceptr,
+    pub tie_defect: CUdeviceptr,
+    pub status: CUdeviceptr,
 }
 
 impl Operands {
@@ -72,6 +73,9 @@ impl Cuda {
             tie_defect: self.output(&out.tie_defect)?,
             status: self.output(&out.status)?,
         };
+        if let Some(layout) = workspace.on_chip {
+            return self.assemble_on_chip::<T, O, G>(problem, layout, all);
+        }
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
             Part { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n), workspace }.run::<O, G>()?;
@@ -207,11 +211,7 @@ impl<T: Kernels> Part<'_, T> {
 
     fn finish<G: Stored<T>>(&self, y: CUdeviceptr, divides: CUdeviceptr) -> Result<()> {
         let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
-        let form: c_int = match self.problem.gradient {
-            GradientForm::Hermitian => 0,
-            GradientForm::Triangle(Triangle::Lower) => 1,
-            GradientForm::Triangle(Triangle::Upper) => 2,
-        };
+        let form = form(self.problem.gradient);
         let arguments =
             arguments![self.batch as i64, n as c_int, self.refuses_ties(), form, y, divides, self.at.a_bar, self.at.status,];
         self.cuda.bind()?;

@@ -1,9 +1,10 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
 use super::handles::{Blas, SolverHandle};
-use super::kernels::Kernels;
+use super::kernels::{Alone, Kernels};
 use super::{library, refused};
 use crate::{Dtype, Element, Result};
+use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaStream};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -74,7 +75,10 @@ struct Shared {
     solver: Mutex<SolverHandle>,
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
+    /// By their expressions.
+    alone: Mutex<HashMap<String, Arc<Alone>>>,
     capability: (i32, i32),
+    most_shared: usize,
     stream: Arc<CudaStream>,
 }
 
@@ -183,6 +187,22 @@ impl Cuda {
         known.insert(E::DTYPE, kernels.clone());
         Ok(kernels)
     }
+
+    /// The kernel of an instantiation, which asks for so much shared memory, compiled when it is first asked for.
+    pub(super) fn alone(&self, expression: String, shared: u32) -> Result<Arc<Alone>> {
+        let mut known = lock(&self.shared.alone);
+        if let Some(kernel) = known.get(&expression) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(Alone::load(self.stream().context(), expression.clone(), shared, self.capability())?);
+        known.insert(expression, kernel.clone());
+        Ok(kernel)
+    }
+
+    /// Bytes of shared memory that a block can have.
+    pub(super) fn most_shared(&self) -> usize {
+        self.shared.most_shared
+    }
 }
 
 impl Shared {
@@ -190,11 +210,15 @@ impl Shared {
         let context = stream.context();
         context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
         let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
+        let opted_in = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        let most_shared = context.attribute(opted_in).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
         Ok(Self {
             solver: Mutex::new(SolverHandle::new(&stream)?),
             blas: Mutex::new(Blas::new(&stream)?),
-            kernels: Mutex::new(HashMap::new()),
+            kernels: Mutex::default(),
+            alone: Mutex::default(),
             capability,
+            most_shared: usize::try_from(most_shared).unwrap_or(0),
             stream,
         })
     }

@@ -54,7 +54,7 @@ const DTYPES: [Dtype; 8] =
     [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::ComplexF16, Dtype::ComplexBf16, Dtype::Complex64, Dtype::Complex128];
 
 /// The type's name in kernels/element.cuh, and whether it is computed in.
-fn in_cuda(dtype: Dtype) -> (&'static str, bool) {
+pub(super) fn in_cuda(dtype: Dtype) -> (&'static str, bool) {
     match dtype {
         Dtype::F16 => ("eigengrad::f16", false),
         Dtype::Bf16 => ("eigengrad::bf16", false),
@@ -77,6 +77,34 @@ fn expressions(dtype: Dtype) -> Vec<String> {
 /// The instantiations of all modules.
 pub(super) fn modules() -> Vec<Vec<String>> {
     DTYPES.into_iter().map(expressions).collect()
+}
+
+/// A kernel that has a module of its own.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub function: Function,
+    /// Keeps the function live.
+    _module: Module,
+}
+
+// SAFETY: modules and functions may be used from any thread in which their context is current.
+unsafe impl Send for Alone {}
+// SAFETY: as above; nothing of them changes.
+unsafe impl Sync for Alone {}
+
+impl Alone {
+    /// Compiles an instantiation, or takes it from the cache, and loads it; launches may ask for so many bytes of shared memory.
+    pub fn load(context: &Arc<CudaContext>, expression: String, shared: u32, capability: (i32, i32)) -> Result<Self> {
+        let compiled = compile::compile(&[expression], capability)?;
+        let module = Module::load(context, &compiled.image)?;
+        let name = compiled.names.first().ok_or_else(|| refused("nvrtcGetLoweredName", &"no kernel"))?;
+        let function = module.function(name)?;
+        let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        // SAFETY: the module is live, its context current.
+        let set = unsafe { result::function::set_function_attribute(function.0, most, shared as i32) };
+        set.map_err(|e| refused("cuFuncSetAttribute", &e))?;
+        Ok(Self { function, _module: module })
+    }
 }
 
 impl Kernels {
@@ -127,29 +155,30 @@ impl Drop for Module {
     }
 }
 
-/// Blocks in a grid, and threads in a block along x and y.
+/// Blocks in a grid, threads in a block along x and y, and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    blocks: u32,
-    threads: (u32, u32),
+    pub blocks: u32,
+    pub threads: (u32, u32),
+    pub shared: u32,
 }
 
 impl Shape {
     /// A thread for each matrix.
     pub fn thread_each(batch: usize) -> Self {
-        Self { blocks: batch.div_ceil(128) as u32, threads: (128, 1) }
+        Self { blocks: batch.div_ceil(128) as u32, threads: (128, 1), shared: 0 }
     }
 
     /// A team of threads for each n×n matrix, one for every two entries, as kernels/team.cuh wants them.
     pub fn team_each(batch: usize, n: usize) -> Self {
         let team = (n * n / 2).next_power_of_two().clamp(4, 256);
         let teams = 256 / team;
-        Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32) }
+        Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32), shared: 0 }
     }
 
     /// A thread for each entry, up to a number of blocks that fills any device; the rest by turns.
     pub fn thread_for(entries: usize) -> Self {
-        Self { blocks: entries.div_ceil(256).min(1 << 16) as u32, threads: (256, 1) }
+        Self { blocks: entries.div_ceil(256).min(1 << 16) as u32, threads: (256, 1), shared: 0 }
     }
 }
 
@@ -177,10 +206,10 @@ pub(super) unsafe fn launch<const N: usize>(
     if shape.blocks == 0 {
         return Ok(());
     }
-    let (x, y) = shape.threads;
+    let ((x, y), shared) = (shape.threads, shape.shared);
     let mut pointers = arguments.map(|argument| std::ptr::from_ref(argument).cast_mut().cast::<c_void>());
     // SAFETY: the caller's; the driver copies the arguments before it returns.
     let launched =
-        unsafe { result::launch_kernel(function.0, (shape.blocks, 1, 1), (x, y, 1), 0, stream.cu_stream(), &mut pointers) };
+        unsafe { result::launch_kernel(function.0, (shape.blocks, 1, 1), (x, y, 1), shared, stream.cu_stream(), &mut pointers) };
     launched.map_err(|e| refused("cuLaunchKernel", &e))
 }

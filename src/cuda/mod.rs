@@ -6,11 +6,11 @@
 mod allocation;
 mod backward;
 mod cache;
-
 mod compile;
 mod device;
 mod engine;
 mod forward;
+mod fused;
 mod gemm;
 mod handles;
 mod info;

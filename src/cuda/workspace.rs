@@ -2,6 +2,7 @@
 
 use super::allocation::Allocation;
 use super::device::{Cuda, StreamId};
+use super::fused::Layout;
 use super::gemm::Gemm;
 use super::refused;
 use super::solver::{Prepared, Solve};
@@ -27,6 +28,8 @@ pub struct Workspace<T> {
     pub(super) part: usize,
     /// None for matrices of no order.
     pub(super) solver: Option<Prepared>,
+    /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
+    pub(super) on_chip: Option<Layout>,
     pub(super) regions: Regions,
     memory: Allocation,
     element: PhantomData<T>,
@@ -35,7 +38,7 @@ pub struct Workspace<T> {
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Regions {
-    /// Four times `part`·n² scalars. Forward: matrices. Backward: X and then Y; V G; V; V̄.
+    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then Y; V G; V; V̄.
     pub matrices: [CUdeviceptr; 4],
     /// `part`·n reals: λ.
     pub lambda: CUdeviceptr,
@@ -69,23 +72,31 @@ impl Cursor {
 
 impl Regions {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
-    fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize, scratch: usize) -> Option<(Self, CUdeviceptr)> {
+    /// What only the backward by products needs is left out if it goes `on_chip`.
+    fn lay_out<T: Scalar>(
+        start: CUdeviceptr,
+        part: usize,
+        n: usize,
+        on_chip: bool,
+        scratch: usize,
+    ) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
         let vectors = part.checked_mul(n)?;
         let entries = vectors.checked_mul(n)?;
+        let by_products = |elements| if on_chip { 0 } else { elements };
         let regions = Self {
             matrices: [
                 cursor.take::<T>(entries)?,
-                cursor.take::<T>(entries)?,
-                cursor.take::<T>(entries)?,
-                cursor.take::<T>(entries)?,
+                cursor.take::<T>(by_products(entries))?,
+                cursor.take::<T>(by_products(entries))?,
+                cursor.take::<T>(by_products(entries))?,
             ],
             lambda: cursor.take::<<T as Element>::Real>(vectors)?,
-            lambda_bar: cursor.take::<<T as Element>::Real>(vectors)?,
-            inverse: cursor.take::<<T as Element>::Real>(vectors)?,
-            norms: cursor.take::<<T as Element>::Real>(vectors)?,
-            labels: cursor.take::<c_int>(vectors)?,
-            divides: cursor.take::<c_int>(part)?,
+            lambda_bar: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            inverse: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            norms: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            labels: cursor.take::<c_int>(by_products(vectors))?,
+            divides: cursor.take::<c_int>(by_products(part))?,
             info: cursor.take::<c_int>(part)?,
             exponent: cursor.take::<c_int>(part)?,
             defect: cursor.take::<<T as Element>::Real>(part)?,
@@ -104,7 +115,10 @@ impl<T: Kernels> Workspace<T> {
         let free = || cuda.stream().context().mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
         let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
         let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
-        let bytes = |part, scratch| Regions::lay_out::<T>(0, part, n, scratch).map_or(usize::MAX, |(_, end)| end as usize);
+        let on_chip = Layout::new::<T>(n, cuda.most_shared());
+        let bytes = |part, scratch| {
+            Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
+        };
         let (solver, part) = match n {
             0 => (None, most),
             _ => {
@@ -115,9 +129,9 @@ impl<T: Kernels> Workspace<T> {
         let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
         let size = bytes(part, scratch);
         let memory = Allocation::zeros(cuda.stream(), size)?;
-        let (regions, _) =
-            Regions::lay_out::<T>(memory.address(), part, n, scratch).ok_or_else(|| refused("workspace", &"too large"))?;
-        Ok(Self { n, stream: cuda.id(), part, solver, regions, memory, element: PhantomData })
+        let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
+            .ok_or_else(|| refused("workspace", &"too large"))?;
+        Ok(Self { n, stream: cuda.id(), part, solver, on_chip, regions, memory, element: PhantomData })
     }
 }
 

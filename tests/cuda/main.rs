@@ -5,6 +5,7 @@ mod gpu;
 
 mod conversions;
 mod memory;
+mod orders;
 mod parts;
 mod sample;
 mod several;

@@ -1,0 +1,249 @@
+// Ā of small matrices, on chip from V̄ to Ā: docs/derivation.md, (23) and where λ_D = 0 is declared (24).
+//
+//   values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward
+//   vectors    [batch, n, n] V, one vector after the other
+//   values_bar [batch, n] λ̄, vectors_bar [batch, n, n] V̄, either null for 0; what lies outside K is not used
+//   a_bar      [batch, n, n] row-major: Ā, or by the entries of one triangle, or NaN for refused matrices
+//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch]; status [batch] found, and what the backward adds
+//
+// Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A team of TEAM threads shares a matrix, a
+// tile each; MATRICES are in a block. Bytes: V, of it in (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex:
+// 8·n²r for X, 8·(n − r/2)nr for Z, 8·n²r for Ā, where r = |K|; a quarter of them if real.
+#include "chain.cuh"
+#include "form.cuh"
+#include "status.cuh"
+#include "tile.cuh"
+
+namespace eigengrad {
+
+// What is decided for the whole batch.
+struct rules {
+    int exact, dropped_zero, refuse_ties, form;
+    double tie_rtol, gauge_round_off;
+};
+
+// The columns of one matrix in the order K, D, and its report.
+template <class R, int N, int TILES>
+struct columns {
+    R lambda[N], lambda_bar[N];
+    R weight[N]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
+    R norm[N], gauge[N], tie[N]; // at first λ, λ̄ as they are stored
+    int label[N]; // as in label.cu
+    int place[N]; // of each column as it is stored; at first whether it is kept
+    int rank, rows; // of G: r columns; n rows, in (24) r; none of a refused matrix
+    bool has_weights;
+    R spread_of_ties;
+    unsigned status;
+    unsigned char infinite[TILES];
+};
+
+// λ, λ̄ and K as they are stored ↦ all that depends on them alone. Groups are chains: one thread takes the matrix.
+template <class C, class R, int N>
+__device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vectors) {
+    chain<R> groups(c.norm[0], c.norm[N - 1], rule.tie_rtol, rule.exact);
+    int rank = 0, end = N;
+    for (int k = 0; k < N; ++k) {
+        const R x = c.norm[k], x_bar = c.gauge[k];
+        const bool keep = c.place[k];
+        const int place = keep ? rank++ : --end;
+        c.label[place] = groups.see(keep, x, x_bar);
+        c.lambda[place] = keep || !rule.dropped_zero ? x : R(0);
+        c.lambda_bar[place] = x_bar;
+        c.place[k] = place;
+    }
+    c.status = found | (groups.tied ? TIED : 0);
+    c.spread_of_ties = groups.of_groups.largest();
+    c.rank = refused(c.status, rule.refuse_ties) ? 0 : rank;
+    const bool by_lambda = rule.dropped_zero && has_vectors && rank < N;
+    c.has_weights = by_lambda || !has_vectors;
+    c.rows = by_lambda ? c.rank : c.rank ? N : 0;
+    for (int k = 0; k < rank; ++k) c.weight[k] = by_lambda ? R(0.5) / c.lambda[k] : has_vectors ? R(0) : R(0.5) * c.lambda_bar[k];
+}
+
+// ‖v̄‖ and |Im vᴴv̄| / ‖v̄‖ of a column, scaled so that no square over- or underflows. Padding is zero.
+template <int N, int AT_ONCE, class S, class R>
+__device__ void gauge(const S* v, const S* v_bar, R& norm, R& defect) {
+    R largest = limits<R>::least_normal();
+    for (int i = 0; i < N; i += AT_ONCE) {
+        const pack<S, AT_ONCE> x = read<AT_ONCE>(v_bar + i);
+#pragma unroll
+        for (int u = 0; u < AT_ONCE; ++u) largest = larger(largest, size(x.at[u]));
+    }
+    const R scale = 1 / largest;
+    R squares = 0, imaginary = 0;
+    for (int i = 0; i < N; i += AT_ONCE) {
+        const pack<S, AT_ONCE> x = read<AT_ONCE>(v_bar + i), y = read<AT_ONCE>(v + i);
+#pragma unroll
+        for (int u = 0; u < AT_ONCE; ++u) {
+            const S scaled_x = times(x.at[u], scale);
+            squares += square(scaled_x);
+            imaginary += re(y.at[u]) * im(scaled_x) - im(y.at[u]) * re(scaled_x);
+        }
+    }
+    const R root = square_root(squares);
+    norm = root == 0 ? R(0) : largest * root;
+    defect = root == 0 ? R(0) : magnitude(imaginary) / root;
+}
+
+// X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved. Above the diagonal |skew(X)| / max ‖v̄‖ where the two are tied.
+template <int LD, class S, class C>
+__device__ void weigh_pair(S* x, const C& c, int i, int j) {
+    using R = real_of<S>;
+    const S zero = make<S>::from(0, 0), x_ij = x[i * LD + j];
+    if (i == j) {
+        x[j * LD + j] = make<S>::from(R(0.5) * c.lambda_bar[j] - re(x_ij) * c.weight[j], 0);
+        return;
+    }
+    const bool both = i < c.rank, tied = both && c.label[i] == c.label[j];
+    const S x_ji = both ? x[j * LD + i] : zero;
+    const S skew = times(x_ij - conj(x_ji), R(0.5));
+    S g = tied ? zero : times(skew, 1 / (c.lambda[j] - c.lambda[i]));
+    if (c.weight[j] != 0) g = g - (times(x_ij, c.weight[j]) + times(conj(x_ji), c.weight[i])); // (24)
+    x[i * LD + j] = g;
+    if (!tied) return;
+    const R norm = larger(c.norm[i], c.norm[j]);
+    const R defect = norm > 0 ? square_root(square(make<S>::from(re(skew) / norm, im(skew) / norm))) : R(0);
+    x[j * LD + i] = make<S>::from(defect, 0);
+}
+
+// max |skew(X)| / max ‖v̄‖ over the pairs of column k and the later ones of its group.
+template <int LD, class S, class C>
+__device__ real_of<S> largest_tie(const S* x, const C& c, int k) {
+    real_of<S> largest = 0;
+    for (int i = k + 1; i < c.rank && c.label[i] == c.label[k]; ++i) largest = larger(largest, re(x[k * LD + i]));
+    return largest;
+}
+
+// A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked for. Whether it is finite as G.
+template <class G, int N, int LD, class S, int TILE>
+__device__ bool store_both(S* a_bar, tile<S, TILE>& a, int I, int J, int form, bool refuse) {
+    bool all_finite = true;
+#pragma unroll
+    for (int u = 0; u < TILE; ++u)
+#pragma unroll
+        for (int w = 0; w < TILE; ++w) {
+            if (I == J && u < w) continue;
+            if (I == J && u == w) a.at[u][w] = make<S>::from(re(a.at[u][w]), 0);
+            const real_of<S> nan = limits<real_of<S>>::nan();
+            const S entry = refuse ? make<S>::from(nan, nan) : a.at[u][w];
+            const int i = TILE * I + u, j = TILE * J + w;
+            const S lower = times(entry, factor_of(form, i, j)), upper = times(conj(entry), factor_of(form, j, i));
+            if (i < N) all_finite &= finite(widen(narrow<G>::from(lower))) && finite(widen(narrow<G>::from(upper)));
+            a_bar[j * LD + i] = upper;
+            a_bar[i * LD + j] = lower;
+        }
+    return all_finite;
+}
+
+template <class O, class G, int N, int TILE, int MATRICES, int BYTES>
+__global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM, 1)
+    backward(long long batch, rules rule, const stored_real_of<O>* __restrict__ values, const bool* __restrict__ kept,
+             const unsigned* __restrict__ found, const O* __restrict__ vectors, const stored_real_of<O>* __restrict__ values_bar,
+             const O* __restrict__ vectors_bar, G* __restrict__ a_bar, real_of<O>* __restrict__ gauge_defect,
+             real_of<O>* __restrict__ tie_defect, unsigned* __restrict__ status) {
+    using S = scalar_of<O>;
+    using R = real_of<O>;
+    using on = layout<S, N, TILE>;
+    using C = columns<R, N, on::LOWER>;
+    constexpr int LD = on::LD, SIZE = on::SIZE, SIDE = on::SIDE, AT_ONCE = on::AT_ONCE, THREADS = MATRICES * on::TEAM;
+    static_assert(MATRICES * (2 * SIZE * sizeof(S) + sizeof(C)) <= BYTES, "the shared memory of the launch holds two matrices and a report each");
+    extern __shared__ uint4 memory[];
+    S* const all_v = reinterpret_cast<S*>(memory); // V; at the end Ā
+    S* const all_g = all_v + MATRICES * SIZE;      // V̄, X, G, Z, in turn
+    C* const all = reinterpret_cast<C*>(all_g + MATRICES * SIZE);
+
+    const long long first = static_cast<long long>(blockIdx.x) * MATRICES;
+    const int here = batch - first < MATRICES ? static_cast<int>(batch - first) : MATRICES;
+    for (int e = threadIdx.x; e < here * N; e += THREADS) {
+        C& c = all[e / N];
+        c.norm[e % N] = widen(values[first * N + e]);
+        c.gauge[e % N] = values_bar && kept[first * N + e] ? widen(values_bar[first * N + e]) : R(0);
+        c.place[e % N] = kept[first * N + e];
+    }
+    __syncthreads();
+    for (int m = threadIdx.x; m < here; m += THREADS) arrange<C, R, N>(all[m], rule, found[first + m], vectors_bar);
+    __syncthreads();
+
+    constexpr int PADDING = (AT_ONCE - N % AT_ONCE) % AT_ONCE; // of columns, read with them
+    if (PADDING > 0)
+        for (int q = threadIdx.x; q < 2 * MATRICES * on::PADDED; q += THREADS)
+            for (int u = 0; u < PADDING; ++u)
+                all_v[q / on::PADDED * SIZE + q % on::PADDED * LD + N + u] = make<S>::from(0, 0);
+    const auto place_of = [all](int e, bool whole) {
+        const C& c = all[e / (N * N)];
+        const int place = c.place[e / N % N];
+        return place < (whole ? c.rows : c.rank) ? e / (N * N) * SIZE + place * LD + e % N : -1;
+    };
+    gather(vectors + first * N * N, here * N * N, all_v, [place_of](int e) { return place_of(e, true); });
+    if (vectors_bar) gather(vectors_bar + first * N * N, here * N * N, all_g, [place_of](int e) { return place_of(e, false); });
+    __syncthreads();
+
+    const int m = threadIdx.x / on::TEAM, t = threadIdx.x % on::TEAM, I = t % SIDE, J = t / SIDE;
+    C& c = all[m];
+    S* const v = all_v + m * SIZE;
+    S* const g = all_g + m * SIZE;
+    const int rank = m < here ? c.rank : 0, rows = m < here ? c.rows : 0;
+    const bool works = TILE * J < rank;
+    tile<S, TILE> x, z;
+    if (vectors_bar) {
+        for (int k = t; k < rank; k += on::TEAM) gauge<N, AT_ONCE>(v + k * LD, g + k * LD, c.norm[k], c.gauge[k]);
+        if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD); // X = VᴴV̄_K, its rows I, I + SIDE, …
+    }
+    if (works && c.has_weights) z = weighted<LD, S, TILE>((vectors_bar ? g : v) + TILE * (J * LD + I), c.weight + TILE * J);
+    if (vectors_bar) {
+        __syncthreads();
+        if (works) write_rows<SIDE * LD>(g + I * LD + TILE * J, x);
+        __syncthreads();
+        for (int p = t; p < N * (N + 1) / 2; p += on::TEAM) {
+            int i, j;
+            pair_at<N>(p, i, j);
+            if (i < rows && j < rank) weigh_pair<LD>(g, c, i, j);
+        }
+        __syncthreads();
+        for (int k = t; k < rank; k += on::TEAM) c.tie[k] = largest_tie<LD>(g, c, k);
+        if (works) add_trapezoid<LD>(z, TILE * J, rows, v + TILE * I, g + TILE * J);
+        __syncthreads();
+    }
+    if (works) write_columns<LD>(g + TILE * (J * LD + I), z);
+    __syncthreads();
+
+    // Half of the tiles, for the threads from the first on, whatever team they were in.
+    const int owner = threadIdx.x / on::LOWER, number = threadIdx.x % on::LOWER;
+    const int row = row_of_tile<SIDE>(number), column = number - row * (row + 1) / 2;
+    const bool owns = owner < here;
+    tile<S, TILE> a;
+    if (owns) {
+        S* const own_v = all_v + owner * SIZE;
+        add_rank_2k<LD>(a, all[owner].rank, TILE * row, TILE * column, all_g + owner * SIZE, own_v);
+    }
+    __syncthreads();
+    if (owns) {
+        C& own = all[owner];
+        const bool refuse = refused(own.status, rule.refuse_ties);
+        own.infinite[number] = !store_both<G, N, LD>(all_v + owner * SIZE, a, row, column, rule.form, refuse) && !refuse;
+    }
+    __syncthreads();
+
+    scatter(a_bar + first * N * N, here * N * N, [all_v](int e) {
+        return narrow<G>::from(all_v[e / (N * N) * SIZE + e / N % N * LD + e % N]);
+    });
+    for (int e = threadIdx.x; e < here * N; e += THREADS) {
+        const C& c = all[e / N];
+        const int place = c.place[e % N];
+        gauge_defect[first * N + e] = vectors_bar && place < c.rank ? c.gauge[place] : R(0);
+    }
+    for (int m = threadIdx.x; m < here; m += THREADS) {
+        const C& c = all[m];
+        R tie = c.spread_of_ties, defect = 0;
+        for (int k = 0; vectors_bar && k < c.rank; ++k) {
+            tie = larger(tie, c.tie[k]);
+            defect = larger(defect, c.gauge[k]);
+        }
+        bool infinite = false;
+        for (int q = 0; q < on::LOWER; ++q) infinite |= c.infinite[q];
+        tie_defect[first + m] = tie;
+        status[first + m] = c.status | (defect > static_cast<R>(rule.gauge_round_off) ? PHASE_DEPENDENT : 0) | (infinite ? GRADIENT_NOT_FINITE : 0);
+    }
+}
+
+} // namespace eigengrad

@@ -1,0 +1,124 @@
+//! Ā of small matrices in one kernel, kernels/backward.cu: how a matrix is laid out on chip, and the launch.
+
+use super::backward::Operands;
+use super::device::Cuda;
+use super::kernels::{Shape, arguments, in_cuda, launch};
+use crate::options::Problem;
+use crate::{Dropped, Dtype, GradientForm, Result, Scalar, Stored, TieRule, Triangle};
+use std::ffi::c_int;
+
+/// `struct rules` of kernels/backward.cu.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Rules {
+    exact: c_int,
+    dropped_zero: c_int,
+    refuse_ties: c_int,
+    form: c_int,
+    tie_rtol: f64,
+    gauge_round_off: f64,
+}
+
+/// The order up to which a matrix is worked on by one block.
+const UP_TO: usize = 64;
+
+/// Shared memory that every device gives a block, and that leaves room for several.
+const SHARED: usize = 48 << 10;
+
+/// The template arguments of kernels/backward.cu behind its types, as `struct layout` of kernels/tile.cuh follows from them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Layout {
+    n: usize,
+    /// Tiles of so many rows and columns, a thread each.
+    tile: usize,
+    /// In a block.
+    matrices: usize,
+    threads: usize,
+    /// Of shared memory, for a block.
+    bytes: usize,
+}
+
+impl Layout {
+    /// The layout for n×n matrices of scalars of a type, for a device that gives a block so much shared memory; none where the
+    /// matrices are too large.
+    pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
+        if n == 0 || n > UP_TO {
+            return None;
+        }
+        let (scalar, real) = (size_of::<T>(), size_of::<T::Real>());
+        // The tile's sums fill 32 to 64 registers: enough work for what is read from shared memory.
+        let tile = match (n, scalar) {
+            (..=2, _) => 2,
+            (17.., 4) => 8,
+            _ => 4,
+        };
+        let (at_once, side) = ((16 / scalar).max(1), n.div_ceil(tile));
+        let ld = (side * tile).div_ceil(at_once) | 1;
+        let matrix = ((ld * side * tile) | 1) * at_once * scalar;
+        let (team, lower) = (side * side, side * (side + 1) / 2);
+        let report = (6 * n * real + 8 * n + 16 + 2 * real + lower).next_multiple_of(16);
+        let each = 2 * matrix + report;
+        let fits = |&matrices: &usize| matrices * team <= 128 && matrices * each <= SHARED;
+        let matrices = [64, 32, 16, 8, 4, 2].into_iter().find(fits).unwrap_or(1);
+        let bytes = matrices * each;
+        (bytes <= most_shared).then_some(Self { n, tile, matrices, threads: matrices * team, bytes })
+    }
+
+    /// The instantiation for eigenpairs and gradients stored as these types.
+    pub fn expression(&self, pairs: Dtype, gradient: Dtype) -> String {
+        let ((pairs, _), (gradient, _)) = (in_cuda(pairs), in_cuda(gradient));
+        let Self { n, tile, matrices, bytes, .. } = self;
+        format!("eigengrad::backward<{pairs}, {gradient}, {n}, {tile}, {matrices}, {bytes}>")
+    }
+
+    fn shape(&self, batch: usize) -> Shape {
+        Shape { blocks: batch.div_ceil(self.matrices) as u32, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
+    }
+}
+
+impl Cuda {
+    /// Enqueues Ā of a batch.
+    pub(super) fn assemble_on_chip<T: Scalar, O: Stored<T>, G: Stored<T>>(
+        &self,
+        problem: &Problem,
+        layout: Layout,
+        at: Operands,
+    ) -> Result<()> {
+        let kernel = self.alone(layout.expression(O::DTYPE, G::DTYPE), layout.bytes as u32)?;
+        let rules = Rules {
+            exact: c_int::from(problem.ties == TieRule::Exact),
+            dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
+            refuse_ties: c_int::from(problem.ties == TieRule::Error),
+            form: form(problem.gradient),
+            tie_rtol: problem.tie_rtol::<O::Real>(),
+            gauge_round_off: O::PRECISION.gauge_round_off(problem.n),
+        };
+        let Operands { values, vectors, kept, found, values_bar, vectors_bar, a_bar, gauge_defect, tie_defect, status } = at;
+        let arguments = arguments![
+            problem.batch as i64,
+            rules,
+            values,
+            kept,
+            found,
+            vectors,
+            values_bar,
+            vectors_bar,
+            a_bar,
+            gauge_defect,
+            tie_defect,
+            status,
+        ];
+        self.bind()?;
+        // SAFETY: the operands hold a batch of this size; cotangents may be null.
+        unsafe { launch(self.stream(), kernel.function, layout.shape(problem.batch), arguments) }
+    }
+}
+
+/// `enum form` of kernels/form.cuh.
+pub(super) fn form(form: GradientForm) -> c_int {
+    match form {
+        GradientForm::Hermitian => 0,
+        GradientForm::Triangle(Triangle::Lower) => 1,
+        GradientForm::Triangle(Triangle::Upper) => 2,
+    }
+}
