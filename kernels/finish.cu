@@ -1,43 +1,94 @@
-// Ā as it is stored, from the last product Y: its lower triangle mirrored, or by equation (10) Y + Yᴴ; and whether it is finite.
+// The last product: Ā = M Vᴴ, which is Hermitian, or where it divides by λ (10), M Vᴴ + V Mᴴ; as it is stored, and whether it is finite.
+// Where only eigenvalues have cotangents M is V diag λ̄.
 //
-//   y      [batch, n, n] column-major, Y
-//   divides [batch] as label.cu leaves it, or null: equation (10) or (8)
-//   a_bar  [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused matrices
-//   status [batch] GRADIENT_NOT_FINITE
+//   m       [batch, n, n] one column after the other, or null for 0
+//   x, weight [batch, n, n] and [batch, n]: M has column k of x times weight_k·factor more; not read where that is 0; may be null
+//   v       [batch, n, n] one vector after the other
+//   divides [batch] as label.cu leaves it, or null for nowhere
+//   a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused matrices
+//   status  [batch] GRADIENT_NOT_FINITE, set by a bit that others may set, too: in any order
 //
-// Bytes: n² scalars read, half of them again from the cache, n²·sizeof(T) written. Flops: none to speak of.
+// A block makes a square tile on or below the diagonal, and its mirror image. Bytes: M and V n²/EDGE·n/2 scalars each, all but n² of them
+// from the cache, and n²·sizeof(T) written. Flops: 4·n³ a matrix where it does not divide, 8·n³ where it does; a quarter of them if real.
 #include "form.cuh"
 #include "status.cuh"
-#include "team.cuh"
+#include "tile.cuh"
 
 namespace eigengrad {
 
+// A tile has EDGE rows and columns, made by 8×8 threads from CHUNK columns of M and V at a time.
+template <class S>
+struct block_tile {
+    static constexpr int TILE = sizeof(S) == 4 ? 8 : 4, EDGE = 8 * TILE, CHUNK = 16;
+};
+
 template <class T>
-__global__ void __launch_bounds__(256)
-    finish(long long batch, int n, int refuse_ties, int form, const scalar_of<T>* __restrict__ y, const int* __restrict__ divides, T* __restrict__ a_bar,
-           unsigned* __restrict__ status) {
+__global__ void __launch_bounds__(64)
+    finish(int n, int refuse_ties, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
+           const real_of<T>* __restrict__ weight, real_of<T> factor, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
+           T* __restrict__ a_bar, unsigned* status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
-    const long long b = matrix_of_team();
-    const bool here = b < batch;
-    const bool refuse = here && refused(status[b], refuse_ties), sum = here && divides && divides[b];
-    const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
-    y += here ? b * n * n : 0;
-    a_bar += here ? b * n * n : 0;
-    R not_finite = 0;
-    for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
-        const int i = e / n, j = e % n, row = i >= j ? i : j, column = i >= j ? j : i;
-        const long long lower = static_cast<long long>(column) * n + row, upper = static_cast<long long>(row) * n + column;
-        S entry = sum ? y[lower] + conj(y[upper]) : y[lower];
-        if (i < j) entry = conj(entry);
+    constexpr int TILE = block_tile<S>::TILE, EDGE = block_tile<S>::EDGE, CHUNK = block_tile<S>::CHUNK;
+    constexpr int LD = 2 * EDGE; // the rows of the tile, and then those of its mirror image
+    constexpr int IN = 2 * CHUNK * LD, OUT = EDGE * (EDGE + 1), SIZE = IN > OUT ? IN : OUT;
+    __shared__ pack<S, TILE> memory[(SIZE + TILE - 1) / TILE];
+    S* const some_m = reinterpret_cast<S*>(memory);
+    S* const some_v = some_m + CHUNK * LD;
+    const S zero = make<S>::from(0, 0);
+
+    const int side = (n + EDGE - 1) / EDGE, tiles = side * (side + 1) / 2, number = blockIdx.x % tiles;
+    int row = 0;
+    while ((row + 1) * (row + 2) / 2 <= number) ++row;
+    const int I = row * EDGE, J = (number - row * (row + 1) / 2) * EDGE;
+    const long long b = blockIdx.x / tiles, first = b * n * n;
+    const bool refuse = refused(status[b], refuse_ties), both = divides && divides[b];
+
+    const int u = threadIdx.x % 8 * TILE, w = threadIdx.x / 8 * TILE;
+    tile<S, TILE> a;
+    for (int k = 0; k < n; k += CHUNK) {
+        for (int e = threadIdx.x; e < CHUNK * LD; e += 64) {
+            const int column = k + e / LD, half = e % LD / EDGE, i = (half ? J : I) + e % EDGE;
+            const bool there = column < n && i < n;
+            const long long at = first + static_cast<long long>(column) * n + i;
+            S of_m = zero, of_v = zero;
+            if (there && (!half || both)) {
+                if (m) of_m = m[at];
+                const R by = weight ? weight[b * n + column] * factor : R(0);
+                if (by != 0) of_m = of_m + times(x[at], by);
+            }
+            if (there && (half || both)) of_v = v[at];
+            some_m[e] = of_m;
+            some_v[e] = of_v;
+        }
+        __syncthreads();
+        if (both) add_rank_2k<LD>(a, CHUNK, u, EDGE + w, some_m, some_v);
+        else add_outer<LD>(a, CHUNK, some_m + u, some_v + EDGE + w);
+        __syncthreads();
+    }
+
+    const auto out = [some_m](int i, int j) -> S& { return some_m[i * (EDGE + 1) + j]; };
+#pragma unroll
+    for (int i = 0; i < TILE; ++i)
+#pragma unroll
+        for (int j = 0; j < TILE; ++j) out(u + i, w + j) = a.at[i][j];
+    __syncthreads();
+    bool all_finite = true;
+    const auto store = [&](int i, int j, S entry) {
+        if (i >= n || j >= n) return;
         if (i == j) entry = make<S>::from(re(entry), 0);
         entry = times(entry, static_cast<R>(factor_of(form, i, j)));
         const T stored = narrow<T>::from(refuse ? make<S>::from(limits<R>::nan(), limits<R>::nan()) : entry);
-        a_bar[e] = stored;
-        if (!finite(widen(stored))) not_finite = 1;
+        a_bar[first + static_cast<long long>(i) * n + j] = stored;
+        all_finite &= finite(widen(stored));
+    };
+    for (int e = threadIdx.x; e < EDGE * EDGE; e += 64) {
+        const int i = e / EDGE, j = e % EDGE;
+        const bool below = I > J || i >= j;
+        store(I + i, J + j, below ? out(i, j) : conj(out(j, i)));
+        if (I > J) store(J + i, I + j, conj(out(j, i)));
     }
-    not_finite = largest_of_team(not_finite);
-    if (here && threadIdx.x == 0 && not_finite > 0 && !refuse) status[b] |= GRADIENT_NOT_FINITE;
+    if (!all_finite && !refuse) atomicOr(status + b, GRADIENT_NOT_FINITE);
 }
 
 } // namespace eigengrad

@@ -95,6 +95,12 @@ __device__ void add_trapezoid(tile<S, TILE>& sum, int first, int n, const S* x, 
     for (int k = first + TILE; k < n; ++k) sum.add(read<TILE>(x + k * LD), read<TILE>(y + k * LD));
 }
 
+// += X Yᴴ over k ∈ [0, n): X and Y by columns.
+template <int LD, class S, int TILE>
+__device__ void add_outer(tile<S, TILE>& sum, int n, const S* x, const S* y) {
+    for (int k = 0; k < n; ++k) sum.add(read<TILE>(x + k * LD), conj(read<TILE>(y + k * LD)));
+}
+
 // += X Yᴴ + Y Xᴴ over k ∈ [0, n), at rows I and columns J of X and Y, which lie by columns.
 template <int LD, class S, int TILE>
 __device__ void add_rank_2k(tile<S, TILE>& sum, int n, int I, int J, const S* x, const S* y) {

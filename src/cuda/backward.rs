@@ -1,4 +1,5 @@
-//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products around elementwise kernels.
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products around elementwise kernels; small
+//! matrices in one kernel.
 
 use super::device::Cuda;
 use super::forward::behind;
@@ -100,21 +101,22 @@ impl<T: Kernels> Part<'_, T> {
             return Ok(());
         }
         let [x, m, wide_v, wide_v_bar] = self.workspace.regions.matrices;
-        let declared = self.declared_zero() && self.at.vectors_bar != 0;
+        let regions = self.workspace.regions;
         let v = self.widened::<O>(self.at.vectors, wide_v)?;
         if self.at.vectors_bar == 0 {
-            self.combine(false, 1.0, m, v, self.workspace.regions.lambda_bar)?; // V diag λ̄
-        } else {
-            let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
-            self.multiply((Form::Adjoint, v), (Form::Plain, v_bar), x)?; // X = VᴴV̄
-            self.weigh::<O>(x, v, v_bar)?;
-            self.multiply((Form::Plain, v), (Form::Plain, x), m)?; // V G
-            if declared {
-                self.combine(true, 0.5, m, v_bar, self.workspace.regions.inverse)?; // V G' + ½ V̄ Λ⁻¹
-            }
+            return self.finish::<G>(v, Factor { m: 0, x: v, weight: regions.lambda_bar, by: 1.0, divides: 0 }); // V diag λ̄
         }
-        self.multiply((Form::Plain, m), (Form::Adjoint, v), x)?; // Y
-        self.finish::<G>(x, if declared { self.workspace.regions.divides } else { 0 })
+        let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
+        self.multiply((Form::Adjoint, v), (Form::Plain, v_bar), x)?; // X = VᴴV̄
+        self.weigh::<O>(x, v, v_bar)?;
+        self.multiply((Form::Plain, v), (Form::Plain, x), m)?; // V G
+        self.finish::<G>(
+            v,
+            match self.problem.dropped {
+                Dropped::AsComputed => Factor { m, x: 0, weight: 0, by: 0.0, divides: 0 },
+                Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides }, // V G' + ½ V̄ Λ⁻¹
+            },
+        )
     }
 
     fn declared_zero(&self) -> bool {
@@ -195,27 +197,30 @@ impl<T: Kernels> Part<'_, T> {
         unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_each(self.batch, n), arguments) }
     }
 
-    fn combine(&self, accumulate: bool, factor: f64, m: CUdeviceptr, x: CUdeviceptr, weight: CUdeviceptr) -> Result<()> {
-        let (kernels, n) = (self.cuda.kernels::<T>()?, self.problem.n);
-        let factor = <T::Real as Real>::of(factor);
-        let arguments = arguments![self.batch as i64, n as c_int, c_int::from(accumulate), factor, m, x, weight];
-        self.cuda.bind()?;
-        // SAFETY: the operands and the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.scalar()?.combine, Shape::thread_for(self.batch * n * n), arguments) }
-    }
-
     fn multiply(&self, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), c: CUdeviceptr) -> Result<()> {
         // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
         unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, a, b, c }) }
     }
 
-    fn finish<G: Stored<T>>(&self, y: CUdeviceptr, divides: CUdeviceptr) -> Result<()> {
+    fn finish<G: Stored<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {
         let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
-        let form = form(self.problem.gradient);
-        let arguments =
-            arguments![self.batch as i64, n as c_int, self.refuses_ties(), form, y, divides, self.at.a_bar, self.at.status,];
+        let Factor { m, x, weight, by, divides } = factor;
+        let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
+        let Operands { a_bar, status, .. } = self.at;
+        let arguments = arguments![n as c_int, self.refuses_ties(), form, m, x, weight, by, v, divides, a_bar, status];
+        let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/finish.cu
         self.cuda.bind()?;
-        // SAFETY: the operands and the region hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.finish, Shape::team_each(self.batch, n), arguments) }
+        // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
+        unsafe { launch(self.cuda.stream(), kernels.finish, Shape::tile_each(self.batch, n, edge), arguments) }
     }
+}
+
+/// M of kernels/finish.cu: `m` and `x` times `weight` times `by`; where `divides` both halves of (10) are taken. Addresses may be null.
+#[derive(Clone, Copy)]
+struct Factor {
+    m: CUdeviceptr,
+    x: CUdeviceptr,
+    weight: CUdeviceptr,
+    by: f64,
+    divides: CUdeviceptr,
 }

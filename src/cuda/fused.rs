@@ -19,8 +19,15 @@ struct Rules {
     gauge_round_off: f64,
 }
 
-/// The order up to which a matrix is worked on by one block.
-const UP_TO: usize = 64;
+/// The order up to which the threads that share a matrix have registers enough, on every device.
+fn up_to<T: Scalar>() -> usize {
+    match (size_of::<T>(), T::COMPLEX) {
+        (4, _) => 128,
+        (8, true) => 96,
+        (8, false) => 88,
+        _ => 72,
+    }
+}
 
 /// Shared memory that every device gives a block, and that leaves room for several.
 const SHARED: usize = 48 << 10;
@@ -39,10 +46,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout for n×n matrices of scalars of a type, for a device that gives a block so much shared memory; none where the
-    /// matrices are too large.
+    /// The layout for n×n matrices of scalars of a type, for a device that gives a block so much shared memory; none where they
+    /// are too large.
     pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
-        if n == 0 || n > UP_TO {
+        if n == 0 || n > up_to::<T>() {
             return None;
         }
         let (scalar, real) = (size_of::<T>(), size_of::<T::Real>());

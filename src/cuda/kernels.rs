@@ -31,7 +31,6 @@ pub(super) struct Kernels {
 pub(super) struct ScalarKernels {
     pub certificate: Function,
     pub weigh: Function,
-    pub combine: Function,
 }
 
 /// A module, loaded in a context.
@@ -47,7 +46,7 @@ unsafe impl Send for Kernels {}
 unsafe impl Sync for Kernels {}
 
 const OF_STORED: [&str; 7] = ["prepare", "spectrum", "label", "finish", "store", "load", "gather"];
-const OF_SCALAR: [&str; 3] = ["certificate", "weigh", "combine"];
+const OF_SCALAR: [&str; 2] = ["certificate", "weigh"];
 
 /// Every stored type, each of which has a module.
 const DTYPES: [Dtype; 8] =
@@ -117,7 +116,7 @@ impl Kernels {
             return Err(refused("cuModuleGetFunction", &"too few kernels"));
         };
         let scalar = match *of_scalar {
-            [certificate, weigh, combine] => Some(ScalarKernels { certificate, weigh, combine }),
+            [certificate, weigh] => Some(ScalarKernels { certificate, weigh }),
             _ => None,
         };
         Ok(Self { prepare, spectrum, label, finish, store, load, gather, scalar, _module: module })
@@ -174,6 +173,12 @@ impl Shape {
         let team = (n * n / 2).next_power_of_two().clamp(4, 256);
         let teams = 256 / team;
         Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32), shared: 0 }
+    }
+
+    /// 64 threads for each tile of a matrix on or below the diagonal, `edge` rows and columns of it.
+    pub fn tile_each(batch: usize, n: usize, edge: usize) -> Self {
+        let side = n.div_ceil(edge);
+        Self { blocks: (batch * (side * (side + 1) / 2)) as u32, threads: (64, 1), shared: 0 }
     }
 
     /// A thread for each entry, up to a number of blocks that fills any device; the rest by turns.

@@ -38,7 +38,7 @@ pub struct Workspace<T> {
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Regions {
-    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then Y; V G; V; V̄.
+    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V; V̄.
     pub matrices: [CUdeviceptr; 4],
     /// `part`·n reals: λ.
     pub lambda: CUdeviceptr,

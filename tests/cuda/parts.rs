@@ -7,20 +7,20 @@ use eigengrad::{Cut, Dropped, Element, Engine, HermitianBatch, Options, Plan, St
 use half::{bf16, f16};
 use num_complex::Complex;
 
-fn in_parts<T: Element, O: Stored<T::Scalar>>(cuda: &Cuda, solver: Solver)
+fn in_parts<T: Element, O: Stored<T::Scalar>>(cuda: &Cuda, solver: Solver, (batch, n): (usize, usize))
 where
     Cuda: Engine<T::Scalar> + Engine<O::Scalar>,
 {
     for dropped in [Dropped::AsComputed, Dropped::Zero] {
         let options = Options { dropped, cut: Cut::default().rtol(1e-2), ..Options::default() };
-        let mut a = matrices::<T>(23, 6, 5);
-        a[[20, 1, 1]] = T::narrow(eigengrad::Scalar::from_parts(eigengrad::Real::of(f64::NAN), eigengrad::Real::of(0.0)));
+        let mut a = matrices::<T>(batch, n, 5);
+        a[[batch - 3, 1, 1]] = T::narrow(eigengrad::Scalar::from_parts(eigengrad::Real::of(f64::NAN), eigengrad::Real::of(0.0)));
         let whole = cuda.clone().with_solver(solver);
         let expected: Results<O> = run(&whole, &a, &options);
-        assert!(expected.0.status()[20].failed());
+        assert!(expected.0.status()[batch - 3].failed());
         let by_one = whole.clone().with_workspace_limit(0);
         assert_same(&expected, &run(&by_one, &a, &options));
-        let by_some = whole.clone().with_workspace_limit(100_000);
+        let by_some = whole.clone().with_workspace_limit(batch * n * n * 100);
         assert_same(&expected, &run(&by_some, &a, &options));
     }
 }
@@ -28,19 +28,28 @@ where
 #[test]
 fn jacobi() {
     let Some(cuda) = device() else { return };
-    in_parts::<f32, f32>(&cuda, Solver::JACOBI);
-    in_parts::<Complex<f64>, Complex<f64>>(&cuda, Solver::JACOBI);
-    in_parts::<f16, f16>(&cuda, Solver::JACOBI);
-    in_parts::<Complex<bf16>, Complex<f16>>(&cuda, Solver::JACOBI);
+    in_parts::<f32, f32>(&cuda, Solver::JACOBI, (23, 6));
+    in_parts::<Complex<f64>, Complex<f64>>(&cuda, Solver::JACOBI, (23, 6));
+    in_parts::<f16, f16>(&cuda, Solver::JACOBI, (23, 6));
+    in_parts::<Complex<bf16>, Complex<f16>>(&cuda, Solver::JACOBI, (23, 6));
 }
 
 #[test]
 fn syev() {
     let Some(cuda) = device() else { return };
-    in_parts::<f64, f64>(&cuda, Solver::SYEV);
-    in_parts::<Complex<f32>, Complex<f32>>(&cuda, Solver::SYEV);
-    in_parts::<bf16, f32>(&cuda, Solver::SYEV);
-    in_parts::<f32, f16>(&cuda, Solver::SYEV);
+    in_parts::<f64, f64>(&cuda, Solver::SYEV, (23, 6));
+    in_parts::<Complex<f32>, Complex<f32>>(&cuda, Solver::SYEV, (23, 6));
+    in_parts::<bf16, f32>(&cuda, Solver::SYEV, (23, 6));
+    in_parts::<f32, f16>(&cuda, Solver::SYEV, (23, 6));
+}
+
+/// Where the backward goes by products.
+#[test]
+fn of_large_matrices() {
+    let Some(cuda) = device() else { return };
+    in_parts::<f64, f64>(&cuda, Solver::SYEV, (5, 90));
+    in_parts::<Complex<f64>, Complex<f64>>(&cuda, Solver::SYEV, (4, 73));
+    in_parts::<f16, f32>(&cuda, Solver::SYEV, (4, 129));
 }
 
 /// What the caller's memory held before does not matter, even where there is no eigenvalue to write.
