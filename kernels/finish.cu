@@ -23,7 +23,7 @@ struct block_tile {
 };
 
 template <class T>
-__global__ void __launch_bounds__(64)
+__global__ void __launch_bounds__(64, 1)
     finish(int n, int refuse_ties, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
            const real_of<T>* __restrict__ weight, real_of<T> factor, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
            T* __restrict__ a_bar, unsigned* status) {

@@ -93,7 +93,7 @@ pub fn list() -> Table {
 ///
 /// # Errors
 /// If there is no compiler, no GPU and no `--capability`, or nowhere to write.
-pub fn warm(capabilities: &[(i32, i32)]) -> Result<Table> {
+pub fn warm(capabilities: &[(i32, i32)], orders: &[usize]) -> Result<Table> {
     let mut found: Vec<_> = match capabilities {
         [] => cuda::devices()?.into_iter().map(|device| device.capability).collect(),
         named => named.to_vec(),
@@ -105,7 +105,7 @@ pub fn warm(capabilities: &[(i32, i32)]) -> Result<Table> {
     }
     let mut table = Table::default();
     for capability in found {
-        for path in cuda::warm(capability)? {
+        for path in cuda::warm(capability, orders)? {
             table.row("written", path.display());
         }
     }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Command::Vjp(arguments) => vjp::run(&arguments),
         Command::Fit(arguments) => fit::run(&arguments),
         Command::Devices => report::say(&device::list()),
-        Command::Warm(arguments) => device::warm(&arguments.capability).and_then(|table| report::say(&table)),
+        Command::Warm(arguments) => device::warm(&arguments.capability, &arguments.n).and_then(|table| report::say(&table)),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {

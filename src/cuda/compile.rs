@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// All kernels in one source, and its hash: made by build.rs.
-const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
+pub(super) const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
 const SOURCE_HASH: &str = env!("EIGENGRAD_KERNELS_HASH");
 
 /// Instantiations in a form that a driver loads.

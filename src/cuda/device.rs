@@ -1,7 +1,7 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
 use super::handles::{Blas, SolverHandle};
-use super::kernels::{Alone, Kernels};
+use super::kernels::{Alone, Instantiation, Kernels};
 use super::{library, refused};
 use crate::{Dtype, Element, Result};
 use cudarc::driver::sys::CUdevice_attribute;
@@ -75,8 +75,7 @@ struct Shared {
     solver: Mutex<SolverHandle>,
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
-    /// By their expressions.
-    alone: Mutex<HashMap<String, Arc<Alone>>>,
+    alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
     capability: (i32, i32),
     most_shared: usize,
     stream: Arc<CudaStream>,
@@ -188,14 +187,14 @@ impl Cuda {
         Ok(kernels)
     }
 
-    /// The kernel of an instantiation, which asks for so much shared memory, compiled when it is first asked for.
-    pub(super) fn alone(&self, expression: String, shared: u32) -> Result<Arc<Alone>> {
+    /// A kernel that has a module of its own, compiled when it is first asked for.
+    pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<Alone>> {
         let mut known = lock(&self.shared.alone);
-        if let Some(kernel) = known.get(&expression) {
+        if let Some(kernel) = known.get(&wanted) {
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(Alone::load(self.stream().context(), expression.clone(), shared, self.capability())?);
-        known.insert(expression, kernel.clone());
+        let kernel = Arc::new(Alone::load(self.stream().context(), &wanted, self.capability())?);
+        known.insert(wanted, kernel.clone());
         Ok(kernel)
     }
 

@@ -2,7 +2,7 @@
 
 use super::backward::Operands;
 use super::device::Cuda;
-use super::kernels::{Shape, arguments, in_cuda, launch};
+use super::kernels::{Instantiation, Shape, arguments, in_cuda, launch};
 use crate::options::Problem;
 use crate::{Dropped, Dtype, GradientForm, Result, Scalar, Stored, TieRule, Triangle};
 use std::ffi::c_int;
@@ -17,16 +17,6 @@ struct Rules {
     form: c_int,
     tie_rtol: f64,
     gauge_round_off: f64,
-}
-
-/// The order up to which the threads that share a matrix have registers enough, on every device.
-fn up_to<T: Scalar>() -> usize {
-    match (size_of::<T>(), T::COMPLEX) {
-        (4, _) => 128,
-        (8, true) => 96,
-        (8, false) => 88,
-        _ => 72,
-    }
 }
 
 /// Shared memory that every device gives a block, and that leaves room for several.
@@ -46,13 +36,19 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout for n×n matrices of scalars of a type, for a device that gives a block so much shared memory; none where they
-    /// are too large.
-    pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
-        if n == 0 || n > up_to::<T>() {
+    /// The layout for n×n matrices that are computed in a type, for a device that gives a block so much shared memory; none where
+    /// they are too large.
+    pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
+        // Bytes, and the order up to which the threads that share a matrix have registers enough, on every device.
+        let (scalar, real, up_to) = match computed {
+            Dtype::F32 => (4, 4, 128),
+            Dtype::Complex64 => (8, 4, 96),
+            Dtype::F64 => (8, 8, 88),
+            _ => (16, 8, 72),
+        };
+        if n == 0 || n > up_to {
             return None;
         }
-        let (scalar, real) = (size_of::<T>(), size_of::<T::Real>());
         // The tile's sums fill 32 to 64 registers: enough work for what is read from shared memory.
         let tile = match (n, scalar) {
             (..=2, _) => 2,
@@ -71,11 +67,12 @@ impl Layout {
         (bytes <= most_shared).then_some(Self { n, tile, matrices, threads: matrices * team, bytes })
     }
 
-    /// The instantiation for eigenpairs and gradients stored as these types.
-    pub fn expression(&self, pairs: Dtype, gradient: Dtype) -> String {
-        let ((pairs, _), (gradient, _)) = (in_cuda(pairs), in_cuda(gradient));
-        let Self { n, tile, matrices, bytes, .. } = self;
-        format!("eigengrad::backward<{pairs}, {gradient}, {n}, {tile}, {matrices}, {bytes}>")
+    /// For eigenpairs and gradients stored as these types.
+    pub fn instantiation(&self, pairs: Dtype, gradient: Dtype) -> Instantiation {
+        let Self { n, tile, matrices, bytes, .. } = *self;
+        let (of_pairs, of_gradient) = (in_cuda(pairs), in_cuda(gradient));
+        let expression = format!("eigengrad::backward<{of_pairs}, {of_gradient}, {n}, {tile}, {matrices}, {bytes}>");
+        Instantiation { kernel: "backward", dtype: pairs, n: Some(n), shared: bytes, expression }
     }
 
     fn shape(&self, batch: usize) -> Shape {
@@ -91,7 +88,7 @@ impl Cuda {
         layout: Layout,
         at: Operands,
     ) -> Result<()> {
-        let kernel = self.alone(layout.expression(O::DTYPE, G::DTYPE), layout.bytes as u32)?;
+        let kernel = self.alone(layout.instantiation(O::DTYPE, G::DTYPE))?;
         let rules = Rules {
             exact: c_int::from(problem.ties == TieRule::Exact),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),

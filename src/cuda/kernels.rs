@@ -1,9 +1,11 @@
 //! The kernels of kernels/*.cu for one stored type: which there are, their functions in a loaded module, and launches.
 
+use super::fused::Layout;
 use super::{compile, refused};
 use crate::{Dtype, Result};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use std::ffi::{CString, c_void};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A kernel's function; live as long as the module.
@@ -52,30 +54,65 @@ const OF_SCALAR: [&str; 2] = ["certificate", "weigh"];
 const DTYPES: [Dtype; 8] =
     [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::ComplexF16, Dtype::ComplexBf16, Dtype::Complex64, Dtype::Complex128];
 
-/// The type's name in kernels/element.cuh, and whether it is computed in.
-pub(super) fn in_cuda(dtype: Dtype) -> (&'static str, bool) {
+/// The type's name in kernels/element.cuh.
+pub(super) fn in_cuda(dtype: Dtype) -> &'static str {
     match dtype {
-        Dtype::F16 => ("eigengrad::f16", false),
-        Dtype::Bf16 => ("eigengrad::bf16", false),
-        Dtype::F32 => ("float", true),
-        Dtype::F64 => ("double", true),
-        Dtype::ComplexF16 => ("eigengrad::complex<eigengrad::f16>", false),
-        Dtype::ComplexBf16 => ("eigengrad::complex<eigengrad::bf16>", false),
-        Dtype::Complex64 => ("eigengrad::complex<float>", true),
-        Dtype::Complex128 => ("eigengrad::complex<double>", true),
+        Dtype::F16 => "eigengrad::f16",
+        Dtype::Bf16 => "eigengrad::bf16",
+        Dtype::F32 => "float",
+        Dtype::F64 => "double",
+        Dtype::ComplexF16 => "eigengrad::complex<eigengrad::f16>",
+        Dtype::ComplexBf16 => "eigengrad::complex<eigengrad::bf16>",
+        Dtype::Complex64 => "eigengrad::complex<float>",
+        Dtype::Complex128 => "eigengrad::complex<double>",
     }
 }
 
-/// The instantiations of one module.
-fn expressions(dtype: Dtype) -> Vec<String> {
-    let (name, computed) = in_cuda(dtype);
-    let of_scalar = OF_SCALAR.iter().filter(|_| computed);
-    OF_STORED.iter().chain(of_scalar).map(|kernel| format!("eigengrad::{kernel}<{name}>")).collect()
+/// The type that is computed in.
+fn computed(dtype: Dtype) -> Dtype {
+    match dtype {
+        Dtype::F16 | Dtype::Bf16 => Dtype::F32,
+        Dtype::ComplexF16 | Dtype::ComplexBf16 => Dtype::Complex64,
+        computed => computed,
+    }
 }
 
-/// The instantiations of all modules.
-pub(super) fn modules() -> Vec<Vec<String>> {
-    DTYPES.into_iter().map(expressions).collect()
+/// A kernel of [`source`](super::source) for a type, as NVRTC's name expressions and C++ name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Instantiation {
+    /// Its template.
+    pub kernel: &'static str,
+    /// The type of the stored numbers.
+    pub dtype: Dtype,
+    /// The order of its matrices; none where any order will do.
+    pub n: Option<usize>,
+    /// Bytes of dynamic shared memory that a launch asks for.
+    pub shared: usize,
+    /// The instantiation in C++.
+    pub expression: String,
+}
+
+/// Those of the module of a type.
+fn of_any_order(dtype: Dtype) -> Vec<Instantiation> {
+    let of_scalar = OF_SCALAR.iter().filter(|_| computed(dtype) == dtype);
+    let instantiation = |kernel| {
+        let expression = format!("eigengrad::{kernel}<{}>", in_cuda(dtype));
+        Instantiation { kernel, dtype, n: None, shared: 0, expression }
+    };
+    OF_STORED.iter().chain(of_scalar).copied().map(instantiation).collect()
+}
+
+/// All modules: one for each type, and one for each type and each of these orders that has a kernel of its own, gradients stored as
+/// eigenpairs are.
+pub(super) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
+    let layout = |dtype, n| Layout::new(computed(dtype), n, usize::MAX).map(|layout| vec![layout.instantiation(dtype, dtype)]);
+    let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().filter_map(move |&n| layout(dtype, n)));
+    DTYPES.into_iter().map(of_any_order).chain(of_orders).collect()
+}
+
+fn expressions(module: &[Instantiation]) -> Vec<String> {
+    module.iter().map(|instantiation| instantiation.expression.clone()).collect()
 }
 
 /// A kernel that has a module of its own.
@@ -92,15 +129,15 @@ unsafe impl Send for Alone {}
 unsafe impl Sync for Alone {}
 
 impl Alone {
-    /// Compiles an instantiation, or takes it from the cache, and loads it; launches may ask for so many bytes of shared memory.
-    pub fn load(context: &Arc<CudaContext>, expression: String, shared: u32, capability: (i32, i32)) -> Result<Self> {
-        let compiled = compile::compile(&[expression], capability)?;
+    /// Compiles an instantiation, or takes it from the cache, and loads it.
+    pub fn load(context: &Arc<CudaContext>, wanted: &Instantiation, capability: (i32, i32)) -> Result<Self> {
+        let compiled = compile::compile(std::slice::from_ref(&wanted.expression), capability)?;
         let module = Module::load(context, &compiled.image)?;
         let name = compiled.names.first().ok_or_else(|| refused("nvrtcGetLoweredName", &"no kernel"))?;
         let function = module.function(name)?;
         let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         // SAFETY: the module is live, its context current.
-        let set = unsafe { result::function::set_function_attribute(function.0, most, shared as i32) };
+        let set = unsafe { result::function::set_function_attribute(function.0, most, wanted.shared as i32) };
         set.map_err(|e| refused("cuFuncSetAttribute", &e))?;
         Ok(Self { function, _module: module })
     }
@@ -109,7 +146,7 @@ impl Alone {
 impl Kernels {
     /// Compiles the kernels, or takes them from the cache, and loads them.
     pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32)) -> Result<Self> {
-        let compiled = compile::compile(&expressions(dtype), capability)?;
+        let compiled = compile::compile(&expressions(&of_any_order(dtype)), capability)?;
         let module = Module::load(context, &compiled.image)?;
         let functions = compiled.names.iter().map(|name| module.function(name)).collect::<Result<Vec<_>>>()?;
         let &[prepare, spectrum, label, finish, store, load, gather, ref of_scalar @ ..] = &*functions else {
@@ -152,6 +189,12 @@ impl Drop for Module {
         let unloaded = unsafe { result::module::unload(self.raw) };
         self.context.record_err(unloaded);
     }
+}
+
+/// Compiles modules into the cache and returns their files.
+pub(super) fn warm(capability: (i32, i32), orders: &[usize]) -> Result<Vec<PathBuf>> {
+    let modules: Vec<_> = modules(orders).iter().map(|module| expressions(module)).collect();
+    compile::warm(&modules, capability)
 }
 
 /// Blocks in a grid, threads in a block along x and y, and bytes of dynamic shared memory.

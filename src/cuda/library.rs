@@ -70,7 +70,7 @@ const LIBRARIES: [Library; 4] = [
         symbols: &symbols::COMPILER,
         version: Version::Pair("nvrtcVersion"),
         remedy: "install the CUDA toolkit, or `pip install cuda-toolkit[nvrtc]` in an active environment, or set EIGENGRAD_CUDA_LIB_DIR \
-                 to its folder, or copy a cache that `eigengrad warm` made",
+                 to its folder, or copy a cache that `eigengrad warm --n` made for these orders",
     },
 ];
 

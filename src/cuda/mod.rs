@@ -24,6 +24,7 @@ mod workspace;
 
 pub use device::{Algorithm, Cuda, Solver};
 pub use info::{DeviceInfo, devices};
+pub use kernels::Instantiation;
 pub use library::{Found, probe};
 pub use memory::{Bits, DeviceBuffer, DeviceView, DeviceViewMut, Reading, Writing};
 pub use strided::{Strided, StridedMut};
@@ -31,16 +32,29 @@ pub use workspace::Workspace;
 
 use crate::Error;
 use std::fmt::Display;
+use std::path::PathBuf;
 
 /// The error of a call that was refused.
 fn refused(call: &str, reason: &dyn Display) -> Error {
     Error::Backend { backend: "cuda", reason: format!("{call}: {reason}") }
 }
 
-/// Compiles all kernels for a compute capability into the cache, and returns the files.
+/// Compiles the kernels for a compute capability into the cache, and returns the files.
+///
+/// Small matrices have a kernel for each order: those of `orders`, with gradients stored as their eigenpairs are, are compiled, too.
 ///
 /// # Errors
 /// [`Error::Library`] without NVRTC; [`Error::Backend`] if it does not know the architecture or there is nowhere to write.
-pub fn warm(capability: (i32, i32)) -> crate::Result<Vec<std::path::PathBuf>> {
-    compile::warm(&kernels::modules(), capability)
+pub fn warm(capability: (i32, i32), orders: &[usize]) -> crate::Result<Vec<PathBuf>> {
+    kernels::warm(capability, orders)
+}
+
+/// The kernels, in CUDA C++ for NVRTC: one source for all.
+pub fn source() -> &'static str {
+    compile::SOURCE
+}
+
+/// What [`warm`] compiles of [`source`]: for reports, profilers and other compilers.
+pub fn instantiations(orders: &[usize]) -> Vec<Instantiation> {
+    kernels::modules(orders).into_iter().flatten().collect()
 }

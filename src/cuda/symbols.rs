@@ -1,7 +1,7 @@
 //! The functions of each library that this crate, or cudarc on its behalf, calls: cudarc panics where one is missing. Those of
 //! `XsyevBatched` are optional, and not here.
 
-pub(super) const DRIVER: [&str; 31] = [
+pub(super) const DRIVER: [&str; 32] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuGetErrorString",
@@ -32,6 +32,7 @@ pub(super) const DRIVER: [&str; 31] = [
     "cuModuleLoadData",
     "cuModuleGetFunction",
     "cuModuleUnload",
+    "cuFuncSetAttribute",
     "cuLaunchKernel",
 ];
 

@@ -115,7 +115,7 @@ impl<T: Kernels> Workspace<T> {
         let free = || cuda.stream().context().mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
         let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
         let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
-        let on_chip = Layout::new::<T>(n, cuda.most_shared());
+        let on_chip = Layout::new(T::DTYPE, n, cuda.most_shared());
         let bytes = |part, scratch| {
             Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };

@@ -104,10 +104,12 @@ fn cuda_without_a_device() {
 fn cuda_without_a_compiler_but_with_a_cache() {
     let Some((place, folder)) = without("libnvrtc.so.13") else { return };
     let cache = place.path("cache").display().to_string();
-    let written = place.run_with(&[("EIGENGRAD_CACHE", &*cache)], "warm").ok();
-    assert_eq!(written.lines().count(), 8, "one file for each type\n{written}");
+    let written = place.run_with(&[("EIGENGRAD_CACHE", &*cache)], "warm --n 2 1000").ok();
+    assert_eq!(written.lines().count(), 16, "a file for each type, and another for n = 2\n{written}");
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_CACHE", &*cache)];
     place.run_with(&environment, DECOMPOSE).ok();
+    place.put("l.npy", f8(&[2], &[1.0, 2.0]));
+    place.run_with(&environment, "vjp a.npy --values-bar l.npy --out a_bar.npy --device cuda").ok();
     for file in fs::read_dir(&cache).unwrap() {
         fs::write(file.unwrap().path(), "damaged").unwrap();
     }
