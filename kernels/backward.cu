@@ -27,7 +27,7 @@ template <class R, int N, int TILES>
 struct columns {
     R lambda[N], lambda_bar[N];
     R weight[N]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
-    R norm[N], gauge[N], tie[N]; // at first λ, λ̄ as they are stored
+    R norm[N], gauge[N], tie[N]; // ‖v̄‖, ρ; at first λ, λ̄ as they are stored
     int label[N]; // as in label.cu
     int place[N]; // of each column as it is stored; at first whether it is kept
     int rank, rows; // of G: r columns; n rows, in (24) r; none of a refused matrix
@@ -60,37 +60,34 @@ __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vector
     for (int k = 0; k < rank; ++k) c.weight[k] = by_lambda ? R(0.5) / c.lambda[k] : has_vectors ? R(0) : R(0.5) * c.lambda_bar[k];
 }
 
-// ‖v̄‖ and |Im vᴴv̄| / ‖v̄‖ of a column, scaled so that no square over- or underflows. Padding is zero.
-template <int N, int AT_ONCE, class S, class R>
-__device__ void gauge(const S* v, const S* v_bar, R& norm, R& defect) {
+// The 2-norm of a column. Padding is zero.
+template <int N, int AT_ONCE, class S>
+__device__ real_of<S> norm(const S* x) {
+    using R = real_of<S>;
+    R squares = 0;
+    for (int i = 0; i < N; i += AT_ONCE) {
+        const pack<S, AT_ONCE> some = read<AT_ONCE>(x + i);
+#pragma unroll
+        for (int u = 0; u < AT_ONCE; ++u) squares += square(some.at[u]);
+    }
+    // Where this has a square, no square that counts has over- or underflown.
+    if (squares * squares > 0 && finite(squares * squares)) return square_root(squares);
     R largest = limits<R>::least_normal();
-    for (int i = 0; i < N; i += AT_ONCE) {
-        const pack<S, AT_ONCE> x = read<AT_ONCE>(v_bar + i);
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) largest = larger(largest, size(x.at[u]));
-    }
+    for (int i = 0; i < N; ++i) largest = larger(largest, size(x[i]));
     const R scale = 1 / largest;
-    R squares = 0, imaginary = 0;
-    for (int i = 0; i < N; i += AT_ONCE) {
-        const pack<S, AT_ONCE> x = read<AT_ONCE>(v_bar + i), y = read<AT_ONCE>(v + i);
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) {
-            const S scaled_x = times(x.at[u], scale);
-            squares += square(scaled_x);
-            imaginary += re(y.at[u]) * im(scaled_x) - im(y.at[u]) * re(scaled_x);
-        }
-    }
-    const R root = square_root(squares);
-    norm = root == 0 ? R(0) : largest * root;
-    defect = root == 0 ? R(0) : magnitude(imaginary) / root;
+    squares = 0;
+    for (int i = 0; i < N; ++i) squares += square(times(x[i], scale));
+    return squares == 0 ? R(0) : largest * square_root(squares);
 }
 
-// X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved. Above the diagonal |skew(X)| / max ‖v̄‖ where the two are tied.
+// X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved, and what is reported: ρ, and above the diagonal
+// |skew(X)| / max ‖v̄‖ where the two are tied.
 template <int LD, class S, class C>
-__device__ void weigh_pair(S* x, const C& c, int i, int j) {
+__device__ void weigh_pair(S* x, C& c, int i, int j) {
     using R = real_of<S>;
     const S zero = make<S>::from(0, 0), x_ij = x[i * LD + j];
     if (i == j) {
+        c.gauge[j] = c.norm[j] == 0 ? R(0) : magnitude(im(x_ij)) / c.norm[j];
         x[j * LD + j] = make<S>::from(R(0.5) * c.lambda_bar[j] - re(x_ij) * c.weight[j], 0);
         return;
     }
@@ -116,22 +113,26 @@ __device__ real_of<S> largest_tie(const S* x, const C& c, int k) {
 
 // A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked for. Whether it is finite as G.
 template <class G, int N, int LD, class S, int TILE>
-__device__ bool store_both(S* a_bar, tile<S, TILE>& a, int I, int J, int form, bool refuse) {
+__device__ bool store_both(S* a_bar, const tile<S, TILE>& a, int I, int J, int form, bool refuse) {
+    using R = real_of<S>;
+    const R below = factor_of(form, 1, 0), above = factor_of(form, 0, 1), most = larger(below, above), nan = limits<R>::nan();
+    const bool diagonal = I == J;
+    tile<S, TILE> lower, upper;
     bool all_finite = true;
 #pragma unroll
     for (int u = 0; u < TILE; ++u)
 #pragma unroll
         for (int w = 0; w < TILE; ++w) {
-            if (I == J && u < w) continue;
-            if (I == J && u == w) a.at[u][w] = make<S>::from(re(a.at[u][w]), 0);
-            const real_of<S> nan = limits<real_of<S>>::nan();
-            const S entry = refuse ? make<S>::from(nan, nan) : a.at[u][w];
-            const int i = TILE * I + u, j = TILE * J + w;
-            const S lower = times(entry, factor_of(form, i, j)), upper = times(conj(entry), factor_of(form, j, i));
-            if (i < N) all_finite &= finite(widen(narrow<G>::from(lower))) && finite(widen(narrow<G>::from(upper)));
-            a_bar[j * LD + i] = upper;
-            a_bar[i * LD + j] = lower;
+            const bool alone = diagonal && u == w, mirrored = diagonal && u < w;
+            S entry = mirrored ? conj(a.at[w][u]) : a.at[u][w];
+            if (alone) entry = make<S>::from(re(entry), 0);
+            if (refuse) entry = make<S>::from(nan, nan);
+            if (TILE * I + u < N && TILE * J + w < N) all_finite &= finite(widen(narrow<G>::from(times(entry, alone ? R(1) : most))));
+            lower.at[u][w] = times(entry, alone ? R(1) : mirrored ? above : below);
+            upper.at[u][w] = times(conj(entry), above);
         }
+    write_rows<LD>(a_bar + TILE * (I * LD + J), lower);
+    if (!diagonal) write_columns<LD>(a_bar + TILE * (J * LD + I), upper);
     return all_finite;
 }
 
@@ -169,13 +170,13 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         for (int q = threadIdx.x; q < 2 * MATRICES * on::PADDED; q += THREADS)
             for (int u = 0; u < PADDING; ++u)
                 all_v[q / on::PADDED * SIZE + q % on::PADDED * LD + N + u] = make<S>::from(0, 0);
-    const auto place_of = [all](int e, bool whole) {
-        const C& c = all[e / (N * N)];
-        const int place = c.place[e / N % N];
-        return place < (whole ? c.rows : c.rank) ? e / (N * N) * SIZE + place * LD + e % N : -1;
+    const auto place_of = [all](unsigned k, bool whole) {
+        const C& c = all[k / N];
+        const int place = c.place[k % N];
+        return place < (whole ? c.rows : c.rank) ? static_cast<int>(k / N) * SIZE + place * LD : -1;
     };
-    gather(vectors + first * N * N, here * N * N, all_v, [place_of](int e) { return place_of(e, true); });
-    if (vectors_bar) gather(vectors_bar + first * N * N, here * N * N, all_g, [place_of](int e) { return place_of(e, false); });
+    gather<N>(vectors + first * N * N, here * N, all_v, [place_of](unsigned k) { return place_of(k, true); });
+    if (vectors_bar) gather<N>(vectors_bar + first * N * N, here * N, all_g, [place_of](unsigned k) { return place_of(k, false); });
     __syncthreads();
 
     const int m = threadIdx.x / on::TEAM, t = threadIdx.x % on::TEAM, I = t % SIDE, J = t / SIDE;
@@ -186,7 +187,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     const bool works = TILE * J < rank;
     tile<S, TILE> x, z;
     if (vectors_bar) {
-        for (int k = t; k < rank; k += on::TEAM) gauge<N, AT_ONCE>(v + k * LD, g + k * LD, c.norm[k], c.gauge[k]);
+        for (int k = t; k < rank; k += on::TEAM) c.norm[k] = norm<N, AT_ONCE>(g + k * LD);
         if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD); // X = VᴴV̄_K, its rows I, I + SIDE, …
     }
     if (works && c.has_weights) z = weighted<LD, S, TILE>((vectors_bar ? g : v) + TILE * (J * LD + I), c.weight + TILE * J);
@@ -224,9 +225,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     }
     __syncthreads();
 
-    scatter(a_bar + first * N * N, here * N * N, [all_v](int e) {
-        return narrow<G>::from(all_v[e / (N * N) * SIZE + e / N % N * LD + e % N]);
-    });
+    scatter<N>(a_bar + first * N * N, here * N, all_v, [](unsigned i) { return i / N * SIZE + i % N * LD; });
     for (int e = threadIdx.x; e < here * N; e += THREADS) {
         const C& c = all[e / N];
         const int place = c.place[e % N];

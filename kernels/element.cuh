@@ -160,8 +160,8 @@ template <class R>
 __device__ R larger(R x, R y) { return x > y ? x : y; }
 template <class R>
 __device__ R smaller(R x, R y) { return x < y ? x : y; }
-template <class R>
-__device__ R magnitude(R x) { return x < 0 ? -x : x; }
+__device__ inline float magnitude(float x) { return fabsf(x); }
+__device__ inline double magnitude(double x) { return fabs(x); }
 // max(|re|, |im|).
 template <class T>
 __device__ real_of<T> size(T x) { return larger(magnitude(re(x)), magnitude(im(x))); }

@@ -164,47 +164,90 @@ __device__ void pair_at(int number, int& i, int& j) {
     j = unfolded ? y : N - EVEN - y;
 }
 
-// to[where(e)] = from[e] for e in [0, count) where `where` is not negative; nothing else of `from` needs to be there.
-template <class T, class S, class F>
-__device__ void gather(const T* __restrict__ from, int count, S* to, F where) {
-    constexpr int AT_ONCE = 16 / sizeof(T);
-    const int unaligned = static_cast<int>(-reinterpret_cast<size_t>(from) % 16 / sizeof(T));
-    const int head = smaller(count, unaligned), packs = (count - head) / AT_ONCE, rest = head + packs * AT_ONCE;
-    for (int p = threadIdx.x; p < packs; p += blockDim.x) {
-        const int e = head + p * AT_ONCE;
+// What lies at 16 bytes of memory is moved at once; at both ends of an array that may be less.
+template <class T>
+struct spans {
+    static constexpr unsigned AT_ONCE = 16 / sizeof(T);
+    unsigned head, packs, singles;
+
+    __device__ spans(const T* at, unsigned count) {
+        head = smaller(count, static_cast<unsigned>(-reinterpret_cast<size_t>(at) % 16 / sizeof(T)));
+        packs = (count - head) / AT_ONCE;
+        singles = count - packs * AT_ONCE;
+    }
+    __device__ unsigned pack_at(unsigned number) const { return head + number * AT_ONCE; }
+    __device__ unsigned single_at(unsigned number) const { return number < head ? number : number + packs * AT_ONCE; }
+};
+
+// to[where(k) + i] = from[k·N + i] for i < N and columns k < count where `where`, a multiple of 16 bytes, is not negative; nothing else of
+// `from` needs to be there.
+template <unsigned N, class T, class S, class F>
+__device__ void gather(const T* __restrict__ from, unsigned count, S* to, F where) {
+    constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, WIDE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
+    const spans<T> of(from, count * N);
+    if (N % AT_ONCE == 0 && of.head == 0) {
+        for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+            const unsigned e = p * AT_ONCE;
+            const int place = where(e / N);
+            if (place < 0) continue;
+            const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + e);
+#pragma unroll
+            for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
+                pack<S, WIDE> wide;
+#pragma unroll
+                for (unsigned w = 0; w < WIDE; ++w) wide.at[w] = widen(packed.at[u + w]);
+                write(to + place + e % N + u, wide);
+            }
+        }
+        return;
+    }
+    for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+        const unsigned e = of.pack_at(p);
         int place[AT_ONCE];
         bool any = false;
 #pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) any |= (place[u] = where(e + u)) >= 0;
+        for (unsigned u = 0; u < AT_ONCE; ++u) any |= (place[u] = where((e + u) / N)) >= 0;
         if (!any) continue;
         const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + e);
 #pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u)
-            if (place[u] >= 0) to[place[u]] = widen(packed.at[u]);
+        for (unsigned u = 0; u < AT_ONCE; ++u)
+            if (place[u] >= 0) to[place[u] + (e + u) % N] = widen(packed.at[u]);
     }
-    for (int e = threadIdx.x; e < head + count - rest; e += blockDim.x) {
-        const int single = e < head ? e : rest + e - head, place = where(single);
-        if (place >= 0) to[place] = widen(from[single]);
+    for (unsigned p = threadIdx.x; p < of.singles; p += blockDim.x) {
+        const unsigned e = of.single_at(p);
+        const int place = where(e / N);
+        if (place >= 0) to[place + e % N] = widen(from[e]);
     }
 }
 
-// to[e] = entry(e) for e in [0, count).
-template <class T, class F>
-__device__ void scatter(T* __restrict__ to, int count, F entry) {
-    constexpr int AT_ONCE = 16 / sizeof(T);
-    const int unaligned = static_cast<int>(-reinterpret_cast<size_t>(to) % 16 / sizeof(T));
-    const int head = smaller(count, unaligned), packs = (count - head) / AT_ONCE, rest = head + packs * AT_ONCE;
-    for (int p = threadIdx.x; p < packs; p += blockDim.x) {
-        const int e = head + p * AT_ONCE;
+// to[k·N + i] = from[where(k) + i] for i < N and rows k < count, `where` a multiple of 16 bytes.
+template <unsigned N, class T, class S, class F>
+__device__ void scatter(T* __restrict__ to, unsigned count, const S* from, F where) {
+    constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, WIDE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
+    const spans<T> of(to, count * N);
+    if (N % AT_ONCE == 0 && of.head == 0) {
+        for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+            const unsigned e = p * AT_ONCE, place = where(e / N) + e % N;
+            pack<T, AT_ONCE> packed;
+#pragma unroll
+            for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
+                const pack<S, WIDE> wide = read<WIDE>(from + place + u);
+#pragma unroll
+                for (unsigned w = 0; w < WIDE; ++w) packed.at[u + w] = narrow<T>::from(wide.at[w]);
+            }
+            write(to + e, packed);
+        }
+        return;
+    }
+    const auto entry = [=](unsigned e) { return narrow<T>::from(from[where(e / N) + e % N]); };
+    for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+        const unsigned e = of.pack_at(p);
         pack<T, AT_ONCE> packed;
 #pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) packed.at[u] = entry(e + u);
+        for (unsigned u = 0; u < AT_ONCE; ++u) packed.at[u] = entry(e + u);
         write(to + e, packed);
     }
-    for (int e = threadIdx.x; e < head + count - rest; e += blockDim.x) {
-        const int single = e < head ? e : rest + e - head;
-        to[single] = entry(single);
-    }
+    for (unsigned p = threadIdx.x; p < of.singles; p += blockDim.x) to[of.single_at(p)] = entry(of.single_at(p));
 }
 
 } // namespace eigengrad
