@@ -25,39 +25,46 @@ struct rules {
 // The columns of one matrix in the order K, D, and its report.
 template <class R, int N, int TILES>
 struct columns {
+    using real = R;
     R lambda[N], lambda_bar[N];
     R weight[N]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
-    R norm[N], gauge[N], tie[N]; // ‖v̄‖, ρ; at first λ, λ̄ as they are stored
+    R norm[N], gauge[N], tie[N]; // ‖v̄‖, ρ, tie defects; at first λ, λ̄ and whether it is kept, as they are stored
     int label[N]; // as in label.cu
-    int place[N]; // of each column as it is stored; at first whether it is kept
-    int rank, rows; // of G: r columns; n rows, in (24) r; none of a refused matrix
-    bool has_weights;
-    R spread_of_ties;
+    int place[N]; // of each column as it is stored
+    int kept, rank, rows; // |K|, and of G: r columns; n rows, in (24) r; none of a refused matrix
+    bool by_lambda; // (24)
     unsigned status;
     unsigned char infinite[TILES];
 };
 
-// λ, λ̄ and K as they are stored ↦ all that depends on them alone. Groups are chains: one thread takes the matrix.
-template <class C, class R, int N>
+// K, D and the ties of a matrix ↦ where its columns go. Groups are chains: one thread takes the matrix.
+template <int N, class C>
 __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vectors) {
-    chain<R> groups(c.norm[0], c.norm[N - 1], rule.tie_rtol, rule.exact);
+    const auto* const lambda = c.norm;
+    chain<typename C::real> groups(lambda[0], lambda[N - 1], rule.tie_rtol, rule.exact);
     int rank = 0, end = N;
     for (int k = 0; k < N; ++k) {
-        const R x = c.norm[k], x_bar = c.gauge[k];
-        const bool keep = c.place[k];
-        const int place = keep ? rank++ : --end;
-        c.label[place] = groups.see(keep, x, x_bar);
-        c.lambda[place] = keep || !rule.dropped_zero ? x : R(0);
-        c.lambda_bar[place] = x_bar;
+        const bool keep = c.tie[k] != 0;
+        const int group = groups.see(keep, lambda[k]), place = keep ? rank++ : --end;
         c.place[k] = place;
+        c.label[place] = group;
     }
+    c.by_lambda = rule.dropped_zero && has_vectors && rank < N;
     c.status = found | (groups.tied ? TIED : 0);
-    c.spread_of_ties = groups.of_groups.largest();
+    c.kept = rank;
     c.rank = refused(c.status, rule.refuse_ties) ? 0 : rank;
-    const bool by_lambda = rule.dropped_zero && has_vectors && rank < N;
-    c.has_weights = by_lambda || !has_vectors;
-    c.rows = by_lambda ? c.rank : c.rank ? N : 0;
-    for (int k = 0; k < rank; ++k) c.weight[k] = by_lambda ? R(0.5) / c.lambda[k] : has_vectors ? R(0) : R(0.5) * c.lambda_bar[k];
+    c.rows = c.by_lambda ? c.rank : c.rank ? N : 0;
+}
+
+// What of column k, as it is stored, enters G and Z.
+template <class C>
+__device__ void fill(C& c, int k, bool dropped_zero, bool has_vectors) {
+    const int place = c.place[k];
+    const bool keep = place < c.kept;
+    const auto lambda = c.norm[k], lambda_bar = c.gauge[k];
+    c.lambda[place] = keep || !dropped_zero ? lambda : 0;
+    c.lambda_bar[place] = lambda_bar;
+    c.weight[place] = !keep ? 0 : c.by_lambda ? 1 / (2 * lambda) : has_vectors ? 0 : lambda_bar / 2;
 }
 
 // The 2-norm of a column. Padding is zero.
@@ -103,12 +110,18 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     x[j * LD + i] = make<S>::from(defect, 0);
 }
 
-// max |skew(X)| / max ‖v̄‖ over the pairs of column k and the later ones of its group.
+// The tie defect of column k and the later ones of its group: what weigh_pair left of X, or none of it, and from the first the spread of λ̄.
 template <int LD, class S, class C>
-__device__ real_of<S> largest_tie(const S* x, const C& c, int k) {
-    real_of<S> largest = 0;
-    for (int i = k + 1; i < c.rank && c.label[i] == c.label[k]; ++i) largest = larger(largest, re(x[k * LD + i]));
-    return largest;
+__device__ real_of<S> tie_defect_of(const S* x, const C& c, int k) {
+    using R = real_of<S>;
+    R largest = 0;
+    spread<R> of_group(c.lambda_bar[k]);
+    for (int i = k + 1; i < c.kept && c.label[i] == c.label[k]; ++i) {
+        of_group.see(c.lambda_bar[i]);
+        if (x) largest = larger(largest, re(x[k * LD + i]));
+    }
+    const bool first = k == 0 || c.label[k - 1] != c.label[k];
+    return first ? larger(largest, of_group.relative()) : largest;
 }
 
 // A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked for. Whether it is finite as G.
@@ -159,11 +172,12 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         C& c = all[e / N];
         c.norm[e % N] = widen(values[first * N + e]);
         c.gauge[e % N] = values_bar && kept[first * N + e] ? widen(values_bar[first * N + e]) : R(0);
-        c.place[e % N] = kept[first * N + e];
+        c.tie[e % N] = kept[first * N + e];
     }
     __syncthreads();
-    for (int m = threadIdx.x; m < here; m += THREADS) arrange<C, R, N>(all[m], rule, found[first + m], vectors_bar);
+    for (int m = threadIdx.x; m < here; m += THREADS) arrange<N>(all[m], rule, found[first + m], vectors_bar);
     __syncthreads();
+    for (int e = threadIdx.x; e < here * N; e += THREADS) fill(all[e / N], e % N, rule.dropped_zero, vectors_bar);
 
     constexpr int PADDING = (AT_ONCE - N % AT_ONCE) % AT_ONCE; // of columns, read with them
     if (PADDING > 0)
@@ -190,7 +204,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         for (int k = t; k < rank; k += on::TEAM) c.norm[k] = norm<N, AT_ONCE>(g + k * LD);
         if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD); // X = VᴴV̄_K, its rows I, I + SIDE, …
     }
-    if (works && c.has_weights) z = weighted<LD, S, TILE>((vectors_bar ? g : v) + TILE * (J * LD + I), c.weight + TILE * J);
+    if (works && (c.by_lambda || !vectors_bar)) z = weighted<LD, S, TILE>((vectors_bar ? g : v) + TILE * (J * LD + I), c.weight + TILE * J);
     if (vectors_bar) {
         __syncthreads();
         if (works) write_rows<SIDE * LD>(g + I * LD + TILE * J, x);
@@ -201,7 +215,10 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
             if (i < rows && j < rank) weigh_pair<LD>(g, c, i, j);
         }
         __syncthreads();
-        for (int k = t; k < rank; k += on::TEAM) c.tie[k] = largest_tie<LD>(g, c, k);
+    }
+    if (m < here)
+        for (int k = t; k < c.kept; k += on::TEAM) c.tie[k] = tie_defect_of<LD>(vectors_bar && rank ? g : nullptr, c, k);
+    if (vectors_bar) {
         if (works) add_trapezoid<LD>(z, TILE * J, rows, v + TILE * I, g + TILE * J);
         __syncthreads();
     }
@@ -233,10 +250,10 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     }
     for (int m = threadIdx.x; m < here; m += THREADS) {
         const C& c = all[m];
-        R tie = c.spread_of_ties, defect = 0;
-        for (int k = 0; vectors_bar && k < c.rank; ++k) {
+        R tie = 0, defect = 0;
+        for (int k = 0; k < c.kept; ++k) {
             tie = larger(tie, c.tie[k]);
-            defect = larger(defect, c.gauge[k]);
+            if (vectors_bar && c.rank) defect = larger(defect, c.gauge[k]);
         }
         bool infinite = false;
         for (int q = 0; q < on::LOWER; ++q) infinite |= c.infinite[q];

@@ -28,20 +28,31 @@ __global__ void __launch_bounds__(128)
     if (b >= batch) return;
     const long long row = b * n;
     chain<R> groups(n ? widen(values[row]) : R(0), n ? widen(values[row + n - 1]) : R(0), tie_rtol, exact);
+    spread<R> of_group(0);
+    int before = 0; // the group of the last kept one
+    R largest = 0;
     bool all_kept = true;
     for (int k = 0; k < n; ++k) {
         const bool keep = kept[row + k];
         const R x = widen(values[row + k]), x_bar = keep && values_bar ? widen(values_bar[row + k]) : R(0);
         all_kept &= keep;
         lambda[row + k] = keep || !dropped_zero ? x : R(0);
-        labels[row + k] = groups.see(keep, x, x_bar);
+        const int group = labels[row + k] = groups.see(keep, x);
+        if (group) {
+            if (group == before) of_group.see(x_bar);
+            else {
+                largest = larger(largest, of_group.relative());
+                of_group = spread<R>(x_bar);
+                before = group;
+            }
+        }
         lambda_bar[row + k] = x_bar;
         gauge_defect[row + k] = 0;
     }
     const bool by_lambda = dropped_zero && !all_kept && groups.group > 0;
     divides[b] = by_lambda;
     for (int k = 0; k < n; ++k) inverse[row + k] = by_lambda && labels[row + k] ? 1 / lambda[row + k] : R(0);
-    tie_defect[b] = groups.of_groups.largest();
+    tie_defect[b] = larger(largest, of_group.relative());
     status[b] = found[b] | (groups.tied ? TIED : 0);
 }
 

@@ -59,7 +59,7 @@ impl Layout {
         let ld = (side * tile).div_ceil(at_once) | 1;
         let matrix = ((ld * side * tile) | 1) * at_once * scalar;
         let (team, lower) = (side * side, side * (side + 1) / 2);
-        let report = (6 * n * real + 8 * n + 16 + 2 * real + lower).next_multiple_of(16);
+        let report = (6 * n * real + 8 * n + 20 + lower).next_multiple_of(16);
         let each = 2 * matrix + report;
         let fits = |&matrices: &usize| matrices * team <= 128 && matrices * each <= SHARED;
         let matrices = [64, 32, 16, 8, 4, 2].into_iter().find(fits).unwrap_or(1);
