@@ -1,6 +1,6 @@
 //! Owned device memory, allocated, filled with zeros and freed in the order of a stream.
 
-use super::refused;
+use super::{graph, refused};
 use crate::Result;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtrMut, result};
@@ -21,6 +21,10 @@ impl Allocation {
     pub fn zeros(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
         let (context, size) = (stream.context(), bytes.max(1)); // the driver refuses to allocate nothing
         context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        if graph::is_captured(stream)? {
+            // The driver would make it memory of the graph, which is there while the graph runs.
+            return Err(refused(&format!("cuMemAllocAsync of {size} bytes"), &"the stream is being captured"));
+        }
         let address = if context.has_async_alloc() {
             // SAFETY: the stream is live and its context current.
             unsafe { result::malloc_async(stream.cu_stream(), size) }

@@ -12,6 +12,7 @@ mod engine;
 mod forward;
 mod fused;
 mod gemm;
+mod graph;
 mod handles;
 mod info;
 mod kernels;
@@ -23,6 +24,7 @@ mod symbols;
 mod workspace;
 
 pub use device::{Algorithm, Cuda, Solver};
+pub use graph::Graph;
 pub use info::{DeviceInfo, devices};
 pub use kernels::Instantiation;
 pub use library::{Found, probe};

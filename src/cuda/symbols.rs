@@ -1,7 +1,7 @@
 //! The functions of each library that this crate, or cudarc on its behalf, calls: cudarc panics where one is missing. Those of
 //! `XsyevBatched` are optional, and not here.
 
-pub(super) const DRIVER: [&str; 32] = [
+pub(super) const DRIVER: [&str; 39] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuGetErrorString",
@@ -18,6 +18,13 @@ pub(super) const DRIVER: [&str; 32] = [
     "cuStreamDestroy_v2",
     "cuStreamSynchronize",
     "cuStreamWaitEvent",
+    "cuStreamBeginCapture_v2",
+    "cuStreamEndCapture",
+    "cuStreamIsCapturing",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
     "cuEventCreate",
     "cuEventDestroy_v2",
     "cuEventRecord",

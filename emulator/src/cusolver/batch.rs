@@ -60,6 +60,15 @@ pub(super) fn refuse(stream: usize, info: *mut c_int, number: c_int) -> c_int {
     stream::enqueue(stream as *mut c_void, Box::new(write)).map_or(EXECUTION_FAILED, |()| INVALID_VALUE)
 }
 
+/// Appends work to a stream; not to one that is captured, if EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE is `refuse`.
+pub(super) fn enqueue(stream: usize, work: stream::Work) -> Result<(), c_int> {
+    let stream = stream as *mut c_void;
+    if env::var("EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE").as_deref() == Ok("refuse") {
+        stream::resolve(stream)?.refuse_capture()?;
+    }
+    stream::enqueue(stream, work)
+}
+
 impl<T: Number> Batch<T> {
     pub(super) fn run(&self, method: &Method<T::Real>) -> Result<(), String> {
         let n = self.n;

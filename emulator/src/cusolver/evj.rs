@@ -6,7 +6,6 @@ use super::status::{EXECUTION_FAILED, INVALID_VALUE};
 use super::{answer, store};
 use crate::cublas::device::Device;
 use crate::cublas::number::Number;
-use crate::stream;
 use faer::traits::num_traits::{Float, NumCast};
 use num_complex::Complex;
 use std::ffi::{c_int, c_void};
@@ -92,7 +91,7 @@ fn enqueue<T: Number>(
     let batch = memory.parse(&shape).map_err(refuse)?;
     let tolerance = tolerance.and_then(NumCast::from).unwrap_or_else(T::Real::epsilon);
     let method = Method::Jacobi { tolerance, max_sweeps: usize::try_from(max_sweeps).unwrap_or(0), sort };
-    stream::enqueue(stream as *mut c_void, Box::new(move || batch.run(&method))).map_err(|_| EXECUTION_FAILED)
+    batch::enqueue(stream, Box::new(move || batch.run(&method))).map_err(|_| EXECUTION_FAILED)
 }
 
 macro_rules! evj {

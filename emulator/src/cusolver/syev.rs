@@ -6,7 +6,6 @@ use super::status::{EXECUTION_FAILED, INVALID_VALUE, NOT_SUPPORTED};
 use super::{answer, store, version};
 use crate::cublas::device::Device;
 use crate::cublas::number::Number;
-use crate::stream;
 use num_complex::Complex;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -117,7 +116,7 @@ impl Memory {
         let batch = self.parse::<T>(shape)?;
         let spoils = matches!(shape.number, Type::C32) && version() < ANY_WORKSPACE;
         let work = Box::new(move || batch.run(&Method::Direct { spoils }));
-        stream::enqueue(stream as *mut c_void, work).map_err(|_| Fault::Stream)
+        batch::enqueue(stream, work).map_err(|_| Fault::Stream)
     }
 }
 
