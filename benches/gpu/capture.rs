@@ -4,9 +4,7 @@ use crate::arguments::Way;
 use crate::clock::Times;
 use crate::input;
 use crate::run::{Field, Result, Run};
-use cudarc::driver::CudaGraph;
-use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use eigengrad::cuda::Cuda;
+use eigengrad::cuda::{Cuda, Graph};
 use eigengrad::{Backend, Cotangents, HermitianBatch, Options, Plan};
 use ndarray::Array2;
 use num_complex::Complex;
@@ -38,27 +36,19 @@ fn labels(what: &'static str, n: usize, way: Way) -> Vec<Field> {
     ]
 }
 
-/// The graph of what `enqueue` does.
-fn captured(cuda: &Cuda, enqueue: impl FnOnce() -> eigengrad::Result<()>) -> Result<CudaGraph> {
-    let stream = cuda.stream();
-    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)?;
-    let enqueued = enqueue();
-    let graph = stream.end_capture(CUgraphInstantiate_flags(0)); // also to leave the stream as it was
-    enqueued?;
-    graph?.ok_or_else(|| "the graph is empty".into())
-}
-
 /// Nanoseconds of calls and of replays, and whether those found the same.
 fn compared(
     cuda: &Cuda,
     reps: usize,
     calls: &Times,
-    graph: &CudaGraph,
+    mut graph: Graph,
     same: impl FnOnce() -> Result<bool>,
 ) -> Result<Vec<Field>> {
-    graph.launch()?;
+    // SAFETY: callers keep the memory that the graph works on.
+    let mut replay = || unsafe { graph.replay() };
+    replay()?;
     let same = same()?;
-    let replays = Times::of(cuda, reps, || Ok(graph.launch()?))?;
+    let replays = Times::of(cuda, reps, || Ok(replay()?))?;
     Ok(vec![
         ("captured", true.into()),
         ("same_bits", same.into()),
@@ -75,9 +65,9 @@ fn forward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
     let (mut workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<C>()?);
     let calls = Times::of(cuda, reps, || Ok(plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?))?;
     let expected = cuda.download(pairs.as_ref().vectors)?;
-    let graph = captured(cuda, || plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace))?;
+    let graph = cuda.capture(|| plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace))?;
     plan.eigh_into(zero.as_ref(), pairs.as_mut(), &mut workspace)?; // so that what the replay writes is seen
-    compared(cuda, reps, &calls, &graph, || Ok(cuda.download(pairs.as_ref().vectors)? == expected))
+    compared(cuda, reps, &calls, graph, || Ok(cuda.download(pairs.as_ref().vectors)? == expected))
 }
 
 fn backward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
@@ -94,7 +84,7 @@ fn backward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
         Ok(plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?)
     })?;
     let expected = gradient.to_host()?.a_bar().to_owned();
-    let graph = captured(cuda, || plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace))?;
+    let graph = cuda.capture(|| plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace))?;
     plan.backward_into(pairs.as_ref(), other.as_ref(), gradient.as_mut(), &mut workspace)?;
-    compared(cuda, reps, &calls, &graph, || Ok(gradient.to_host()?.a_bar() == expected))
+    compared(cuda, reps, &calls, graph, || Ok(gradient.to_host()?.a_bar() == expected))
 }
