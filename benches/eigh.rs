@@ -1,18 +1,26 @@
-//! Forward and backward over n × dtype: `cargo bench [-- FILTER]`. Results are checked once before they are timed.
+//! Forward and backward over n × dtype, the cases of `eigengrad bench`: `cargo bench [-- FILTER]`. Results are checked once before they
+//! are timed.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use eigengrad::{Cotangents, Cpu, Engine, HermitianBatch, Options, Plan, Real, Scalar};
 use ndarray::{Array2, Array3, ArrayView2, s};
 use num_complex::Complex;
+use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 const ELEMENTS: usize = 1 << 18;
 
-/// A = X Xᴴ / n with entries of X uniform in the square around 0.
-fn psd<T: Scalar>(batch: usize, n: usize) -> Array3<T> {
+/// A Gaussian number with E|x|² = 1, by Box and Muller.
+fn gaussian<T: Scalar>(random: &mut fastrand::Rng) -> T {
+    let (radius, angle) = ((-2.0 * (1.0 - random.f64()).ln()).sqrt(), TAU * random.f64());
+    let scale = if T::COMPLEX { FRAC_1_SQRT_2 } else { 1.0 };
+    T::from_parts(T::Real::of(radius * angle.cos() * scale), T::Real::of(radius * angle.sin() * scale))
+}
+
+/// A = X Xᴴ / n with Gaussian X.
+fn positive<T: Scalar>(batch: usize, n: usize) -> Array3<T> {
     let mut random = fastrand::Rng::with_seed(0);
-    let mut number = || T::from_parts(T::Real::of(random.f64() - 0.5), T::Real::of(random.f64() - 0.5));
-    let x = Array3::from_shape_simple_fn((batch, n, n), &mut number);
+    let x = Array3::from_shape_simple_fn((batch, n, n), || gaussian(&mut random));
     let product = |x: ArrayView2<'_, T>| x.dot(&x.t().mapv(T::conj)).mapv(|a| a.scale(T::Real::of(1.0 / n as f64)));
     let mut a = x.clone();
     a.outer_iter_mut().zip(x.outer_iter()).for_each(|(mut a, x)| a.assign(&product(x)));
@@ -25,7 +33,7 @@ where
 {
     for n in [4, 8, 16, 32, 64, 128] {
         let batch = (ELEMENTS / (n * n)).max(8);
-        let (cpu, a) = (Cpu::default(), psd::<T>(batch, n));
+        let (cpu, a) = (Cpu::default(), positive::<T>(batch, n));
         let plan = Plan::<T>::new(&cpu, batch, n, &Options::default()).unwrap();
         let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<T>().unwrap());
         let mut forward = || {
@@ -44,7 +52,7 @@ where
         assert!((0..batch).all(|b| (trace(b) - sum(b)).abs() <= 1e-4 * trace(b)), "λ does not add up to tr A");
 
         let mut random = fastrand::Rng::with_seed(1);
-        let values_bar = Array2::from_shape_simple_fn((batch, n), || T::Real::of(random.f64() - 0.5));
+        let values_bar = Array2::from_shape_simple_fn((batch, n), || gaussian::<T::Real>(&mut random));
         let vectors_bar = v.mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
         let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view())).unwrap();
         let mut gradient = plan.gradient::<T>().unwrap();
