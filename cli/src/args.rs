@@ -1,8 +1,9 @@
 //! The arguments of the command line.
 
+use crate::bench::Bench;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use eigengrad::{Cut, Dtype, Options, Triangle};
+use eigengrad::{Cut, Options, Triangle};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -40,7 +41,14 @@ pub enum Command {
     ///
     /// The files are written to EIGENGRAD_CACHE, or to eigengrad below XDG_CACHE_HOME or ~/.cache, and may be copied elsewhere.
     Warm(Warm),
-    /// Time the forward and the backward pass as benches/peers/eigh_peers.py does
+    /// Time the forward and the backward pass, beside torch, CuPy and JAX if asked, on every device that is found
+    ///
+    /// Inputs are A = X Xᴴ / n with Gaussian X, cotangents λ̄ Gaussian and V̄ = 2 W∘V, W uniform. On the CPU the forward is timed from
+    /// the user's array to the outputs, copies and the Hermitian check included; on a GPU both passes are timed from memory that
+    /// is there to memory that is there, as the peers are everywhere.
+    ///
+    /// GB/s counts what must move, once: forward A in, λ and V out; backward V, V̄, λ and λ̄ in, Ā out. Next to it is what part that is
+    /// of the bandwidth of a copy, measured on the same device in the same run. A batch that fits in the caches can exceed it.
     Bench(Bench),
 }
 
@@ -123,35 +131,6 @@ pub enum Loss {
     Overlap,
     /// (|v|² − |v*|²)², component by component
     Intensity,
-}
-
-/// Arguments of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// Element types
-    #[arg(long, num_args = 1.., value_parser = element_type, default_values = ["complex64", "complex128", "float32", "float64"])]
-    pub dtype: Vec<Dtype>,
-    /// Orders of the matrices
-    #[arg(long, num_args = 1.., value_parser = at_most(1 << 14), default_values = ["4", "8", "16", "32", "64", "128"])]
-    pub n: Vec<usize>,
-    /// The batch is the larger of 8 and this many elements over n²
-    #[arg(long, value_parser = at_most(1 << 40), default_value = "262144")]
-    pub elements: usize,
-    /// The number of matrices, whatever their order
-    #[arg(long, value_parser = at_most(1 << 40), conflicts_with = "elements")]
-    pub batch: Option<usize>,
-    /// Timed runs, after two that are not
-    #[arg(long, value_parser = at_most(1 << 20), default_value = "7")]
-    pub reps: usize,
-    /// File for the results, a JSON object a line
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Replace FILE if it exists
-    #[arg(long)]
-    pub force: bool,
-    /// Where to compute.
-    #[command(flatten)]
-    pub hardware: Hardware,
 }
 
 /// Where to compute.
@@ -261,19 +240,13 @@ impl FromStr for DeviceName {
 }
 
 /// A number from 1 to `largest`.
-fn at_most(largest: u64) -> RangedU64ValueParser<usize> {
+pub fn at_most(largest: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=largest)
 }
 
 fn capability(name: &str) -> Result<(i32, i32), String> {
     let parts = name.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parts.ok_or_else(|| "expected a compute capability as 9.0".into())
-}
-
-fn element_type(name: &str) -> Result<Dtype, String> {
-    let known = [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::Complex64, Dtype::Complex128];
-    let found = known.into_iter().find(|dtype| dtype.to_string() == name);
-    found.ok_or_else(|| format!("expected one of {}", known.map(|dtype| dtype.to_string()).join(", ")))
 }
 
 #[cfg(test)]

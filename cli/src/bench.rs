@@ -1,161 +1,149 @@
-//! `bench`: the forward and the backward pass on the work of benches/peers/eigh_peers.py, timed as it times its peers.
+//! `bench`: our passes, on every device that is found, in turn with those of Python packages.
 
-use crate::args::Bench;
-use crate::failure::Result;
+mod arguments;
+mod clock;
+mod figure;
+mod peer;
+mod picture;
+mod table;
+mod work;
+
+pub use arguments::Bench;
+
+use crate::failure::{Failure, Result};
 use crate::output::Outputs;
 use crate::{device, report};
-use eigengrad::{Backend, Cotangents, Cpu, Dtype, Element, Engine, HermitianBatch, Job, Options, Plan, Real, Scalar, dispatch};
-use ndarray::{Array2, Array3, Axis};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
+use arguments::Case;
+use eigengrad::Device;
+use figure::{Figure, Settled};
+use indicatif::{ProgressBar, ProgressStyle};
+use peer::Peer;
 use std::fmt;
 use std::io::Write;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use table::{Heading, Row, distinct};
+use work::OURS;
 
-/// Runs the command: a row for each type, order and pass as soon as it is measured.
+/// How long OpenMP's threads may wait busily for more work: a package that is done should not slow down who is next.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// Runs the command: rows as soon as all rounds of a case are measured.
 ///
 /// # Errors
-/// Whatever prevents it.
+/// Whatever prevents it, and if peers were asked for and none gave a figure.
 pub fn run(arguments: &Bench) -> Result<()> {
+    let Bench { json, svg, markdown, force, .. } = arguments;
+    let (json, svg, markdown) = (writable(json, *force)?, writable(svg, *force)?, writable(markdown, *force)?);
     let devices = device::all(&arguments.hardware)?;
-    let outputs = arguments.json.as_ref().map(|path| Outputs::one(path, arguments.force)).transpose()?;
-    let mut lines = String::new();
-    for device in &devices {
-        report::say(&format_args!("{}\n{Heading}\n", device::describe(device)))?;
-        for (&dtype, &n) in arguments.dtype.iter().flat_map(|dtype| arguments.n.iter().map(move |n| (dtype, n))) {
-            let batch = arguments.batch.unwrap_or_else(|| (arguments.elements / (n * n)).max(8));
-            let [forward, backward] = dispatch(dtype, device, Work { n, batch, reps: arguments.reps })?;
-            for (what, times) in [("forward", forward), ("backward", backward)] {
-                let result = Measured { device: device::name(device), dtype, n, batch, what, times };
-                report::say(&format_args!("{result}\n"))?;
-                lines += &result.json();
+    let mut peers = invite(arguments, &devices)?;
+    let turns =
+        devices.iter().zip(&peers).map(|(device, peers)| arguments.cases(device).len() * arguments.rounds * (1 + peers.len()));
+    let contest = Contest { arguments, bar: bar(turns.sum()) };
+    let mut found = Vec::new();
+    for (device, peers) in devices.iter().zip(&mut peers) {
+        contest.on(device, peers, &mut found)?;
+    }
+    contest.bar.finish_and_clear();
+    let names = distinct(&found, |settled| settled.figure.peer.clone());
+    let names: Vec<_> = names.into_iter().filter(|name| name != OURS).collect();
+    let default = || devices.iter().map(device::describe).collect::<Vec<_>>().join("; ");
+    write(json, || found.iter().map(|settled| Ok(serde_json::to_string(settled).map_err(Failure::new)? + "\n")).collect())?;
+    write(svg, || picture::svg(&found, &arguments.title.clone().unwrap_or_else(default)))?;
+    write(markdown, || Ok(table::markdown(&found, &names)))?;
+    let in_vain = names.is_empty() && !arguments.against.is_empty();
+    if in_vain { Err(Failure::new("no peer gave a figure")) } else { Ok(()) }
+}
+
+/// A file that may be written, if it is asked for.
+fn writable(path: &Option<PathBuf>, force: bool) -> Result<Option<(Outputs, &Path)>> {
+    path.as_ref().map(|path| Ok((Outputs::one(path, force)?, path.as_path()))).transpose()
+}
+
+fn write(file: Option<(Outputs, &Path)>, text: impl FnOnce() -> Result<String>) -> Result<()> {
+    let Some((mut outputs, path)) = file else { return Ok(()) };
+    let text = text()?;
+    outputs.stage(path, |file| file.write_all(text.as_bytes()))?;
+    outputs.commit().map(drop)
+}
+
+/// The peers on each device; a line says of each that is not there why.
+///
+/// # Errors
+/// If none of those that were asked for is on any device.
+fn invite(arguments: &Bench, devices: &[Device]) -> Result<Vec<Vec<Peer>>> {
+    let (mut peers, mut missing) = (Vec::new(), Vec::new());
+    for device in devices {
+        let (here, not): (Vec<_>, Vec<_>) = distinct(&arguments.against, |&name| name)
+            .into_iter()
+            .map(|name| Peer::start(name, arguments, device))
+            .partition(Result::is_ok);
+        peers.push(here.into_iter().flatten().collect());
+        missing.extend(not.into_iter().filter_map(Result::err));
+    }
+    if peers.iter().all(Vec::is_empty) && !missing.is_empty() {
+        let reasons: Vec<_> = missing.iter().map(Failure::to_string).collect();
+        return Err(Failure::new(reasons.join("; ")));
+    }
+    missing.iter().for_each(report::complain);
+    Ok(peers)
+}
+
+/// A bar on stderr, if that is a terminal.
+fn bar(turns: usize) -> ProgressBar {
+    let bar = ProgressBar::new(turns as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}, {eta} left: {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What all devices have in common.
+struct Contest<'a> {
+    arguments: &'a Bench,
+    bar: ProgressBar,
+}
+
+impl Contest<'_> {
+    /// All cases of a device.
+    fn on(&self, device: &Device, peers: &mut [Peer], found: &mut Vec<Settled>) -> Result<()> {
+        let copy = clock::copy_bandwidth(device)?;
+        let names: Vec<_> = peers.iter().map(|peer| peer.name.to_string()).collect();
+        self.say(&format_args!("{}; a copy moves {:.1} GB/s\n{}\n", device::describe(device), copy / 1e9, Heading(&names)))?;
+        for case in self.arguments.cases(device) {
+            let figures = self.rounds(device, &case, peers)?;
+            let settled = Settled::of(&figures, |pass| work::bytes(device, &case, pass), copy);
+            for ours in settled.iter().filter(|settled| settled.figure.peer == OURS) {
+                self.say(&format_args!("{}\n", Row { ours, found: &settled, peers: &names }))?;
+            }
+            found.extend(settled);
+        }
+        Ok(())
+    }
+
+    /// Our figures and those of the peers, in turn, so that noise strikes all alike.
+    fn rounds(&self, device: &Device, case: &Case, peers: &mut [Peer]) -> Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for _ in 0..self.arguments.rounds {
+            if !peers.is_empty() {
+                std::thread::sleep(BUSY);
+            }
+            self.bar.set_message(format!("{OURS} on {}, {case}", device::name(device)));
+            figures.extend(work::measure(device, case, self.arguments.reps)?);
+            self.bar.inc(1);
+            for peer in &mut *peers {
+                self.bar.set_message(format!("{} on {}, {case}", peer.name, device::name(device)));
+                match peer.measure(case) {
+                    Ok(theirs) => figures.extend(theirs),
+                    Err(failure) => self.bar.suspend(|| report::complain(&failure)),
+                }
+                self.bar.inc(1);
             }
         }
-    }
-    if let (Some(mut outputs), Some(path)) = (outputs, &arguments.json) {
-        outputs.stage(path, |file| file.write_all(lines.as_bytes()))?;
-        outputs.commit()?;
-    }
-    Ok(())
-}
-
-/// One type and order.
-struct Work {
-    n: usize,
-    batch: usize,
-    reps: usize,
-}
-
-impl Job for Work {
-    /// Sorted nanoseconds of the runs of the forward and of the backward pass.
-    type Output = Result<[Vec<u128>; 2]>;
-
-    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Self::Output {
-        let Self { n, batch, reps } = self;
-        let plan = Plan::<T, B>::new(backend, batch, n, &Options::default())?;
-        let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
-        let mut random = StdRng::seed_from_u64(0);
-        let a = positive::<T>(batch, n, &mut random);
-        // On the CPU from the user's array; on a device from memory that is there, as the peers are timed.
-        let resident = HermitianBatch::on(backend, a.view())?;
-        let forward = clock(reps, || {
-            let copy = if B::NAME == Cpu::NAME { Some(HermitianBatch::on(backend, a.view())?) } else { None };
-            plan.eigh_into(copy.as_ref().unwrap_or(&resident).as_ref(), pairs.as_mut(), &mut workspace)?;
-            backend.synchronize()
-        })?;
-        let values_bar = Array2::from_shape_simple_fn((batch, n), || real::<T::Real>(random.sample(StandardNormal)));
-        let vectors = pairs.to_host()?;
-        let vectors_bar = vectors.vectors().mapv(|v| T::narrow(v.widen().scale(Real::of(2.0 * random.random::<f64>()))));
-        let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view()))?;
-        let backward = clock(reps, || {
-            plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
-            backend.synchronize()
-        })?;
-        Ok([forward, backward])
-    }
-}
-
-/// A = X Xᴴ / n `[batch, n, n]`, X Gaussian with E|X_ij|² = 1.
-fn positive<T: Element>(batch: usize, n: usize, random: &mut StdRng) -> Array3<T> {
-    let mut a = Array3::from_elem((batch, n, n), T::default());
-    for mut a in a.axis_iter_mut(Axis(0)) {
-        let x = Array2::from_shape_simple_fn((n, n), || gaussian::<T::Scalar>(random));
-        let product = x.dot(&x.t().mapv(Scalar::conj));
-        let scale = Real::of(1.0 / n as f64);
-        a.zip_mut_with(&product, |a, &x| *a = T::narrow(x.scale(scale)));
-    }
-    a
-}
-
-fn gaussian<T: Scalar>(random: &mut StdRng) -> T {
-    let (re, im): (f64, f64) = (random.sample(StandardNormal), random.sample(StandardNormal));
-    let scale = if T::COMPLEX { std::f64::consts::FRAC_1_SQRT_2 } else { 1.0 };
-    T::from_parts(Real::of(re * scale), Real::of(im * scale))
-}
-
-fn real<T: Element<Scalar: Real>>(x: f64) -> T {
-    T::narrow(Real::of(x))
-}
-
-/// Sorted nanoseconds of each of `reps` runs after two that are not counted.
-fn clock(reps: usize, mut run: impl FnMut() -> eigengrad::Result<()>) -> Result<Vec<u128>> {
-    run()?;
-    run()?;
-    let mut times = Vec::new();
-    for _ in 0..reps {
-        let start = Instant::now();
-        run()?;
-        times.push(start.elapsed().as_nanos());
-    }
-    times.sort_unstable();
-    Ok(times)
-}
-
-struct Heading;
-
-impl fmt::Display for Heading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<12}{:>6}{:>9}  {:<9}{:>16}{:>16}{:>14}", "dtype", "n", "batch", "pass", "median ns", "min ns", "matrices/s")
-    }
-}
-
-/// A row of the table, times for each matrix.
-struct Measured {
-    device: &'static str,
-    dtype: Dtype,
-    n: usize,
-    batch: usize,
-    what: &'static str,
-    times: Vec<u128>,
-}
-
-impl Measured {
-    fn median(&self) -> f64 {
-        let middle = self.times.len() / 2;
-        let sum = self.times[middle] + self.times[(self.times.len() - 1) / 2];
-        sum as f64 / 2.0 / self.batch as f64
+        Ok(figures)
     }
 
-    fn min(&self) -> f64 {
-        self.times[0] as f64 / self.batch as f64
-    }
-
-    /// A line with the keys of eigh_peers.py.
-    fn json(&self) -> String {
-        let Self { device, dtype, n, batch, what, .. } = self;
-        let (version, median, min) = (env!("CARGO_PKG_VERSION"), self.median(), self.min());
-        format!(
-            "{{\"peer\": \"eigengrad\", \"version\": \"{version}\", \"device\": \"{device}\", \"dtype\": \"{dtype}\", \"n\": {n}, \
-             \"batch\": {batch}, \"what\": \"{what}\", \"median_ns\": {median:.3}, \"min_ns\": {min:.3}}}\n"
-        )
-    }
-}
-
-impl fmt::Display for Measured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dtype, n, batch, what, .. } = self;
-        let (median, min) = (self.median(), self.min());
-        write!(f, "{dtype:<12}{n:>6}{batch:>9}  {what:<9}{median:>16.1}{min:>16.1}{:>14.4e}", 1e9 / median)
+    fn say(&self, text: &impl fmt::Display) -> Result<()> {
+        self.bar.suspend(|| report::say(text))
     }
 }

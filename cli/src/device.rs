@@ -2,7 +2,7 @@
 
 use crate::args::{DeviceName, Hardware, SolverName};
 use crate::failure::{Failure, Result};
-use crate::report::Table;
+use crate::report::{self, Table};
 use eigengrad::cuda::{self, Cuda, Solver};
 use eigengrad::{Cpu, Device};
 
@@ -19,7 +19,7 @@ pub fn open(hardware: &Hardware) -> Result<Device> {
     }
 }
 
-/// The backends to compare: the one that was asked for, or the CPU and a GPU if one can be used.
+/// The backends to compare: the one that was asked for, or the CPU and every GPU that can be used.
 ///
 /// # Errors
 /// As [`open`].
@@ -28,7 +28,16 @@ pub fn all(hardware: &Hardware) -> Result<Vec<Device>> {
         return Ok(vec![open(hardware)?]);
     }
     threads(hardware)?;
-    Ok([Device::Cpu(Cpu::default())].into_iter().chain(gpu(hardware)).collect())
+    let mut all = vec![Device::Cpu(Cpu::default())];
+    let usable = cuda::probe().iter().all(Result::is_ok);
+    let found = if usable { cuda::devices().unwrap_or_default() } else { Vec::new() }; // `devices` says why
+    for gpu in found {
+        match named_gpu(hardware, gpu.ordinal) {
+            Ok(gpu) => all.push(gpu),
+            Err(failure) => report::complain(&failure),
+        }
+    }
+    Ok(all)
 }
 
 /// The one pool of this process: what is computed beside the backend keeps to it, too.
@@ -53,13 +62,19 @@ fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
     Ok(Device::Cuda(cuda.with_solver(solver)))
 }
 
-/// The short name of a backend.
-pub fn name(device: &Device) -> &'static str {
-    match device {
-        Device::Cpu(_) => "cpu",
-        Device::Cuda(_) => "cuda",
-        _ => "other",
+/// The short name of a backend, as torch has it: the first GPU needs no number.
+pub fn name(device: &Device) -> String {
+    match (device, ordinal(device)) {
+        (_, Some(0)) => "cuda".into(),
+        (_, Some(ordinal)) => format!("cuda:{ordinal}"),
+        (Device::Cpu(_), _) => "cpu".into(),
+        _ => "other".into(),
     }
+}
+
+/// The number of a GPU.
+pub fn ordinal(device: &Device) -> Option<usize> {
+    if let Device::Cuda(cuda) = device { Some(cuda.stream().context().ordinal()) } else { None }
 }
 
 /// What a backend runs on.

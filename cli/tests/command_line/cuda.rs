@@ -30,9 +30,18 @@ fn cuda_where_it_can_be_had() {
     for (x, y) in numbers("cpu.npy").into_iter().zip(numbers("cuda.npy")) {
         assert!((x - y).abs() < 1e-14, "{x} and {y}");
     }
-    let said = place.run("bench --n 2 --dtype float32 --batch 3 --reps 2 --device cuda --json b.json").ok();
-    assert!(said.contains("cuda:0 "), "{said}");
-    assert!(String::from_utf8(place.bytes("b.json")).unwrap().contains(r#""device": "cuda""#));
+    let bench = "bench --n 2 --dtype float32 --batch 3 --reps 1 --rounds 1";
+    let said = place.run(&format!("{bench} --device cuda --json b.json --svg b.svg")).ok();
+    assert!(said.contains("cuda:0 ") && said.lines().count() == 4, "{said}");
+    assert!(String::from_utf8(place.bytes("b.json")).unwrap().lines().all(|line| line.contains(r#""device":"cuda""#)));
+    let svg = String::from_utf8(place.bytes("b.svg")).unwrap();
+    assert!(svg.contains(&format!("eigengrad {}, cuda", env!("CARGO_PKG_VERSION"))), "{svg}");
+    // All that are found, each under its name.
+    let found = place.run("devices").ok().lines().filter(|line| line.contains("cuda:")).count();
+    let said = place.run(&format!("{bench} --json b.json --force")).ok();
+    assert_eq!(said.lines().filter(|line| line.contains("a copy moves ")).count(), 1 + found, "{said}");
+    let json = String::from_utf8(place.bytes("b.json")).unwrap();
+    assert_eq!((json.lines().count(), json.contains(r#""device":"cuda:1""#)), (2 * (1 + found), found > 1), "{json}");
     place.run("warm --capability 9").misused();
     place.run("warm --capability 5.0").refused();
 }

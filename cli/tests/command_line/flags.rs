@@ -106,23 +106,3 @@ fn cuda_is_never_replaced_by_another_device() {
     }
     assert_eq!(place.names("."), ["a.npy"]);
 }
-
-#[test]
-fn bench_prints_a_table_and_writes_lines_with_the_keys_of_its_peers() {
-    let place = Place::new();
-    let work = "bench --device cpu --n 2 5 --dtype complex64 float16 --batch 3 --reps 2 --json b.json";
-    let said = place.run(work).ok();
-    assert_eq!(said.lines().count(), 2 + 8, "{said}");
-    let lines = String::from_utf8(place.bytes("b.json")).unwrap();
-    assert_eq!(lines.lines().count(), 8);
-    let first = lines.lines().next().unwrap();
-    let start = r#"{"peer": "eigengrad", "version": "0.1.0", "device": "cpu", "dtype": "complex64", "n": 2, "batch": 3, "#;
-    assert!(first.starts_with(&format!(r#"{start}"what": "forward", "median_ns": "#)), "{first}");
-    assert!(first.contains(r#", "min_ns": "#) && first.ends_with('}'));
-    assert!(place.run(work).refused().contains("b.json: exists; --force replaces it"));
-    for wrong in ["--dtype int8", "--n 0", "--reps 0", "--batch 0"] {
-        place.run(&format!("bench {wrong}")).misused();
-    }
-    let said = place.run("bench --n 16384 --batch 1099511627776 --dtype complex128").misused();
-    assert!(said.contains("too large to address"), "{said}");
-}

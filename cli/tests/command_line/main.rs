@@ -1,6 +1,8 @@
 //! The program as a user runs it: files in, files and messages out.
 
 mod bad_input;
+#[cfg(unix)]
+mod bench;
 mod cuda;
 mod decompose;
 mod files;
