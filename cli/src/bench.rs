@@ -107,9 +107,9 @@ struct Contest<'a> {
 impl Contest<'_> {
     /// All cases of a device.
     fn on(&self, device: &Device, peers: &mut [Peer], found: &mut Vec<Settled>) -> Result<()> {
-        let copy = clock::copy_bandwidth(device)?;
+        let (description, copy) = (device::describe(device), clock::copy_bandwidth(device)?);
         let names: Vec<_> = peers.iter().map(|peer| peer.name.to_string()).collect();
-        self.say(&format_args!("{}; a copy moves {:.1} GB/s\n{}\n", device::describe(device), copy / 1e9, Heading(&names)))?;
+        self.say(&format_args!("{description}; a copy moves {:.1} GB/s\n{}\n", copy / 1e9, Heading(&names)))?;
         for case in self.arguments.cases(device) {
             let figures = self.rounds(device, &case, peers)?;
             let settled = Settled::of(&figures, |pass| work::bytes(device, &case, pass), copy);

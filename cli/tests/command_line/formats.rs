@@ -72,6 +72,6 @@ fn headers_of_every_version_and_spelling_are_read() {
     for file in [second, third, raw(spelled, &one), raw(&header("<f8", true, &[1, 1]), &one)] {
         place.put("a.npy", file);
         place.run("decompose a.npy --out out --force").ok();
-        assert_eq!(place.array::<f64>("out/values.npy"), ArrayD::ones(vec![1]));
+        assert_eq!(place.array::<f64>("out/values.npy"), ArrayD::<f64>::ones(vec![1]));
     }
 }
