@@ -8,7 +8,7 @@
 //
 // Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A team of TEAM threads shares a matrix, a
 // tile each; MATRICES are in a block. Bytes: V, of it in (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex:
-// 8·n²r for X, 8·(n − r/2)nr for Z, 8·n²r for Ā, where r = |K|; a quarter of them if real.
+// 8·n²r for X, 8·(n − r/2)nr for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
 #include "chain.cuh"
 #include "form.cuh"
 #include "status.cuh"
@@ -189,8 +189,8 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         const int place = c.place[k % N];
         return place < (whole ? c.rows : c.rank) ? static_cast<int>(k / N) * SIZE + place * LD : -1;
     };
-    gather<N>(vectors + first * N * N, here * N, all_v, [place_of](unsigned k) { return place_of(k, true); });
-    if (vectors_bar) gather<N>(vectors_bar + first * N * N, here * N, all_g, [place_of](unsigned k) { return place_of(k, false); });
+    gather<N, THREADS>(vectors + first * N * N, here * N, all_v, [place_of](unsigned k) { return place_of(k, true); });
+    if (vectors_bar) gather<N, THREADS>(vectors_bar + first * N * N, here * N, all_g, [place_of](unsigned k) { return place_of(k, false); });
     __syncthreads();
 
     const int m = threadIdx.x / on::TEAM, t = threadIdx.x % on::TEAM, I = t % SIDE, J = t / SIDE;
@@ -225,24 +225,21 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     if (works) write_columns<LD>(g + TILE * (J * LD + I), z);
     __syncthreads();
 
-    // Half of the tiles, for the threads from the first on, whatever team they were in.
-    const int owner = threadIdx.x / on::LOWER, number = threadIdx.x % on::LOWER;
-    const int row = row_of_tile<SIDE>(number), column = number - row * (row + 1) / 2;
-    const bool owns = owner < here;
+    // Ā = W + Wᴴ, W = Z V_Kᴴ: a tile on or below the diagonal is made by the thread that has it of W, from its mirror image's.
+    const bool lower = m < here && I >= J;
     tile<S, TILE> a;
-    if (owns) {
-        S* const own_v = all_v + owner * SIZE;
-        add_rank_2k<LD>(a, all[owner].rank, TILE * row, TILE * column, all_g + owner * SIZE, own_v);
-    }
+    if (m < here) add_outer<LD>(a, rank, g + TILE * I, v + TILE * J);
     __syncthreads();
-    if (owns) {
-        C& own = all[owner];
-        const bool refuse = refused(own.status, rule.refuse_ties);
-        own.infinite[number] = !store_both<G, N, LD>(all_v + owner * SIZE, a, row, column, rule.form, refuse) && !refuse;
+    if (I <= J) write_columns<LD>(g + TILE * (I * LD + J), adjoint(a)); // where the tile (J, I) is
+    __syncthreads();
+    if (lower) {
+        add_columns<LD>(a, g + TILE * (J * LD + I));
+        const bool refuse = refused(c.status, rule.refuse_ties);
+        c.infinite[I * (I + 1) / 2 + J] = !store_both<G, N, LD>(v, a, I, J, rule.form, refuse) && !refuse;
     }
     __syncthreads();
 
-    scatter<N>(a_bar + first * N * N, here * N, all_v, [](unsigned i) { return i / N * SIZE + i % N * LD; });
+    scatter<N, THREADS>(a_bar + first * N * N, here * N, all_v, [](unsigned i) { return i / N * SIZE + i % N * LD; });
     for (int e = threadIdx.x; e < here * N; e += THREADS) {
         const C& c = all[e / N];
         const int place = c.place[e % N];

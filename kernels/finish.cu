@@ -6,7 +6,7 @@
 //   v       [batch, n, n] one vector after the other
 //   divides [batch] as label.cu leaves it, or null for nowhere
 //   a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused matrices
-//   status  [batch] GRADIENT_NOT_FINITE, set by a bit that others may set, too: in any order
+//   status  [batch] GRADIENT_NOT_FINITE; blocks of a matrix that find it all store the same number, so that no atomics are needed
 //
 // A block makes a square tile on or below the diagonal, and its mirror image. Bytes: M and V n²/EDGE·n/2 scalars each, all but n² of them
 // from the cache, and n²·sizeof(T) written. Flops: 4·n³ a matrix where it does not divide, 8·n³ where it does; a quarter of them if real.
@@ -26,7 +26,7 @@ template <class T>
 __global__ void __launch_bounds__(64, 1)
     finish(int n, int refuse_ties, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
            const real_of<T>* __restrict__ weight, real_of<T> factor, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
-           T* __restrict__ a_bar, unsigned* status) {
+           T* __restrict__ a_bar, volatile unsigned* status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     constexpr int TILE = block_tile<S>::TILE, EDGE = block_tile<S>::EDGE, CHUNK = block_tile<S>::CHUNK;
@@ -42,7 +42,8 @@ __global__ void __launch_bounds__(64, 1)
     while ((row + 1) * (row + 2) / 2 <= number) ++row;
     const int I = row * EDGE, J = (number - row * (row + 1) / 2) * EDGE;
     const long long b = blockIdx.x / tiles, first = b * n * n;
-    const bool refuse = refused(status[b], refuse_ties), both = divides && divides[b];
+    const unsigned before = status[b];
+    const bool refuse = refused(before, refuse_ties), both = divides && divides[b];
 
     const int u = threadIdx.x % 8 * TILE, w = threadIdx.x / 8 * TILE;
     tile<S, TILE> a;
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(64, 1)
         store(I + i, J + j, below ? out(i, j) : conj(out(j, i)));
         if (I > J) store(J + i, I + j, conj(out(j, i)));
     }
-    if (!all_finite && !refuse) atomicOr(status + b, GRADIENT_NOT_FINITE);
+    if (!all_finite && !refuse) status[b] = before | GRADIENT_NOT_FINITE;
 }
 
 } // namespace eigengrad

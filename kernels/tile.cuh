@@ -123,6 +123,28 @@ __device__ tile<S, TILE> weighted(const S* x, const real_of<S>* weight) {
     return product;
 }
 
+// += a tile whose columns lie LD apart.
+template <int LD, class S, int TILE>
+__device__ void add_columns(tile<S, TILE>& sum, const S* from) {
+#pragma unroll
+    for (int w = 0; w < TILE; ++w) {
+        const pack<S, TILE> column = read<TILE>(from + w * LD);
+#pragma unroll
+        for (int u = 0; u < TILE; ++u) sum.at[u][w] = sum.at[u][w] + column.at[u];
+    }
+}
+
+// Its adjoint.
+template <class S, int TILE>
+__device__ tile<S, TILE> adjoint(const tile<S, TILE>& of) {
+    tile<S, TILE> result;
+#pragma unroll
+    for (int u = 0; u < TILE; ++u)
+#pragma unroll
+        for (int w = 0; w < TILE; ++w) result.at[u][w] = conj(of.at[w][u]);
+    return result;
+}
+
 // Rows that lie LD apart, or columns.
 template <int LD, class S, int TILE>
 __device__ void write_rows(S* to, const tile<S, TILE>& from) {
@@ -143,15 +165,6 @@ __device__ void write_columns(S* to, const tile<S, TILE>& from) {
         for (int u = 0; u < TILE; ++u) column.at[u] = from.at[u][w];
         write(to + w * LD, column);
     }
-}
-
-// The row of a tile on or below the diagonal, of SIDE(SIDE + 1)/2 that are numbered row by row.
-template <int SIDE>
-__device__ int row_of_tile(int number) {
-    int row = 0;
-#pragma unroll
-    for (int i = 1; i < SIDE; ++i) row += number >= i * (i + 1) / 2;
-    return row;
 }
 
 // The number of a pair i ≥ j of N: the triangle is folded into a rectangle.
@@ -179,29 +192,41 @@ struct spans {
     __device__ unsigned single_at(unsigned number) const { return number < head ? number : number + packs * AT_ONCE; }
 };
 
+// Where columns of N numbers are whole packs, at most all THREADS have a place in a column, and always the same.
+template <class T, unsigned N, unsigned THREADS>
+struct lanes_of_columns {
+    static constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, PACKS = (N + AT_ONCE - 1) / AT_ONCE, AT_A_TIME = THREADS / PACKS;
+    static_assert(AT_A_TIME > 0, "a column is moved at once");
+    unsigned first, entry;
+
+    __device__ lanes_of_columns() : first(threadIdx.x / PACKS), entry(threadIdx.x % PACKS * AT_ONCE) {}
+    __device__ bool any() const { return first < AT_A_TIME; }
+};
+
 // to[where(k) + i] = from[k·N + i] for i < N and columns k < count where `where`, a multiple of 16 bytes, is not negative; nothing else of
 // `from` needs to be there.
-template <unsigned N, class T, class S, class F>
+template <unsigned N, unsigned THREADS, class T, class S, class F>
 __device__ void gather(const T* __restrict__ from, unsigned count, S* to, F where) {
     constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, WIDE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
     const spans<T> of(from, count * N);
     if (N % AT_ONCE == 0 && of.head == 0) {
-        for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
-            const unsigned e = p * AT_ONCE;
-            const int place = where(e / N);
+        const lanes_of_columns<T, N, THREADS> lane;
+        if (!lane.any()) return;
+        for (unsigned k = lane.first; k < count; k += lane.AT_A_TIME) {
+            const int place = where(k);
             if (place < 0) continue;
-            const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + e);
+            const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + k * N + lane.entry);
 #pragma unroll
             for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
                 pack<S, WIDE> wide;
 #pragma unroll
                 for (unsigned w = 0; w < WIDE; ++w) wide.at[w] = widen(packed.at[u + w]);
-                write(to + place + e % N + u, wide);
+                write(to + place + lane.entry + u, wide);
             }
         }
         return;
     }
-    for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+    for (unsigned p = threadIdx.x; p < of.packs; p += THREADS) {
         const unsigned e = of.pack_at(p);
         int place[AT_ONCE];
         bool any = false;
@@ -213,7 +238,7 @@ __device__ void gather(const T* __restrict__ from, unsigned count, S* to, F wher
         for (unsigned u = 0; u < AT_ONCE; ++u)
             if (place[u] >= 0) to[place[u] + (e + u) % N] = widen(packed.at[u]);
     }
-    for (unsigned p = threadIdx.x; p < of.singles; p += blockDim.x) {
+    for (unsigned p = threadIdx.x; p < of.singles; p += THREADS) {
         const unsigned e = of.single_at(p);
         const int place = where(e / N);
         if (place >= 0) to[place + e % N] = widen(from[e]);
@@ -221,33 +246,35 @@ __device__ void gather(const T* __restrict__ from, unsigned count, S* to, F wher
 }
 
 // to[k·N + i] = from[where(k) + i] for i < N and rows k < count, `where` a multiple of 16 bytes.
-template <unsigned N, class T, class S, class F>
+template <unsigned N, unsigned THREADS, class T, class S, class F>
 __device__ void scatter(T* __restrict__ to, unsigned count, const S* from, F where) {
     constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, WIDE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
     const spans<T> of(to, count * N);
     if (N % AT_ONCE == 0 && of.head == 0) {
-        for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
-            const unsigned e = p * AT_ONCE, place = where(e / N) + e % N;
+        const lanes_of_columns<T, N, THREADS> lane;
+        if (!lane.any()) return;
+        for (unsigned k = lane.first; k < count; k += lane.AT_A_TIME) {
+            const S* const row = from + where(k) + lane.entry;
             pack<T, AT_ONCE> packed;
 #pragma unroll
             for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
-                const pack<S, WIDE> wide = read<WIDE>(from + place + u);
+                const pack<S, WIDE> wide = read<WIDE>(row + u);
 #pragma unroll
                 for (unsigned w = 0; w < WIDE; ++w) packed.at[u + w] = narrow<T>::from(wide.at[w]);
             }
-            write(to + e, packed);
+            write(to + k * N + lane.entry, packed);
         }
         return;
     }
     const auto entry = [=](unsigned e) { return narrow<T>::from(from[where(e / N) + e % N]); };
-    for (unsigned p = threadIdx.x; p < of.packs; p += blockDim.x) {
+    for (unsigned p = threadIdx.x; p < of.packs; p += THREADS) {
         const unsigned e = of.pack_at(p);
         pack<T, AT_ONCE> packed;
 #pragma unroll
         for (unsigned u = 0; u < AT_ONCE; ++u) packed.at[u] = entry(e + u);
         write(to + e, packed);
     }
-    for (unsigned p = threadIdx.x; p < of.singles; p += blockDim.x) to[of.single_at(p)] = entry(of.single_at(p));
+    for (unsigned p = threadIdx.x; p < of.singles; p += THREADS) to[of.single_at(p)] = entry(of.single_at(p));
 }
 
 } // namespace eigengrad

@@ -2,67 +2,60 @@
 // equation (10), in place; and the gauge defect ρ and the tie defect of the cotangents.
 //
 //   x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read
-//   v, v_bar   [batch, n, n] one vector after the other; columns of V̄ outside K are not read
+//   v_bar      [batch, n, n] V̄, one column after the other; those outside K are not read
 //   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] as label.cu leaves them
 //   norms      [batch, n] scratch, ‖V̄_k‖
 //   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X; status [batch] PHASE_DEPENDENT
 //
-// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X twice, V and V̄ once, n² scalars each.
+// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² scalars each.
 // Flops: about 30·n² a matrix, complex.
 #include "status.cuh"
 #include "team.cuh"
 
 namespace eigengrad {
 
-// ‖v̄‖ and |Im vᴴv̄| / ‖v̄‖ of one column, by the lanes of a team that lie in one warp, scaled so that no square over- or underflows.
+// ‖x‖ of one column, by the lanes of a team that lie in one warp, scaled so that no square over- or underflows.
 template <class S>
-__device__ void gauge(int n, const S* v, const S* v_bar, real_of<S>& norm, real_of<S>& defect) {
+__device__ real_of<S> norm_of_lanes(int n, const S* x) {
     using R = real_of<S>;
     const unsigned lanes = lanes_of_team(), lane = threadIdx.x % lanes;
     R largest = limits<R>::least_normal();
-    for (int i = lane; i < n; i += lanes) largest = larger(largest, size(v_bar[i]));
+    for (int i = lane; i < n; i += lanes) largest = larger(largest, size(x[i]));
     largest = largest_of_lanes(largest);
     const R scale = 1 / largest;
-    R squares = 0, imaginary = 0;
-    for (int i = lane; i < n; i += lanes) {
-        const S x = times(v_bar[i], scale);
-        squares += square(x);
-        imaginary += re(v[i]) * im(x) - im(v[i]) * re(x);
-    }
+    R squares = 0;
+    for (int i = lane; i < n; i += lanes) squares += square(times(x[i], scale));
     squares = sum_of_lanes(squares);
-    imaginary = sum_of_lanes(imaginary);
-    const R root = square_root(squares);
-    norm = root == 0 ? R(0) : largest * root;
-    defect = root == 0 ? R(0) : magnitude(imaginary) / root;
+    return squares == 0 ? R(0) : largest * square_root(squares);
 }
 
 template <class S>
 __global__ void __launch_bounds__(256)
-    weigh(long long batch, int n, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v,
-          const S* __restrict__ v_bar, const real_of<S>* __restrict__ lambda, const int* __restrict__ labels,
-          const real_of<S>* __restrict__ lambda_bar, const int* __restrict__ divides, const real_of<S>* __restrict__ inverse, real_of<S>* norms,
+    weigh(long long batch, int n, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
+          const real_of<S>* __restrict__ lambda, const int* __restrict__ labels, const real_of<S>* __restrict__ lambda_bar,
+          const int* __restrict__ divides, const real_of<S>* __restrict__ inverse, real_of<S>* norms,
           real_of<S>* __restrict__ gauge_defect, real_of<S>* __restrict__ tie_defect, unsigned* __restrict__ status) {
     using R = real_of<S>;
     const long long b = matrix_of_team();
     const bool here = b < batch, reports = here && !refused(status[b], refuse_ties), by_lambda = here && divides[b];
     const long long row = here ? b * n : 0;
-    x += row * n, v += row * n, v_bar += row * n;
+    x += row * n, v_bar += row * n;
     lambda += row, labels += row, lambda_bar += row, inverse += row, norms += row, gauge_defect += row;
 
     const unsigned lanes = lanes_of_team();
     R largest_defect = 0;
     for (int k = threadIdx.x / lanes; k < n; k += blockDim.x / lanes) {
-        R norm = 0, defect = 0;
+        const long long column = static_cast<long long>(k) * n;
         const bool counts = reports && labels[k];
-        gauge(counts ? n : 0, v + static_cast<long long>(k) * n, v_bar + static_cast<long long>(k) * n, norm, defect);
-        if (here && threadIdx.x % lanes == 0) {
-            norms[k] = norm;
-            gauge_defect[k] = defect;
-        }
+        const R norm = norm_of_lanes(counts ? n : 0, v_bar + column);
+        if (!here || threadIdx.x % lanes != 0) continue;
+        const R defect = norm == 0 ? R(0) : magnitude(im(x[column + k])) / norm; // X_kk = v_kᴴ v̄_k
+        norms[k] = norm;
+        gauge_defect[k] = defect;
         largest_defect = larger(largest_defect, defect);
     }
     largest_defect = largest_of_team(largest_defect);
-    __syncthreads(); // norms
+    __syncthreads(); // the norms are there, and the diagonal of X has been read
 
     R tie = 0;
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;

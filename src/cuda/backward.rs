@@ -108,7 +108,7 @@ impl<T: Kernels> Part<'_, T> {
         }
         let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
         self.multiply((Form::Adjoint, v), (Form::Plain, v_bar), x)?; // X = VᴴV̄
-        self.weigh::<O>(x, v, v_bar)?;
+        self.weigh::<O>(x, v_bar)?;
         self.multiply((Form::Plain, v), (Form::Plain, x), m)?; // V G
         self.finish::<G>(
             v,
@@ -170,7 +170,7 @@ impl<T: Kernels> Part<'_, T> {
         unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
     }
 
-    fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+    fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
         let (kernels, regions, n) = (self.cuda.kernels::<T>()?, self.workspace.regions, self.problem.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
         let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(n));
@@ -180,7 +180,6 @@ impl<T: Kernels> Part<'_, T> {
             self.refuses_ties(),
             round_off,
             x,
-            v,
             v_bar,
             regions.lambda,
             regions.labels,
