@@ -6,6 +6,7 @@ use super::forward::behind;
 use super::fused::form;
 use super::gemm::{Form, Product};
 use super::kernels::{Shape, arguments, launch};
+use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
 use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientMut, Real, Result, Stored, TieRule};
@@ -132,6 +133,7 @@ impl<T: Kernels> Part<'_, T> {
         if O::DTYPE == T::DTYPE {
             return Ok(stored);
         }
+        let _range = range(c"eigengrad::load");
         let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.problem.n);
         let arguments = arguments![entries as i64, stored, region];
         self.cuda.bind()?;
@@ -141,6 +143,7 @@ impl<T: Kernels> Part<'_, T> {
     }
 
     fn label<O: Stored<T>>(&self) -> Result<()> {
+        let _range = range(c"eigengrad::label");
         let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
         let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
         let exact = c_int::from(self.problem.ties == TieRule::Exact);
@@ -171,6 +174,7 @@ impl<T: Kernels> Part<'_, T> {
     }
 
     fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::weigh");
         let (kernels, regions, n) = (self.cuda.kernels::<T>()?, self.workspace.regions, self.problem.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
         let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(n));
@@ -197,11 +201,13 @@ impl<T: Kernels> Part<'_, T> {
     }
 
     fn multiply(&self, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), c: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::product");
         // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
         unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, a, b, c }) }
     }
 
     fn finish<G: Stored<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {
+        let _range = range(c"eigengrad::finish");
         let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
         let Factor { m, x, weight, by, divides } = factor;
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));

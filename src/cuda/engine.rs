@@ -1,6 +1,7 @@
 //! [`Cuda`] as an [`Engine`].
 
 use super::device::Cuda;
+use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
 use crate::{
@@ -25,6 +26,7 @@ impl<T: Kernels> Engine<T> for Cuda {
         out: EigenpairsMut<'a, O, Self>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
+        let _range = range(c"eigengrad::eigh");
         let vectors = self.output(&out.vectors)?;
         self.decompose::<T, I, O, O::Real>(problem, a, out.spectrum, Some(vectors), workspace)
     }
@@ -36,6 +38,7 @@ impl<T: Kernels> Engine<T> for Cuda {
         out: SpectrumMut<'a, R, Self>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
+        let _range = range(c"eigengrad::eigvalsh");
         self.decompose::<T, I, R, R>(problem, a, out, None, workspace)
     }
 
@@ -47,6 +50,7 @@ impl<T: Kernels> Engine<T> for Cuda {
         out: GradientMut<'a, G, Self>,
         workspace: &mut Workspace<T>,
     ) -> Result<()> {
+        let _range = range(c"eigengrad::backward");
         self.assemble(problem, pairs, cotangents, out, workspace)
     }
 }

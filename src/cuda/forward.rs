@@ -2,6 +2,7 @@
 
 use super::device::Cuda;
 use super::kernels::{Shape, arguments, launch};
+use super::range::range;
 use super::solver::Memory;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
@@ -126,6 +127,7 @@ impl Part<'_> {
         let with_vectors = self.out.vectors != 0;
         self.prepare::<I>(cuda, matrices, regions.exponent)?;
         if let Some(solver) = &mut workspace.solver {
+            let _range = range(c"eigengrad::solve");
             let memory = Memory { a: matrices, lambda: regions.lambda, info: regions.info, scratch: regions.scratch };
             // SAFETY: the regions are those of a part of this size, and so are the outputs if the vectors are made in place.
             unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory) }?;
@@ -144,6 +146,7 @@ impl Part<'_> {
     }
 
     fn prepare<I: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, exponent: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::prepare");
         let (kernels, n) = (cuda.kernels::<I>()?, self.problem.n);
         let arguments =
             arguments![self.batch as i64, n as c_int, c_int::from(self.upper), self.a, matrices, exponent, self.out.status];
@@ -153,6 +156,7 @@ impl Part<'_> {
     }
 
     fn certify<T: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, defect: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::certify");
         let (kernels, n) = (cuda.kernels::<T>()?, self.problem.n);
         let arguments = arguments![self.batch as i64, n as c_int, matrices, defect];
         cuda.bind()?;
@@ -161,6 +165,7 @@ impl Part<'_> {
     }
 
     fn spectrum<T: Kernels, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
+        let _range = range(c"eigengrad::spectrum");
         let (kernels, n) = (cuda.kernels::<S>()?, self.problem.n);
         let [lambda, exponent, info, defect, vectors] = regions;
         let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * n as f64 * T::PRECISION.epsilon());
@@ -189,6 +194,7 @@ impl Part<'_> {
     }
 
     fn store<S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::store");
         let (kernels, entries) = (cuda.kernels::<S>()?, self.batch * self.problem.n * self.problem.n);
         let arguments = arguments![entries as i64, matrices, self.out.vectors];
         cuda.bind()?;

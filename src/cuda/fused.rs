@@ -3,6 +3,7 @@
 use super::backward::Operands;
 use super::device::Cuda;
 use super::kernels::{Instantiation, Shape, arguments, in_cuda, launch};
+use super::range::range;
 use crate::options::Problem;
 use crate::{Dropped, Dtype, GradientForm, Result, Scalar, Stored, TieRule, Triangle};
 use std::ffi::c_int;
@@ -88,6 +89,7 @@ impl Cuda {
         layout: Layout,
         at: Operands,
     ) -> Result<()> {
+        let _range = range(c"eigengrad::fused");
         let kernel = self.alone(layout.instantiation(O::DTYPE, G::DTYPE))?;
         let rules = Rules {
             exact: c_int::from(problem.ties == TieRule::Exact),

@@ -89,8 +89,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.name)?;
         if let Some(version) = &self.version {
-            let parts: Vec<_> = version.iter().map(i32::to_string).collect();
-            write!(f, "version {} ", parts.join("."))?;
+            write!(f, "version {} ", dotted(version))?;
         }
         write!(f, "at {}", self.path.display())
     }
@@ -115,6 +114,35 @@ pub(super) fn require() -> Result<()> {
         FOUND.store(true, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// The library that a call is of and its version, for messages, as `cusolver 12.0.4: `; nothing for what is no call of one that was found.
+pub(super) fn of_call(call: &str) -> String {
+    let name = match call {
+        _ if call.starts_with("nvrtc") => "libnvrtc",
+        _ if call.starts_with("cublas") || call.starts_with("gemm") => "libcublas",
+        _ if call.starts_with("cusolver") || call.contains("syevjBatched") || call.contains("XsyevBatched") => "libcusolver",
+        _ if matches!(call.as_bytes(), [b'c', b'u', b'A'..=b'Z', b'a'..=b'z', ..]) => "libcuda",
+        _ => return String::new(),
+    };
+    let found = LIBRARIES.iter().zip(&VERSIONS).find(|(library, _)| library.name == name).and_then(|(_, version)| version.get());
+    let shown = if name == "libcuda" { "driver" } else { &name["lib".len()..] };
+    found.map(|version| format!("{shown} {}: ", dotted(version))).unwrap_or_default()
+}
+
+/// The versions of the libraries that were found, where these tell them, in the order of the table.
+static VERSIONS: [OnceLock<Vec<i32>>; 4] = [const { OnceLock::new() }; 4];
+
+fn dotted(version: &[i32]) -> String {
+    version.iter().map(i32::to_string).collect::<Vec<_>>().join(".")
+}
+
+/// Loads a library that nothing depends on, sought where the others are, for as long as the process lives.
+#[cfg(feature = "nvtx")]
+pub(super) fn optional(sonames: &[&str]) -> Option<&'static libloading::Library> {
+    let paths = folders().into_iter().flat_map(|folder| sonames.iter().map(move |soname| folder.join(soname)));
+    let there = |path: &PathBuf| !path.is_absolute() || path.exists();
+    paths.filter(there).find_map(|path| open(&path).ok()).map(|library| &*Box::leak(Box::new(library)))
 }
 
 /// Loads one of them.
@@ -209,7 +237,13 @@ fn find(library: &Library) -> Result<Found> {
             let by_loader = folder.as_os_str().is_empty();
             if by_loader || path.exists() {
                 match load(&path, library) {
-                    Ok(version) => return Ok(Found { name: library.name, path, version }),
+                    Ok(version) => {
+                        let place = LIBRARIES.iter().position(|known| known.name == library.name);
+                        if let (Some(known), Some(version)) = (place.and_then(|place| VERSIONS.get(place)), &version) {
+                            let _ = known.set(version.clone()); // the one that was loaded first is the one that is called
+                        }
+                        return Ok(Found { name: library.name, path, version });
+                    }
                     Err(Unusable::Absent(_)) if by_loader => {}
                     Err(unusable) => refused.push(format!("{} {unusable}", path.display())),
                 }
@@ -331,6 +365,32 @@ fn version_of(library: &libloading::Library, version: Version) -> Option<Vec<i32
             // SAFETY: it writes two ints through pointers to them.
             let status = unsafe { get(&raw mut a, &raw mut b) };
             (status == 0).then(|| vec![a, b])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_with_the_version_of_its_library() {
+        for found in probe().into_iter().flatten() {
+            let (calls, name): (&[_], _) = match found.name {
+                "libcuda" => (&["cuMemAllocAsync of 8 bytes", "cuLaunchKernel"], "driver"),
+                "libcusolver" => {
+                    (&["cusolverDnCreate", "syevjBatched", "XsyevBatched_bufferSize, 3 matrices of 2×2"], "cusolver")
+                }
+                "libcublas" => (&["cublasCreate", "gemmStridedBatched"], "cublas"),
+                _ => (&["nvrtcCompileProgram"], "nvrtc"),
+            };
+            let version = dotted(&found.version.unwrap());
+            for call in calls {
+                assert_eq!(of_call(call), format!("{name} {version}: "));
+            }
+        }
+        for other in ["workspace", "cuSOLVER", "cache", "device 3"] {
+            assert_eq!(of_call(other), "");
         }
     }
 }

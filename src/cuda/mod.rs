@@ -18,6 +18,7 @@ mod info;
 mod kernels;
 mod library;
 mod memory;
+mod range;
 mod solver;
 mod strided;
 mod symbols;
@@ -36,9 +37,9 @@ use crate::Error;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-/// The error of a call that was refused.
+/// The error of a call that was refused, with the version of the library that did.
 fn refused(call: &str, reason: &dyn Display) -> Error {
-    Error::Backend { backend: "cuda", reason: format!("{call}: {reason}") }
+    Error::Backend { backend: "cuda", reason: format!("{}{call}: {reason}", library::of_call(call)) }
 }
 
 /// Compiles the kernels for a compute capability into the cache, and returns the files.

@@ -8,6 +8,8 @@ mod graphs;
 mod memory;
 mod orders;
 mod parts;
+#[cfg(feature = "nvtx")]
+mod ranges;
 mod sample;
 mod several;
 mod solvers;

@@ -1,0 +1,87 @@
+//! NVTX: what is enqueued has names, nested as the calls are, and each ends, where a call fails too.
+
+use crate::gpu::device;
+use crate::sample::{matrices, run};
+use eigengrad::cuda::Cuda;
+use eigengrad::{Backend, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigvalsh};
+use half::f16;
+use num_complex::Complex;
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::process::Command;
+
+/// Stands for NVIDIA's library: writes down what is pushed, and a dash for what is popped.
+const LIBRARY: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+static int note(const char *line) {
+    FILE *file = fopen(getenv("EIGENGRAD_RANGES"), "a");
+    fprintf(file, "%s\n", line);
+    return fclose(file);
+}
+int nvtxRangePushA(const char *name) { return note(name); }
+int nvtxRangePop(void) { return note("-"); }
+"#;
+
+/// Each part by each way to go, and a call that fails.
+fn work(cuda: &Cuda) {
+    let cuda = &cuda.clone().certified();
+    let options = Options::default();
+    run::<f32, f32>(cuda, &matrices(2, 3, 1), &options);
+    run::<f16, f16>(cuda, &matrices(1, 129, 2), &options);
+    run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 73, 3), &options);
+    eigvalsh(&HermitianBatch::on(cuda, matrices::<f64>(2, 3, 4).view()).unwrap(), &options).unwrap();
+
+    let (plan, other) = (Plan::<f64, Cuda>::new(cuda, 2, 3, &options).unwrap(), Cuda::new(0).unwrap());
+    let (a, mut workspace) = (cuda.zeros(18).unwrap(), plan.workspace().unwrap());
+    let mut elsewhere = Plan::<f64, Cuda>::new(&other, 2, 3, &options).unwrap().eigenpairs::<f64>().unwrap();
+    let mut pairs = plan.eigenpairs::<f64>().unwrap();
+    let a = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
+    plan.eigh_into(a, elsewhere.as_mut(), &mut workspace).unwrap_err();
+    plan.eigh_into(a, pairs.as_mut(), &mut workspace).unwrap();
+    cuda.synchronize().unwrap();
+}
+
+#[test]
+fn ranges_are_nested_and_end() {
+    let Some(cuda) = device() else { return };
+    if env::var_os("EIGENGRAD_RANGES").is_some() {
+        return work(&cuda);
+    }
+    drop(cuda);
+    let folder = tempfile::tempdir().unwrap();
+    let [source, library, log] = ["nvtx.c", "libnvtx3interop.so.1", "log"].map(|name| folder.path().join(name));
+    fs::write(&source, LIBRARY).unwrap();
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(made.success());
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", "ranges::ranges_are_nested_and_end"]);
+    child.env("EIGENGRAD_RANGES", &log).env("LD_LIBRARY_PATH", folder.path());
+    assert!(child.status().unwrap().success());
+
+    let (mut open, mut seen) = (Vec::new(), BTreeSet::new());
+    let log = fs::read_to_string(&log).unwrap();
+    for line in log.lines() {
+        if line == "-" {
+            open.pop().expect("one that has begun");
+        } else {
+            open.push(line.strip_prefix("eigengrad::").unwrap());
+            seen.insert(open.join(" "));
+        }
+    }
+    assert_eq!(open, [""; 0], "\n{log}");
+    let forward = ["eigh", "eigh certify", "eigh prepare", "eigh solve", "eigh spectrum", "eigh store"];
+    let values = ["eigvalsh", "eigvalsh prepare", "eigvalsh solve", "eigvalsh spectrum"];
+    let backward = [
+        "backward",
+        "backward finish",
+        "backward fused",
+        "backward label",
+        "backward load",
+        "backward product",
+        "backward weigh",
+    ];
+    let expected: Vec<_> = backward.into_iter().chain(forward).chain(values).collect();
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
