@@ -36,6 +36,22 @@ impl Form {
         if matches!(self, Self::HalfRank | Self::DeclaredZero) { n.div_ceil(2) } else { n }
     }
 
+    /// Bytes that have to move for a matrix, and flops in the fewest products, as kernels/backward.cu counts both; of this the gradient
+    /// cannot be made faster.
+    fn floor<T: Scalar>(self, n: usize) -> (usize, f64) {
+        let (entry, real, rank) = (size_of::<T>(), size_of::<T::Real>(), self.rank(n));
+        let by_kept = self == Self::DeclaredZero && rank < n;
+        let (columns, rows) = match self {
+            Self::Values => (n, 0),
+            _ if by_kept => (2 * rank, rank),
+            _ => (n + rank, n),
+        };
+        let bytes = (columns + n) * n * entry + n * (3 * real + 1) + real + 8;
+        let products = 8 * n * rank * (n + rows);
+        let lower = if self == Self::Values { 0.0 } else { 8.0 * (rows as f64 - rank as f64 / 2.0) * (n * rank) as f64 };
+        (bytes, (products as f64 + lower) / if T::COMPLEX { 1.0 } else { 4.0 })
+    }
+
     fn options(self) -> Options {
         let dropped = if self == Self::DeclaredZero { Dropped::Zero } else { Dropped::AsComputed };
         Options { dropped, ..Options::default() }
@@ -77,7 +93,9 @@ where
             let status = cuda.download(Cuda::view(&gradient.into_buffers().status))?;
             let reported = status.iter().filter(|status| !status.is_ok()).count();
             let mut fields = times.fields(batch);
+            let (bytes, flops) = form.floor::<T>(n);
             fields.extend([("workspace_bytes", workspace.bytes().into()), ("reported", reported.into())]);
+            fields.extend([("bytes", bytes.into()), ("flops", flops.into())]);
             Ok(fields)
         });
     }

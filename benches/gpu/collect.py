@@ -89,6 +89,40 @@ def ratios(steps):
     return found
 
 
+# Flops of 32-bit and of 64-bit arithmetic without tensor cores, of NVIDIA's data sheets.
+PEAKS = {"H200": (67e12, 34e12), "H100 PCIe": (51e12, 26e12), "H100": (67e12, 34e12), "GH200": (67e12, 34e12), "A100": (19.5e12, 9.7e12)}
+
+
+def verdicts(steps, gpu):
+    """Of each backward up to n = 32: the floor by bytes and flops, whether it is within twice of it, and how many times torch's speed."""
+    facts = [row for s in steps for row in s.get("facts", [])]
+    bandwidth = max((row["bytes_per_second"] for row in facts if "bytes_per_second" in row), default=None)
+    peaks = next((peak for name, peak in PEAKS.items() if name in (gpu or "")), None)
+    ours, torch = {}, {}
+    for row in facts:
+        if row.get("what") != "backward" or "median_ns" not in row or row["n"] > 32:
+            continue
+        if row.get("peer") == "torch":
+            torch.setdefault((row["dtype"], row["n"], row["batch"]), []).append(row["median_ns"])
+        elif "flops" in row:
+            ours.setdefault((row["dtype"], row["n"], row["batch"], row["form"]), []).append(row)
+    middle = lambda times: sorted(times)[(len(times) - 1) // 2]
+    found = []
+    for (dtype, n, batch, form), rows in ours.items():
+        ns, other = middle([row["median_ns"] for row in rows]), torch.get((dtype, n, batch), []) if form == "full" else []
+        peak = peaks and peaks[dtype in ("float64", "complex128")]
+        floor = max(rows[0]["bytes"] / bandwidth, rows[0]["flops"] / peak) * 1e9 if bandwidth and peak else None
+        found.append(dict(dtype=dtype, n=n, batch=batch, form=form, ns=ns, floor_ns=floor, within_2x_of_floor=floor and ns <= 2 * floor,
+                          times_torch=round(middle(other) / ns, 2) if other else None, at_least_5x_torch=middle(other) >= 5 * ns if other else None))
+    return found
+
+
+def captures(steps):
+    """Which passes a graph can hold, by solver, and why not."""
+    keys = ("what", "n", "solver", "captured", "same_bits", "error")
+    return [{key: row[key] for key in keys if key in row} for s in steps for row in s.get("facts", []) if row.get("fact") == "capture"]
+
+
 def line(value):
     return json.dumps(value, ensure_ascii=False)
 
@@ -105,5 +139,9 @@ result = shown() | dict(commit=a.commit, date=datetime.datetime.now(datetime.tim
                         seconds=a.seconds, ok=whole and not any(ends) if ends else None)
 if a.section == "peers":
     result["ratios"] = ratios(steps)
+if a.section in ("backward", "peers"):
+    result["verdicts"] = verdicts(steps, result["gpu"])
+if a.section == "forward":
+    result["captures"] = captures(steps)
 written = [line(s | dict(facts=None))[:-len("null}")] + block(map(line, s["facts"])) + "}" if "facts" in s else line(s) for s in steps]
 print(line(result)[:-1] + ', "steps": ' + block(written) + "}")
