@@ -77,7 +77,8 @@ impl Layout {
     }
 
     fn shape(&self, batch: usize) -> Shape {
-        Shape { blocks: batch.div_ceil(self.matrices) as u32, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
+        let blocks = u32::try_from(batch.div_ceil(self.matrices)).unwrap_or(u32::MAX); // more than 2³¹ − 1 the driver refuses
+        Shape { blocks, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
     }
 }
 

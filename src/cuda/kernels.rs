@@ -135,10 +135,16 @@ impl Alone {
         let module = Module::load(context, &compiled.image)?;
         let name = compiled.names.first().ok_or_else(|| refused("nvrtcGetLoweredName", &"no kernel"))?;
         let function = module.function(name)?;
-        let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        // SAFETY: the module is live, its context current.
-        let set = unsafe { result::function::set_function_attribute(function.0, most, wanted.shared as i32) };
-        set.map_err(|e| refused("cuFuncSetAttribute", &e))?;
+        // The second is a hint: how many blocks run side by side is limited by shared memory, and the kernel has no use for a cache.
+        use sys::CUfunction_attribute::{
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST,
+            CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT as PERCENT,
+        };
+        for (attribute, value) in [(MOST, wanted.shared as i32), (PERCENT, 100)] {
+            // SAFETY: the module is live, its context current.
+            let set = unsafe { result::function::set_function_attribute(function.0, attribute, value) };
+            set.map_err(|e| refused("cuFuncSetAttribute", &e))?;
+        }
         Ok(Self { function, _module: module })
     }
 }
