@@ -9,7 +9,7 @@
 namespace eigengrad {
 
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     certificate(long long batch, int n, const S* __restrict__ v, real_of<S>* __restrict__ defect) {
     using R = real_of<S>;
     const long long b = matrix_of_team();

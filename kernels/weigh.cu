@@ -30,7 +30,7 @@ __device__ real_of<S> norm_of_lanes(int n, const S* x) {
 }
 
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 3)
     weigh(long long batch, int n, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
           const real_of<S>* __restrict__ lambda, const int* __restrict__ labels, const real_of<S>* __restrict__ lambda_bar,
           const int* __restrict__ divides, const real_of<S>* __restrict__ inverse, real_of<S>* norms,
