@@ -62,8 +62,12 @@ impl Layout {
         let (team, lower) = (side * side, side * (side + 1) / 2);
         let report = (6 * n * real + 8 * n + 20 + lower).next_multiple_of(16);
         let each = 2 * matrix + report;
-        let fits = |&matrices: &usize| matrices * team <= 128 && matrices * each <= SHARED;
-        let matrices = [64, 32, 16, 8, 4, 2].into_iter().find(fits).unwrap_or(1);
+        // As many as leave the fewest lanes of warps idle, in blocks of about 128 threads.
+        let idle = |&matrices: &usize| (matrices * team).div_ceil(32) as f64 / matrices as f64;
+        let near = |&matrices: &usize| (matrices * team).abs_diff(128);
+        let fits = |&matrices: &usize| matrices == 1 || matrices * team <= 256 && matrices * each <= SHARED;
+        let better = |a: &usize, b: &usize| idle(a).total_cmp(&idle(b)).then(near(a).cmp(&near(b)));
+        let matrices = (1..=64).filter(fits).min_by(better)?;
         let bytes = matrices * each;
         (bytes <= most_shared).then_some(Self { n, tile, matrices, threads: matrices * team, bytes })
     }
