@@ -115,31 +115,38 @@ extern "C" fn cuStreamBeginCapture_v2(stream: *mut c_void, mode: c_int) -> c_int
     })
 }
 
+/// Ends the capture of a stream: what was captured, if it can become a graph.
+fn end_capture(stream: *mut c_void) -> Result<Graph, i32> {
+    let stream = stream::resolve(stream)?;
+    let capture = stream.capturing().ok_or(401)?;
+    if !Arc::ptr_eq(&capture.origin, &stream) {
+        return Err(CAPTURE_UNMATCHED);
+    }
+    match capture.mode {
+        GLOBAL => drop(GLOBAL_CAPTURES.fetch_sub(1, Ordering::SeqCst)),
+        THREAD_LOCAL => OWN_CAPTURES.set(OWN_CAPTURES.get().saturating_sub(1)),
+        _ => {}
+    }
+    *lock(&stream.capture) = None;
+    let joined = std::mem::take(&mut *lock(&capture.joined));
+    joined.iter().for_each(|(joined, _)| *lock(&joined.capture) = None);
+    if capture.is_invalid() {
+        return Err(CAPTURE_INVALIDATED);
+    }
+    if joined.iter().any(|(_, ahead)| *ahead) {
+        return Err(CAPTURE_UNJOINED);
+    }
+    Ok(Graph(std::mem::take(&mut *lock(&capture.work))))
+}
+
+/// The capture has ended even if this then fails on purpose.
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamEndCapture(stream: *mut c_void, out: *mut *mut c_void) -> c_int {
+    let ended = end_capture(stream);
     answer("cuStreamEndCapture", || {
-        let stream = stream::resolve(stream)?;
-        let capture = stream.capturing().ok_or(401)?;
-        if !Arc::ptr_eq(&capture.origin, &stream) {
-            return Err(CAPTURE_UNMATCHED);
-        }
-        match capture.mode {
-            GLOBAL => drop(GLOBAL_CAPTURES.fetch_sub(1, Ordering::SeqCst)),
-            THREAD_LOCAL => OWN_CAPTURES.set(OWN_CAPTURES.get().saturating_sub(1)),
-            _ => {}
-        }
-        *lock(&stream.capture) = None;
-        let joined = std::mem::take(&mut *lock(&capture.joined));
-        joined.iter().for_each(|(joined, _)| *lock(&joined.capture) = None);
         store(out, std::ptr::null_mut())?;
-        if capture.is_invalid() {
-            return Err(CAPTURE_INVALIDATED);
-        }
-        if joined.iter().any(|(_, ahead)| *ahead) {
-            return Err(CAPTURE_UNJOINED);
-        }
         let name = handle::fresh();
-        GRAPHS.insert(name, Arc::new(Graph(std::mem::take(&mut *lock(&capture.work)))));
+        GRAPHS.insert(name, Arc::new(ended?));
         census::born(Kind::Graph, name);
         store(out, name as *mut c_void)
     })

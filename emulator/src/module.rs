@@ -222,6 +222,9 @@ extern "C" fn cuModuleLoadDataEx(
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleUnload(module: *mut c_void) -> c_int {
     give_back("cuModuleUnload", || {
+        if MODULES.get(module).ok_or(INVALID_HANDLE)?.context != current()?.name {
+            return Err(INVALID_CONTEXT);
+        }
         let ended = MODULES.remove(module).ok_or(INVALID_HANDLE)?;
         lock(&ended.functions).values().for_each(|function| drop(FUNCTIONS.remove(*function as *mut c_void)));
         census::died(Kind::Module, module.addr());

@@ -1,6 +1,7 @@
 //! One stream: a queue of work that runs when something waits for it, in the thread that waits.
 
 use crate::answer::{CAPTURE_INVALIDATED, CAPTURE_UNSUPPORTED, ILLEGAL_ADDRESS, LAUNCH_FAILED};
+use crate::fault;
 use crate::graph::Capture;
 use crate::handle::lock;
 use crate::stream::Work;
@@ -200,7 +201,9 @@ impl Stream {
             Item::Work { work, always } => {
                 if always || self.check().is_ok() {
                     let before = WORKING_ON.replace(Some(self.device));
-                    let done = catch_unwind(AssertUnwindSafe(|| lock(&work)()));
+                    let on_purpose = || Err("work breaks on purpose, as if it had touched what is no device memory".to_owned());
+                    let run = || if !always && fault::breaks() { on_purpose() } else { lock(&work)() };
+                    let done = catch_unwind(AssertUnwindSafe(run));
                     WORKING_ON.set(before);
                     let done = done.unwrap_or_else(|_| Err("work panicked".to_owned()));
                     done.err().map(|reason| break_down(&self.broken, &reason));

@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use super::status::{INVALID_VALUE, NOT_INITIALIZED};
-use super::{VERSION, answer};
+use super::{VERSION, answer, give_back};
 use crate::census::{self, Kind};
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
@@ -56,7 +56,7 @@ extern "C" fn cublasCreate_v2(out: Option<&mut MaybeUninit<*mut c_void>>) -> c_i
 
 #[unsafe(no_mangle)]
 extern "C" fn cublasDestroy_v2(handle: *mut c_void) -> c_int {
-    answer("cublasDestroy_v2", || {
+    give_back("cublasDestroy_v2", || {
         handles().1.remove(&handle.addr()).ok_or(NOT_INITIALIZED)?;
         census::died(Kind::BlasHandle, handle.addr());
         Ok(())

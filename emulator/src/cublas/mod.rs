@@ -29,6 +29,13 @@ fn answer(call: &'static str, body: impl FnOnce() -> Result<(), c_int>) -> c_int
     body().err().unwrap_or(status::SUCCESS)
 }
 
+/// The same of a call that gives something back: it has, even if it then fails on purpose.
+fn give_back(call: &'static str, body: impl FnOnce() -> Result<(), c_int>) -> c_int {
+    let strikes = fault::strikes(call);
+    let done = body();
+    if strikes { status::EXECUTION_FAILED } else { done.err().unwrap_or(status::SUCCESS) }
+}
+
 /// Every status with its name and its description.
 const STATUSES: [(c_int, &CStr, &CStr); 10] = [
     (0, c"CUBLAS_STATUS_SUCCESS", c"success"),

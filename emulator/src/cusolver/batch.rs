@@ -136,6 +136,11 @@ fn nan<T: Number>() -> T {
     T::from_real(T::zero().re() / T::zero().re())
 }
 
+/// The most matrices that a call takes, if it takes fewer than it does by default: EIGENGRAD_EMULATOR_CUSOLVER_BATCH.
+pub(super) fn most_matrices() -> usize {
+    env::var("EIGENGRAD_EMULATOR_CUSOLVER_BATCH").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX)
+}
+
 /// The matrices of every call that shall not converge: EIGENGRAD_EMULATOR_NOT_CONVERGED=3,17.
 fn failing() -> Vec<usize> {
     let list = env::var("EIGENGRAD_EMULATOR_NOT_CONVERGED").unwrap_or_default();

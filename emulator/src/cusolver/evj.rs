@@ -27,7 +27,7 @@ impl Shape {
         let lower = batch::lower(uplo).ok_or(2)?;
         let n = usize::try_from(n).map_err(|_| 3)?;
         let leading = usize::try_from(lda).ok().filter(|lda| *lda >= n.max(1)).ok_or(5)?;
-        let count = usize::try_from(batch).map_err(|_| last)?;
+        let count = usize::try_from(batch).ok().filter(|count| *count <= batch::most_matrices()).ok_or(last)?;
         Ok(Self { vectors, lower, n, leading, count })
     }
 

@@ -1,7 +1,7 @@
 //! cuSOLVER's three kinds of object: handles, parameters of the 64-bit interface, parameters of Jacobi's method.
 
 use super::status::{INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED};
-use super::{answer, store};
+use super::{answer, give_back, store};
 use crate::census::{self, Kind};
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
@@ -80,7 +80,7 @@ extern "C" fn cusolverDnCreate(out: Option<&mut MaybeUninit<*mut c_void>>) -> c_
 
 #[unsafe(no_mangle)]
 extern "C" fn cusolverDnDestroy(handle: *mut c_void) -> c_int {
-    answer("cusolverDnDestroy", || destroy(&HANDLES, handle))
+    give_back("cusolverDnDestroy", || destroy(&HANDLES, handle))
 }
 
 #[unsafe(no_mangle)]
@@ -113,7 +113,7 @@ extern "C" fn cusolverDnCreateParams(out: Option<&mut MaybeUninit<*mut c_void>>)
 
 #[unsafe(no_mangle)]
 extern "C" fn cusolverDnDestroyParams(params: *mut c_void) -> c_int {
-    answer("cusolverDnDestroyParams", || destroy(&PARAMS, params))
+    give_back("cusolverDnDestroyParams", || destroy(&PARAMS, params))
 }
 
 /// GETRF, POTRF, SYEVBATCHED, GEQRF and SYEVD have at least the algorithms 0 and 1; here they are one and the same.
@@ -132,7 +132,7 @@ extern "C" fn cusolverDnCreateSyevjInfo(out: Option<&mut MaybeUninit<*mut c_void
 
 #[unsafe(no_mangle)]
 extern "C" fn cusolverDnDestroySyevjInfo(info: *mut c_void) -> c_int {
-    answer("cusolverDnDestroySyevjInfo", || destroy(&JACOBIS, info))
+    give_back("cusolverDnDestroySyevjInfo", || destroy(&JACOBIS, info))
 }
 
 #[unsafe(no_mangle)]

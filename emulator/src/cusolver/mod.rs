@@ -31,6 +31,13 @@ fn answer(call: &'static str, body: impl FnOnce() -> Result<(), c_int>) -> c_int
     body().err().unwrap_or(status::SUCCESS)
 }
 
+/// The same of a call that gives something back: it has, even if it then fails on purpose.
+fn give_back(call: &'static str, body: impl FnOnce() -> Result<(), c_int>) -> c_int {
+    let strikes = fault::strikes(call);
+    let done = body();
+    if strikes { status::INTERNAL_ERROR } else { done.err().unwrap_or(status::SUCCESS) }
+}
+
 fn store<T>(out: Option<&mut MaybeUninit<T>>, value: T) -> Result<(), c_int> {
     out.ok_or(status::INVALID_VALUE)?.write(value);
     Ok(())

@@ -75,7 +75,8 @@ impl Shape {
         let n = usize::try_from(n).map_err(|_| wrong(4))?;
         let number = Type::parse(types[0], types[1], types[2])?;
         let leading = usize::try_from(lda).ok().filter(|lda| *lda >= n.max(1)).ok_or(wrong(7))?;
-        let count = usize::try_from(batch).ok().filter(|count| *count <= MOST_MATRICES).ok_or(wrong(16))?;
+        let count =
+            usize::try_from(batch).ok().filter(|count| *count <= MOST_MATRICES.min(batch::most_matrices())).ok_or(wrong(16))?;
         let elements = n.checked_mul(leading).and_then(|each| each.checked_mul(count));
         elements.filter(|elements| *elements <= i32::MAX as usize).ok_or(wrong(16))?;
         Ok(Self { number, vectors, lower, n, leading, count })

@@ -177,7 +177,9 @@ fn leaves_nothing() {
 
 #[test]
 fn failures_on_purpose() {
-    detects("every_call_fails_once", Some(0), "emulator: call 1, cuInit, fails on purpose");
+    detects("every_call_fails_once", Some(0), "");
+    let (ended, errors) = run("detected::leaves_nothing", &[("EIGENGRAD_EMULATOR_FAIL", "1")]);
+    assert!(ended != Some(0) && errors.contains("emulator: call 1, cuInit, fails on purpose"), "{errors}");
 }
 
 /// For N = 1, 2, … until the job succeeds.
