@@ -1,10 +1,12 @@
 //! Owned device memory, allocated, filled with zeros and freed in the order of a stream.
 
-use super::{graph, refused};
+use super::event::Event;
+use super::{context, graph, refused};
 use crate::Result;
 use cudarc::driver::sys::CUdeviceptr;
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtrMut, result};
-use std::sync::Arc;
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes at an address, freed when this is dropped, after the work that was enqueued on the stream by then.
 ///
@@ -20,11 +22,12 @@ impl Allocation {
     /// `bytes` zeros.
     pub fn zeros(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
         let (context, size) = (stream.context(), bytes.max(1)); // the driver refuses to allocate nothing
-        context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        context::bind(context)?;
         if graph::is_captured(stream)? {
             // The driver would make it memory of the graph, which is there while the graph runs.
             return Err(refused(&format!("cuMemAllocAsync of {size} bytes"), &"the stream is being captured"));
         }
+        free_kept(stream);
         let address = if context.has_async_alloc() {
             // SAFETY: the stream is live and its context current.
             unsafe { result::malloc_async(stream.cu_stream(), size) }
@@ -39,23 +42,36 @@ impl Allocation {
         filled.map_err(|e| refused("cuMemsetD8Async", &e)).map(|()| allocation)
     }
 
-    /// Takes over a slice, on the stream that it belongs to.
-    pub fn from_slice<R>(slice: CudaSlice<R>) -> Self {
+    /// Takes over a slice, on the stream that it belongs to, which then waits for those that use it.
+    pub fn from_slice<R>(slice: CudaSlice<R>) -> Result<Self> {
         let (stream, bytes) = (slice.stream().clone(), slice.num_bytes());
-        Self { address: slice.leak(), bytes, stream }
+        context::bind(stream.context())?;
+        let allocation = Self { address: slice.leak(), bytes, stream };
+        let told = allocation.stream.context().check_err();
+        told.map_err(|e| refused("one of cuCtxGetCurrent, cuStreamWaitEvent and cuEventDestroy", &e)).map(|()| allocation)
     }
 
     /// A slice of `len` numbers, whose owners wait for the work that was enqueued so far.
     ///
     /// # Safety
     /// The allocation holds `len` numbers, and its bytes are values of `R`.
-    pub unsafe fn into_slice<R>(self, len: usize) -> CudaSlice<R> {
+    pub unsafe fn into_slice<R>(self, len: usize) -> Result<CudaSlice<R>> {
         let (stream, address) = (self.stream.clone(), self.address);
+        context::bind(stream.context())?;
+        // cudarc makes events for the slice, and panics if it cannot: that is found out before. What fails between is caught.
+        for _ in 0..2 {
+            Event::new(stream.context())?;
+        }
         // SAFETY: the slice becomes the only owner, since this one is forgotten; the rest is the caller's.
-        let mut slice = unsafe { stream.upgrade_device_ptr::<R>(address, len) };
+        let made = catch_unwind(AssertUnwindSafe(|| unsafe { stream.upgrade_device_ptr::<R>(address, len) }));
+        let mut slice = made.map_err(|_| refused("one of cuCtxGetCurrent and cuEventCreate", &"no event for the slice"))?;
         self.forget();
         drop(slice.device_ptr_mut(&stream));
-        slice
+        stream
+            .context()
+            .check_err()
+            .map_err(|e| refused("one of cuCtxGetCurrent, cuStreamWaitEvent and cuEventRecord", &e))
+            .map(|()| slice)
     }
 
     /// Leaves the memory to another owner.
@@ -71,10 +87,6 @@ impl Allocation {
         self.bytes
     }
 
-    pub fn context(&self) -> &Arc<CudaContext> {
-        self.stream.context()
-    }
-
     /// The same memory, freed in the order of another stream.
     pub fn moved_to(mut self, stream: &Arc<CudaStream>) -> Self {
         self.stream = stream.clone();
@@ -88,14 +100,41 @@ impl Drop for Allocation {
             return;
         }
         let context = self.stream.context();
-        context.record_err(context.bind_to_thread());
+        context::bind_to_free(context);
+        match graph::is_captured(&self.stream) {
+            Ok(true) => return self.keep(),
+            asked => context::tell_later(context, "cuMemFreeAsync", asked),
+        }
         if context.has_async_alloc() {
             // SAFETY: the only owner frees it, once, after the stream's work so far.
-            context.record_err(unsafe { result::free_async(self.address, self.stream.cu_stream()) });
+            let freed = unsafe { result::free_async(self.address, self.stream.cu_stream()) };
+            context::tell_later(context, "cuMemFreeAsync", freed);
         } else {
-            context.record_err(self.stream.synchronize());
+            // SAFETY: the stream is live and its context current.
+            let waited = unsafe { result::stream::synchronize(self.stream.cu_stream()) };
+            context::tell_later(context, "cuStreamSynchronize", waited);
             // SAFETY: the only owner frees it, once, and the work on it is done.
-            context.record_err(unsafe { result::free_sync(self.address) });
+            context::tell_later(context, "cuMemFree", unsafe { result::free_sync(self.address) });
         }
     }
+}
+
+/// What was dropped while its stream was captured, where the driver would not free it.
+static KEPT: Mutex<Vec<Allocation>> = Mutex::new(Vec::new());
+
+impl Allocation {
+    /// Leaves the memory to [`free_kept`].
+    fn keep(&mut self) {
+        let kept = Self { address: std::mem::take(&mut self.address), bytes: self.bytes, stream: self.stream.clone() };
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+        context::tell_later(self.stream.context(), "cuMemFreeAsync", Err::<(), _>("the stream is being captured"));
+    }
+}
+
+/// Frees what was dropped while a stream was captured, which it is no more.
+pub(super) fn free_kept(stream: &CudaStream) {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let freed: Vec<_> = kept.extract_if(.., |allocation| *allocation.stream == *stream).collect();
+    drop(kept); // what is freed may have to be kept once more
+    drop(freed);
 }

@@ -7,6 +7,7 @@ use cudarc::nvrtc::result::NvrtcError;
 use cudarc::nvrtc::sys::{self, nvrtcProgram};
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 /// All kernels in one source, and its hash: made by build.rs.
@@ -33,7 +34,8 @@ pub(super) fn compile(expressions: &[String], capability: (i32, i32)) -> Result<
     if let Some(found) = cache.as_ref().and_then(|cache| cache.find(&entry)) {
         return Ok(found);
     }
-    let compiled = Program::new(expressions)?.compile(expressions, capability, compiler?)?;
+    let compiler = compiler?;
+    let compiled = Program::new(expressions)?.compile(expressions, capability, compiler)?;
     if let Some(cache) = &cache {
         let _ = cache.store(&entry, &compiled); // a cache that cannot be written to costs time, not results
     }
@@ -115,15 +117,13 @@ struct Program(nvrtcProgram);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: the only owner destroys it, once. There is nobody to tell that it failed.
-        let _ = unsafe { sys::nvrtcDestroyProgram(&raw mut self.0) };
+        let _ = self.destroyed(); // whatever came before is told
     }
 }
 
 impl Program {
     /// The source with the instantiations that are wanted of it; the library has been loaded.
     fn new(expressions: &[String]) -> Result<Self> {
-        version()?;
         let mut raw = std::ptr::null_mut();
         let (source, name) = (c_string(SOURCE)?, c"eigengrad.cu");
         let none = std::ptr::null();
@@ -140,7 +140,19 @@ impl Program {
         Ok(program)
     }
 
-    fn compile(&self, expressions: &[String], (major, minor): (i32, i32), compiler: (i32, i32)) -> Result<Compiled> {
+    /// The end of it, which is called once.
+    fn destroyed(&mut self) -> Result<()> {
+        // SAFETY: the only owner destroys it, once.
+        let destroyed = unsafe { sys::nvrtcDestroyProgram(&raw mut self.0) };
+        destroyed.result().map_err(|e| failed("nvrtcDestroyProgram", e))
+    }
+
+    fn compile(self, expressions: &[String], capability: (i32, i32), compiler: (i32, i32)) -> Result<Compiled> {
+        let compiled = self.compiled(expressions, capability, compiler)?;
+        ManuallyDrop::new(self).destroyed().map(|()| compiled)
+    }
+
+    fn compiled(&self, expressions: &[String], (major, minor): (i32, i32), compiler: (i32, i32)) -> Result<Compiled> {
         if (major, minor) < (7, 5) {
             return Err(refused("nvrtcCompileProgram", &format!("compute capability {major}.{minor} is below 7.5")));
         }
@@ -160,16 +172,16 @@ impl Program {
     }
 
     fn image(&self, target: Target) -> Result<Vec<u8>> {
-        let (call, size_of, get): (_, SizeOf, Get) = match target {
-            Target::Cubin(_) => ("nvrtcGetCUBIN", sys::nvrtcGetCUBINSize, sys::nvrtcGetCUBIN),
-            Target::Ptx(_) => ("nvrtcGetPTX", sys::nvrtcGetPTXSize, sys::nvrtcGetPTX),
+        let ([sizing, getting], size_of, get): (_, SizeOf, Get) = match target {
+            Target::Cubin(_) => (["nvrtcGetCUBINSize", "nvrtcGetCUBIN"], sys::nvrtcGetCUBINSize, sys::nvrtcGetCUBIN),
+            Target::Ptx(_) => (["nvrtcGetPTXSize", "nvrtcGetPTX"], sys::nvrtcGetPTXSize, sys::nvrtcGetPTX),
         };
         let mut size = 0;
         // SAFETY: the program is live and compiled; one size is written.
-        unsafe { size_of(self.0, &raw mut size) }.result().map_err(|e| failed(call, e))?;
+        unsafe { size_of(self.0, &raw mut size) }.result().map_err(|e| failed(sizing, e))?;
         let mut image = vec![0_u8; size];
         // SAFETY: as many bytes are written as the compiler said.
-        unsafe { get(self.0, image.as_mut_ptr().cast()) }.result().map_err(|e| failed(call, e)).map(|()| image)
+        unsafe { get(self.0, image.as_mut_ptr().cast()) }.result().map_err(|e| failed(getting, e)).map(|()| image)
     }
 
     fn lowered_name(&self, expression: &str) -> Result<String> {

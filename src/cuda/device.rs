@@ -2,7 +2,7 @@
 
 use super::handles::{Blas, SolverHandle};
 use super::kernels::{Alone, Instantiation, Kernels};
-use super::{library, refused};
+use super::{context, library, refused};
 use crate::{Dtype, Element, Result};
 use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaStream};
@@ -92,8 +92,10 @@ impl Cuda {
     /// if there is no such device.
     pub fn new(ordinal: usize) -> Result<Self> {
         library::require()?;
-        let context = CudaContext::new(ordinal).map_err(|e| refused(&format!("device {ordinal}"), &e))?;
-        Self::from_stream(context.new_stream().map_err(|e| refused("cuStreamCreate", &e))?)
+        let context = context::of_device(ordinal)?;
+        context::bind(&context)?;
+        let calls = "one of cuCtxGetCurrent, cuCtxSetCurrent, cuCtxSynchronize and cuStreamCreate"; // cudarc does not say which
+        Self::from_stream(context.new_stream().map_err(|e| refused(calls, &e))?)
     }
 
     /// The GPU of a stream that exists, on that stream.
@@ -150,7 +152,7 @@ impl Cuda {
 
     /// Makes this context the calling thread's.
     pub(super) fn bind(&self) -> Result<()> {
-        self.stream().context().bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))
+        context::bind(self.stream().context())
     }
 
     /// Whether memory may be used in the order of this stream.
@@ -207,7 +209,7 @@ impl Cuda {
 impl Shared {
     fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = stream.context();
-        context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        context::bind(context)?;
         let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
         let opted_in = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         let most_shared = context.attribute(opted_in).map_err(|e| refused("cuDeviceGetAttribute", &e))?;

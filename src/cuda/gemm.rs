@@ -26,6 +26,8 @@ pub(super) enum Form {
 
 /// `gemmStridedBatched` of a type.
 pub trait Gemm: Sized {
+    /// Its name.
+    const GEMM: &str;
     /// `n`×`n` matrices, n² elements apart.
     ///
     /// # Safety
@@ -42,6 +44,7 @@ pub trait Gemm: Sized {
 macro_rules! gemm {
     ($($t:ty = $function:ident),*) => { $(
         impl Gemm for $t {
+            const GEMM: &str = stringify!($function);
             unsafe fn gemm(handle: cublasHandle_t, [n, batch]: [c_int; 2], [op_a, op_b]: [cublasOperation_t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
                 let (one, zero): ($t, $t) = (num_traits::One::one(), num_traits::Zero::zero());
                 let (alpha, beta) = (std::ptr::from_ref(&one).cast(), std::ptr::from_ref(&zero).cast());
@@ -71,12 +74,12 @@ impl Cuda {
             Form::Adjoint if T::COMPLEX => cublasOperation_t::CUBLAS_OP_C,
             Form::Adjoint => cublasOperation_t::CUBLAS_OP_T,
         };
-        let int = |x: usize| c_int::try_from(x).map_err(|e| refused("gemmStridedBatched", &e));
+        let int = |x: usize| c_int::try_from(x).map_err(|e| refused(T::GEMM, &e));
         let shape = [int(n)?, int(batch)?];
         self.bind()?;
         let mut blas = self.blas();
         // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
         let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], [a, b, c]) };
-        done.result().map_err(|e| refused("gemmStridedBatched", &e))
+        done.result().map_err(|e| refused(T::GEMM, &e))
     }
 }

@@ -1,11 +1,12 @@
 //! Work that is recorded once and enqueued again by one call: [`Graph`].
 
 use super::device::Cuda;
-use super::refused;
+use super::{allocation, context, refused};
 use crate::{Backend, Error, Result};
-use cudarc::driver::CudaStream;
 use cudarc::driver::result::{graph, stream};
 use cudarc::driver::sys::{CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode, CUstreamCaptureStatus};
+use cudarc::driver::{CudaContext, CudaStream};
+use std::sync::Arc;
 
 /// What a closure enqueued, to be enqueued again as a whole, without the host's part in it: a CUDA graph.
 ///
@@ -91,9 +92,9 @@ impl Graph {
 impl Drop for Graph {
     fn drop(&mut self) {
         let context = self.cuda.stream().context();
-        context.record_err(context.bind_to_thread());
+        context::bind_to_free(context);
         // SAFETY: the only owner destroys it, once; the driver lets launched graphs finish.
-        context.record_err(unsafe { graph::exec_destroy(self.executable) });
+        context::tell_later(context, "cuGraphExecDestroy", unsafe { graph::exec_destroy(self.executable) });
     }
 }
 
@@ -139,10 +140,13 @@ impl<'a> Recording<'a> {
 
     /// Ends it whatever else fails.
     fn ended(&self) -> Result<Recorded> {
-        let bound = self.0.bind();
+        let (bound, context) = (self.0.bind(), self.0.stream().context());
+        context::bind_to_free(context);
         // SAFETY: the stream is live and is captured by this thread.
         let raw = unsafe { stream::end_capture(self.0.stream().cu_stream()) };
-        let recorded = raw.map(Recorded).map_err(|e| refused("cuStreamEndCapture", &e));
+        let recorded = raw.map_err(|e| refused("cuStreamEndCapture", &e));
+        let recorded = recorded.map(|raw| Recorded { raw, context: context.clone() });
+        allocation::free_kept(self.0.stream());
         bound.and(recorded)
     }
 }
@@ -154,13 +158,16 @@ impl Drop for Recording<'_> {
 }
 
 /// Work that was recorded, not yet in a form that a device runs.
-struct Recorded(CUgraph);
+struct Recorded {
+    raw: CUgraph,
+    context: Arc<CudaContext>,
+}
 
 impl Recorded {
     fn instantiate(self, cuda: &Cuda) -> Result<Graph> {
         cuda.bind()?;
         // SAFETY: the graph is live, the context current.
-        let executable = unsafe { graph::instantiate(self.0, CUgraphInstantiate_flags(0)) };
+        let executable = unsafe { graph::instantiate(self.raw, CUgraphInstantiate_flags(0)) };
         let executable = executable.map_err(|e| refused("cuGraphInstantiateWithFlags", &e))?;
         Ok(Graph { executable, cuda: cuda.clone() })
     }
@@ -168,7 +175,7 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        // SAFETY: the only owner destroys it, once. There is nobody to tell that it failed.
-        let _ = unsafe { graph::destroy(self.0) };
+        // SAFETY: the only owner destroys it, once.
+        context::tell_later(&self.context, "cuGraphDestroy", unsafe { graph::destroy(self.raw) });
     }
 }

@@ -1,10 +1,10 @@
 //! The objects of cuSOLVER and cuBLAS, each with its owner: made in a context, bound to a stream, destroyed when dropped.
 
-use super::refused;
+use super::{context, refused};
 use crate::Result;
 use cudarc::cublas::{result as blas, sys as blas_sys};
 use cudarc::cusolver::{result as solver, sys as solver_sys};
-use cudarc::driver::CudaStream;
+use cudarc::driver::{CudaContext, CudaStream};
 use std::sync::Arc;
 
 /// cuSOLVER's handle for one stream.
@@ -23,11 +23,17 @@ pub(super) struct Blas {
 
 /// The settings of the Jacobi solvers.
 #[derive(Debug)]
-pub(super) struct JacobiInfo(solver_sys::syevjInfo_t);
+pub(super) struct JacobiInfo {
+    raw: solver_sys::syevjInfo_t,
+    context: Arc<CudaContext>,
+}
 
 /// The settings of the 64-bit solvers.
 #[derive(Debug)]
-pub(super) struct SolverParams(solver_sys::cusolverDnParams_t);
+pub(super) struct SolverParams {
+    raw: solver_sys::cusolverDnParams_t,
+    context: Arc<CudaContext>,
+}
 
 // SAFETY: the libraries allow use of these objects from any thread, one at a time; all but destruction takes `&mut` or a lock.
 unsafe impl Send for SolverHandle {}
@@ -57,10 +63,10 @@ impl SolverHandle {
 
 impl Drop for SolverHandle {
     fn drop(&mut self) {
-        let bound = self.stream.context().bind_to_thread();
-        self.stream.context().record_err(bound);
-        // SAFETY: the only owner destroys it, once. There is nobody to tell that it failed.
-        let _ = unsafe { solver::dn_destroy(self.raw) };
+        context::bind_to_free(self.stream.context());
+        // SAFETY: the only owner destroys it, once.
+        let destroyed = unsafe { solver::dn_destroy(self.raw) };
+        context::tell_later(self.stream.context(), "cusolverDnDestroy", destroyed);
     }
 }
 
@@ -82,21 +88,21 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        let bound = self.stream.context().bind_to_thread();
-        self.stream.context().record_err(bound);
-        // SAFETY: the only owner destroys it, once. There is nobody to tell that it failed.
-        let _ = unsafe { blas::destroy_handle(self.raw) };
+        context::bind_to_free(self.stream.context());
+        // SAFETY: the only owner destroys it, once.
+        let destroyed = unsafe { blas::destroy_handle(self.raw) };
+        context::tell_later(self.stream.context(), "cublasDestroy", destroyed);
     }
 }
 
 impl JacobiInfo {
-    /// Eigenvalues are sorted.
-    pub fn new(tolerance: f64, sweeps: i32) -> Result<Self> {
+    /// Eigenvalues are sorted. What goes wrong in the end is told in `context`.
+    pub fn new(context: &Arc<CudaContext>, tolerance: f64, sweeps: i32) -> Result<Self> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: it writes one pointer through a pointer to one.
         let made = unsafe { solver_sys::cusolverDnCreateSyevjInfo(&raw mut raw) };
         made.result().map_err(|e| refused("cusolverDnCreateSyevjInfo", &e))?;
-        let info = Self(raw);
+        let info = Self { raw, context: context.clone() };
         // SAFETY: the object is live.
         let sorted = unsafe { solver_sys::cusolverDnXsyevjSetSortEig(raw, 1) };
         sorted.result().map_err(|e| refused("cusolverDnXsyevjSetSortEig", &e))?;
@@ -111,31 +117,35 @@ impl JacobiInfo {
 
     /// For calls; live as long as this is borrowed.
     pub fn raw(&self) -> solver_sys::syevjInfo_t {
-        self.0
+        self.raw
     }
 }
 
 impl Drop for JacobiInfo {
     fn drop(&mut self) {
         // SAFETY: the only owner destroys it, once.
-        let _ = unsafe { solver_sys::cusolverDnDestroySyevjInfo(self.0) };
+        let destroyed = unsafe { solver_sys::cusolverDnDestroySyevjInfo(self.raw) };
+        context::tell_later(&self.context, "cusolverDnDestroySyevjInfo", destroyed.result());
     }
 }
 
 impl SolverParams {
-    pub fn new() -> Result<Self> {
-        solver::dn_create_params().map(Self).map_err(|e| refused("cusolverDnCreateParams", &e))
+    /// What goes wrong in the end is told in `context`.
+    pub fn new(context: &Arc<CudaContext>) -> Result<Self> {
+        let raw = solver::dn_create_params().map_err(|e| refused("cusolverDnCreateParams", &e))?;
+        Ok(Self { raw, context: context.clone() })
     }
 
     /// For calls; live as long as this is borrowed.
     pub fn raw(&self) -> solver_sys::cusolverDnParams_t {
-        self.0
+        self.raw
     }
 }
 
 impl Drop for SolverParams {
     fn drop(&mut self) {
         // SAFETY: the only owner destroys it, once.
-        let _ = unsafe { solver::dn_destroy_params(self.0) };
+        let destroyed = unsafe { solver::dn_destroy_params(self.raw) };
+        context::tell_later(&self.context, "cusolverDnDestroyParams", destroyed);
     }
 }

@@ -1,10 +1,11 @@
 //! What there is: [`devices`].
 
 use super::device::Cuda;
-use super::{library, refused};
+use super::{context, library, refused};
 use crate::Result;
-use cudarc::driver::CudaContext;
+use cudarc::driver::{CudaContext, result};
 use std::fmt;
+use std::sync::Arc;
 
 /// A GPU.
 #[derive(Clone, Debug)]
@@ -37,13 +38,9 @@ impl fmt::Display for DeviceInfo {
 /// [`Error::Library`](crate::Error::Library) if a library is missing, [`Error::Backend`](crate::Error::Backend) if the driver refuses.
 pub fn devices() -> Result<Vec<DeviceInfo>> {
     library::require()?;
-    let count = CudaContext::device_count().map_err(|e| refused("cuDeviceGetCount", &e))?;
-    (0..usize::try_from(count).unwrap_or(0)).map(device).collect()
-}
-
-fn device(ordinal: usize) -> Result<DeviceInfo> {
-    let context = CudaContext::new(ordinal).map_err(|e| refused(&format!("device {ordinal}"), &e))?;
-    of(&context)
+    result::init().map_err(|e| refused("cuInit", &e))?;
+    let count = result::device::get_count().map_err(|e| refused("cuDeviceGetCount", &e))?;
+    (0..usize::try_from(count).unwrap_or(0)).map(|ordinal| of(&context::of_device(ordinal)?)).collect()
 }
 
 impl Cuda {
@@ -56,8 +53,9 @@ impl Cuda {
     }
 }
 
-fn of(context: &CudaContext) -> Result<DeviceInfo> {
-    let (free, total) = context.mem_get_info().map_err(|e| refused("cuMemGetInfo", &e))?;
+fn of(context: &Arc<CudaContext>) -> Result<DeviceInfo> {
+    context::bind(context)?;
+    let (free, total) = result::mem_get_info().map_err(|e| refused("cuMemGetInfo", &e))?;
     let name = context.name().map_err(|e| refused("cuDeviceGetName", &e))?;
     let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
     Ok(DeviceInfo { ordinal: context.ordinal(), name, capability, free, total })

@@ -1,7 +1,7 @@
 //! The kernels of kernels/*.cu for one stored type: which there are, their functions in a loaded module, and launches.
 
 use super::fused::Layout;
-use super::{compile, refused};
+use super::{compile, context, refused};
 use crate::{Dtype, Result};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use std::ffi::{CString, c_void};
@@ -173,7 +173,7 @@ impl Kernels {
 
 impl Module {
     fn load(context: &Arc<CudaContext>, image: &[u8]) -> Result<Self> {
-        context.bind_to_thread().map_err(|e| refused("cuCtxSetCurrent", &e))?;
+        context::bind(context)?;
         // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the call.
         let raw = unsafe { result::module::load_data(image.as_ptr().cast()) };
         Ok(Self { raw: raw.map_err(|e| refused("cuModuleLoadData", &e))?, context: context.clone() })
@@ -189,11 +189,10 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        let bound = self.context.bind_to_thread();
-        self.context.record_err(bound);
+        context::bind_to_free(&self.context);
         // SAFETY: the only owner unloads it, once; the driver lets launched kernels finish.
         let unloaded = unsafe { result::module::unload(self.raw) };
-        self.context.record_err(unloaded);
+        context::tell_later(&self.context, "cuModuleUnload", unloaded);
     }
 }
 

@@ -120,8 +120,8 @@ pub(super) fn require() -> Result<()> {
 pub(super) fn of_call(call: &str) -> String {
     let name = match call {
         _ if call.starts_with("nvrtc") => "libnvrtc",
-        _ if call.starts_with("cublas") || call.starts_with("gemm") => "libcublas",
-        _ if call.starts_with("cusolver") || call.contains("syevjBatched") || call.contains("XsyevBatched") => "libcusolver",
+        _ if call.starts_with("cublas") => "libcublas",
+        _ if call.starts_with("cusolver") => "libcusolver",
         _ if matches!(call.as_bytes(), [b'c', b'u', b'A'..=b'Z', b'a'..=b'z', ..]) => "libcuda",
         _ => return String::new(),
     };
@@ -378,10 +378,8 @@ mod tests {
         for found in probe().into_iter().flatten() {
             let (calls, name): (&[_], _) = match found.name {
                 "libcuda" => (&["cuMemAllocAsync of 8 bytes", "cuLaunchKernel"], "driver"),
-                "libcusolver" => {
-                    (&["cusolverDnCreate", "syevjBatched", "XsyevBatched_bufferSize, 3 matrices of 2×2"], "cusolver")
-                }
-                "libcublas" => (&["cublasCreate", "gemmStridedBatched"], "cublas"),
+                "libcusolver" => (&["cusolverDnCreate", "cusolverDnXsyevBatched_bufferSize, 3 matrices of 2×2"], "cusolver"),
+                "libcublas" => (&["cublasCreate", "cublasDgemmStridedBatched"], "cublas"),
                 _ => (&["nvrtcCompileProgram"], "nvrtc"),
             };
             let version = dotted(&found.version.unwrap());

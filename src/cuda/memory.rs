@@ -2,10 +2,10 @@
 
 use super::allocation::Allocation;
 use super::device::{Cuda, StreamId};
-use super::refused;
+use super::{event, refused};
 use crate::scalar::sealed::Sealed;
 use crate::{Backend, Error, Pod, Result};
-use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, SyncOnDrop, result, sys::CUdeviceptr};
+use cudarc::driver::{CudaSlice, result, sys::CUdeviceptr};
 use half::{bf16, f16};
 use std::any::TypeId;
 use std::marker::PhantomData;
@@ -50,37 +50,6 @@ pub trait Bits: Copy + Sealed {}
 macro_rules! bits { ($($known:ty),*; $($other:ty),*) => { $(impl Bits for $known {})* $(impl Sealed for $other {} impl Bits for $other {})* } }
 bits!(u32, f16, bf16, f32, f64; u8, u16, u64);
 
-/// Device memory of another owner while work on it is enqueued; when this is dropped, the owner learns how far to wait.
-#[derive(Debug)]
-pub struct Reading<'a, T> {
-    view: DeviceView<'a, T>,
-    _until: SyncOnDrop<'a>,
-}
-
-/// As [`Reading`], for memory that is written.
-#[derive(Debug)]
-pub struct Writing<'a, T> {
-    address: CUdeviceptr,
-    len: usize,
-    stream: StreamId,
-    element: PhantomData<&'a mut [T]>,
-    _until: SyncOnDrop<'a>,
-}
-
-impl<T> Reading<'_, T> {
-    /// The memory, for one operation of the backend it was made for.
-    pub fn view(&self) -> DeviceView<'_, T> {
-        self.view
-    }
-}
-
-impl<T> Writing<'_, T> {
-    /// The memory, for one operation of the backend it was made for.
-    pub fn view_mut(&mut self) -> DeviceViewMut<'_, T> {
-        DeviceViewMut { address: self.address, len: self.len, stream: self.stream, element: PhantomData }
-    }
-}
-
 impl<'a, T: Pod> DeviceView<'a, T> {
     /// Memory of another owner: `len` elements at `address`.
     ///
@@ -92,11 +61,16 @@ impl<'a, T: Pod> DeviceView<'a, T> {
     /// [`Error::Backend`] if the address is null or not aligned to an element.
     pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Result<Self> {
         aligned::<T>(address, len)?;
-        Ok(Self { address, len, stream: cuda.id(), element: PhantomData })
+        Ok(Self::new(cuda, address, len))
     }
 }
 
 impl<T> DeviceView<'_, T> {
+    /// Memory that is used in the order of the stream of `cuda`.
+    pub(super) fn new(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Self {
+        Self { address, len, stream: cuda.id(), element: PhantomData }
+    }
+
     /// The device address.
     pub fn address(&self) -> CUdeviceptr {
         self.address
@@ -117,11 +91,21 @@ impl<'a, T: Pod> DeviceViewMut<'a, T> {
     /// As [`DeviceView::from_raw`].
     pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Result<Self> {
         aligned::<T>(address, len)?;
-        Ok(Self { address, len, stream: cuda.id(), element: PhantomData })
+        Ok(Self::new(cuda, address, len))
     }
 }
 
 impl<T> DeviceViewMut<'_, T> {
+    /// Memory that is used in the order of the stream of `cuda`.
+    pub(super) fn new(cuda: &Cuda, address: CUdeviceptr, len: usize) -> Self {
+        Self { address, len, stream: cuda.id(), element: PhantomData }
+    }
+
+    /// The same memory, for as long as this is borrowed.
+    pub(super) fn reborrow(&mut self) -> DeviceViewMut<'_, T> {
+        DeviceViewMut { address: self.address, len: self.len, stream: self.stream, element: PhantomData }
+    }
+
     /// The device address.
     pub fn address(&self) -> CUdeviceptr {
         self.address
@@ -145,7 +129,7 @@ pub(super) fn aligned<T>(address: CUdeviceptr, len: usize) -> Result<()> {
 }
 
 /// `bytes` as a number of elements of type `T`.
-fn elements<T>(bytes: usize) -> Result<usize> {
+pub(super) fn elements<T>(bytes: usize) -> Result<usize> {
     if bytes.is_multiple_of(size_of::<T>()) {
         return Ok(bytes / size_of::<T>());
     }
@@ -162,34 +146,10 @@ impl Cuda {
         self.same_device(slice.context())?;
         // What other streams do with it is ordered before the work of its own, and that before ours.
         let owner = slice.stream().clone();
-        let allocation = Allocation::from_slice(slice);
-        self.stream().join(&owner).map_err(|e| refused("cuStreamWaitEvent", &e))?;
+        let allocation = Allocation::from_slice(slice)?;
+        event::join(self.stream().context(), self.stream(), &owner)?;
         let allocation = allocation.moved_to(self.stream());
         Ok(DeviceBuffer { allocation, len, stream: self.id(), element: PhantomData })
-    }
-
-    /// Lends memory of a slice to operations of this backend.
-    ///
-    /// # Errors
-    /// As [`Cuda::adopt`].
-    pub fn read<'a, T: Pod, R: Bits>(&'a self, slice: &'a CudaSlice<R>) -> Result<Reading<'a, T>> {
-        let len = elements::<T>(slice.num_bytes())?;
-        self.same_device(slice.context())?;
-        let (address, until) = slice.device_ptr(self.stream());
-        aligned::<T>(address, len)?;
-        Ok(Reading { view: DeviceView { address, len, stream: self.id(), element: PhantomData }, _until: until })
-    }
-
-    /// As [`Cuda::read`], for memory that is written.
-    ///
-    /// # Errors
-    /// As [`Cuda::adopt`].
-    pub fn write<'a, T: Pod, R: Bits>(&'a self, slice: &'a mut CudaSlice<R>) -> Result<Writing<'a, T>> {
-        let len = elements::<T>(slice.num_bytes())?;
-        self.same_device(slice.context())?;
-        let (address, until) = slice.device_ptr_mut(self.stream());
-        aligned::<T>(address, len)?;
-        Ok(Writing { address, len, stream: self.id(), element: PhantomData, _until: until })
     }
 }
 
@@ -200,10 +160,8 @@ impl<T: Pod> DeviceBuffer<T> {
     /// [`Error::Backend`] if it holds no whole number of `R`, or the driver refuses.
     pub fn into_slice<R: Bits>(self) -> Result<CudaSlice<R>> {
         let len = elements::<R>(self.len * size_of::<T>())?;
-        // cudarc makes events for the slice, and panics if it cannot.
-        self.allocation.context().new_event(None).map_err(|e| refused("cuEventCreate", &e))?;
         // SAFETY: the allocation holds `len` numbers, and any bits are a value of `R`.
-        Ok(unsafe { self.allocation.into_slice(len) })
+        unsafe { self.allocation.into_slice(len) }
     }
 }
 
@@ -214,7 +172,8 @@ impl Backend for Cuda {
     const NAME: &'static str = "cuda";
 
     fn synchronize(&self) -> Result<()> {
-        self.stream().synchronize().map_err(|e| refused("cuStreamSynchronize", &e))
+        self.bind()?;
+        self.wait()
     }
 
     fn zeros<T: Pod>(&self, len: usize) -> Result<DeviceBuffer<T>> {
@@ -234,10 +193,9 @@ impl Backend for Cuda {
         self.bind()?;
         // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is dropped.
         let copied = unsafe { result::memcpy_htod_async(buffer.allocation.address(), bytes, self.stream().cu_stream()) };
-        let done = self.stream().synchronize();
+        let done = self.wait(); // whatever else: the copy may be under way
         copied.map_err(|e| refused("cuMemcpyHtoDAsync", &e))?;
-        done.map_err(|e| refused("cuStreamSynchronize", &e))?;
-        Ok(buffer)
+        done.map(|()| buffer)
     }
 
     fn download<T: Pod>(&self, view: DeviceView<'_, T>) -> Result<Vec<T>> {
@@ -278,15 +236,20 @@ impl Backend for Cuda {
 }
 
 impl Cuda {
+    /// Waits for the stream, whose context is current.
+    pub(super) fn wait(&self) -> Result<()> {
+        // SAFETY: the stream is live and its context current.
+        unsafe { result::stream::synchronize(self.stream().cu_stream()) }.map_err(|e| refused("cuStreamSynchronize", &e))
+    }
+
     /// Copies device memory of this stream, once what was enqueued before has run.
     fn copy_to_host(&self, host: &mut [u8], address: CUdeviceptr) -> Result<()> {
         self.bind()?;
         // SAFETY: callers pass the address of a view that holds as many bytes, in the order of this stream; the stream is synchronised
         // before `host` is read or dropped.
         let copied = unsafe { result::memcpy_dtoh_async(host, address, self.stream().cu_stream()) };
-        let done = self.stream().synchronize();
-        copied.map_err(|e| refused("cuMemcpyDtoHAsync", &e))?;
-        done.map_err(|e| refused("cuStreamSynchronize", &e))
+        let done = self.wait(); // whatever else: the copy may be under way
+        copied.map_err(|e| refused("cuMemcpyDtoHAsync", &e)).and(done)
     }
 
     /// The address of memory that an operation of this backend reads.

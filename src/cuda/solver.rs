@@ -6,8 +6,9 @@ use super::library::{self, Syev};
 use super::refused;
 use crate::{Result, Scalar};
 use cudarc::cusolver::sys::{self, cublasFillMode_t, cusolverDnHandle_t, cusolverEigMode_t, cusolverStatus_t, syevjInfo_t};
-use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaContext, sys::CUdeviceptr};
 use std::ffi::c_int;
+use std::sync::Arc;
 
 /// cudaDataType: the 64-bit interface takes types as numbers.
 type DataType = c_int;
@@ -16,6 +17,8 @@ type DataType = c_int;
 pub trait Solve: Sized {
     /// The cudaDataType of matrices and of eigenvalues.
     const DATA_TYPES: [DataType; 2];
+    /// The names of `?syevjBatched` and `?syevjBatched_bufferSize`.
+    const JACOBI: [&str; 2];
     /// `?syevjBatched_bufferSize`.
     ///
     /// # Safety
@@ -56,6 +59,7 @@ macro_rules! solve {
     ($($t:ty = $jacobi:ident $size:ident $matrix:literal $values:literal),*) => { $(
         impl Solve for $t {
             const DATA_TYPES: [DataType; 2] = [$matrix, $values];
+            const JACOBI: [&str; 2] = [stringify!($jacobi), stringify!($size)];
             unsafe fn jacobi_size(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], lwork: &mut c_int, info: syevjInfo_t) -> cusolverStatus_t {
                 let none = std::ptr::null();
                 // SAFETY: the caller's; the matrices are not looked at, and one int is written.
@@ -127,72 +131,15 @@ impl Prepared {
     /// matrix; and the size of that part.
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
         let choice = choose::<T>(cuda.solver, n)?;
+        cuda.bind()?;
+        let mut way = Way::new::<T>(cuda.stream().context(), &choice)?;
         let mut part = batch.min(ceiling(&choice, n));
         loop {
-            let prepared = Self::sized::<T>(cuda, &choice, n, part);
-            match prepared {
-                Ok(prepared) if part == 1 || prepared.bytes.saturating_add(part.saturating_mul(of_each)) <= limit => {
-                    return Ok((prepared, part));
-                }
-                Err(error) if part == 1 => return Err(error),
-                _ => part = part.div_ceil(2), // a refused size is a ceiling that nobody wrote down
-            }
-        }
-    }
-
-    fn sized<T: Scalar + Solve>(cuda: &Cuda, choice: &Choice, n: usize, batch: usize) -> Result<Self> {
-        cuda.bind()?;
-        let mut handle = cuda.solver_handle();
-        let (mut device, mut on_host) = (0, 0);
-        match *choice {
-            Choice::Jacobi { tolerance, sweeps } => {
-                let settings = JacobiInfo::new(tolerance.unwrap_or(T::PRECISION.epsilon()), sweeps)?;
-                let shape = [int(n)?, int(batch)?];
-                for mode in MODES {
-                    let mut lwork = 0;
-                    // SAFETY: the handle is live while it is locked, and so are the settings.
-                    let sized = unsafe { T::jacobi_size(handle.raw(), mode, shape, &mut lwork, settings.raw()) };
-                    sized.result().map_err(|e| refused(&format!("syevjBatched_bufferSize, {batch} matrices of {n}×{n}"), &e))?;
-                    device = device.max(usize::try_from(lwork).map_err(|e| refused("syevjBatched_bufferSize", &e))?);
-                }
-                let way = Way::Jacobi { settings, lwork: int(device)? };
-                Ok(Self { n, way, bytes: device * size_of::<T>() })
-            }
-            Choice::Syev { algorithm, functions } => {
-                let settings = SolverParams::new()?;
-                // The other is the default, and older versions do not know the option.
-                if algorithm == Algorithm::Consistent {
-                    // SAFETY: the settings are live.
-                    let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
-                    set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
-                }
-                for mode in MODES {
-                    let (mut bytes, mut host_bytes) = (0, 0);
-                    let [matrix, values] = T::DATA_TYPES;
-                    let (none, size) = (std::ptr::null(), n as i64);
-                    // SAFETY: the handle is live while it is locked, and so are the settings; two sizes are written.
-                    let sized = unsafe {
-                        (functions.size)(
-                            handle.raw(),
-                            settings.raw(),
-                            mode,
-                            LOWER,
-                            size,
-                            matrix,
-                            none,
-                            size,
-                            values,
-                            none,
-                            matrix,
-                            &mut bytes,
-                            &mut host_bytes,
-                            batch as i64,
-                        )
-                    };
-                    sized.result().map_err(|e| refused(&format!("XsyevBatched_bufferSize, {batch} matrices of {n}×{n}"), &e))?;
-                    (device, on_host) = (device.max(bytes), on_host.max(host_bytes));
-                }
-                Ok(Self { n, way: Way::Syev { settings, functions, host: vec![0; on_host] }, bytes: device })
+            let bytes = way.size::<T>(cuda, n, part)?;
+            let fits = |bytes: &usize| part == 1 || bytes.saturating_add(part.saturating_mul(of_each)) <= limit;
+            match bytes.filter(fits) {
+                Some(bytes) => return Ok((Self { n, way, bytes }, part)),
+                None => part = part.div_ceil(2),
             }
         }
     }
@@ -217,7 +164,7 @@ impl Prepared {
                 let shape = [int(n)?, int(batch)?];
                 // SAFETY: the handle is live while it is locked, the settings while they are borrowed; the memory is the caller's.
                 let done = unsafe { T::jacobi(handle.raw(), mode, shape, memory, *lwork, settings.raw()) };
-                done.result().map_err(|e| refused("syevjBatched", &e))
+                done.result().map_err(|e| refused(T::JACOBI[0], &e))
             }
             Way::Syev { settings, functions, host } => {
                 if functions.wants_zeros && bytes > 0 {
@@ -251,9 +198,82 @@ impl Prepared {
                         batch as i64,
                     )
                 };
-                done.result().map_err(|e| refused("XsyevBatched", &e))
+                done.result().map_err(|e| refused("cusolverDnXsyevBatched", &e))
             }
         }
+    }
+}
+
+impl Way {
+    fn new<T: Scalar>(context: &Arc<CudaContext>, choice: &Choice) -> Result<Self> {
+        match *choice {
+            Choice::Jacobi { tolerance, sweeps } => {
+                let settings = JacobiInfo::new(context, tolerance.unwrap_or(T::PRECISION.epsilon()), sweeps)?;
+                Ok(Self::Jacobi { settings, lwork: 0 })
+            }
+            Choice::Syev { algorithm, functions } => {
+                let settings = SolverParams::new(context)?;
+                // The other is the default, and older versions do not know the option.
+                if algorithm == Algorithm::Consistent {
+                    // SAFETY: the settings are live.
+                    let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
+                    set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
+                }
+                Ok(Self::Syev { settings, functions, host: Vec::new() })
+            }
+        }
+    }
+
+    /// Makes this ready for `batch` matrices, and returns how many bytes of device memory calls need; nothing if those are too many
+    /// matrices for the library.
+    fn size<T: Scalar + Solve>(&mut self, cuda: &Cuda, n: usize, batch: usize) -> Result<Option<usize>> {
+        let mut handle = cuda.solver_handle();
+        let (mut device, mut on_host) = (0, 0);
+        for mode in MODES {
+            let (mut bytes, mut host_bytes, mut lwork) = (0, 0, 0);
+            let (call, sized) = match self {
+                Self::Jacobi { settings, .. } => {
+                    let shape = [int(n)?, int(batch)?];
+                    // SAFETY: the handle is live while it is locked, and so are the settings.
+                    (T::JACOBI[1], unsafe { T::jacobi_size(handle.raw(), mode, shape, &mut lwork, settings.raw()) })
+                }
+                Self::Syev { settings, functions, .. } => {
+                    let [matrix, values] = T::DATA_TYPES;
+                    let (none, size) = (std::ptr::null(), n as i64);
+                    // SAFETY: the handle is live while it is locked, and so are the settings; two sizes are written.
+                    let sized = unsafe {
+                        (functions.size)(
+                            handle.raw(),
+                            settings.raw(),
+                            mode,
+                            LOWER,
+                            size,
+                            matrix,
+                            none,
+                            size,
+                            values,
+                            none,
+                            matrix,
+                            &mut bytes,
+                            &mut host_bytes,
+                            batch as i64,
+                        )
+                    };
+                    ("cusolverDnXsyevBatched_bufferSize", sized)
+                }
+            };
+            if batch > 1 && sized == cusolverStatus_t::CUSOLVER_STATUS_INVALID_VALUE {
+                return Ok(None); // a ceiling that nobody wrote down
+            }
+            sized.result().map_err(|e| refused(&format!("{call}, {batch} matrices of {n}×{n}"), &e))?;
+            let elements = usize::try_from(lwork).map_err(|e| refused(call, &e))?;
+            (device, on_host) = (device.max(bytes).max(elements * size_of::<T>()), on_host.max(host_bytes));
+        }
+        match self {
+            Self::Jacobi { lwork, .. } => *lwork = int(device / size_of::<T>())?,
+            Self::Syev { host, .. } => host.resize(on_host, 0),
+        }
+        Ok(Some(device))
     }
 }
 

@@ -8,7 +8,7 @@ use super::refused;
 use super::solver::{Prepared, Solve};
 use crate::options::Problem;
 use crate::{Element, Result, Scalar};
-use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{result, sys::CUdeviceptr};
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
@@ -112,7 +112,8 @@ impl<T: Kernels> Workspace<T> {
         if n >= 1 << 16 {
             return Err(refused("workspace", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
         }
-        let free = || cuda.stream().context().mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
+        cuda.bind()?;
+        let free = || result::mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
         let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
         let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
         let on_chip = Layout::new(T::DTYPE, n, cuda.most_shared());

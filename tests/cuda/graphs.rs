@@ -309,7 +309,7 @@ fn a_solver_that_cannot_be_captured() {
         assert!(child.status().unwrap().success());
         return;
     }
-    for (solver, call) in [(Solver::JACOBI, "syevjBatched"), (Solver::SYEV, "XsyevBatched")] {
+    for (solver, call) in [(Solver::JACOBI, "cusolverDnDsyevjBatched"), (Solver::SYEV, "cusolverDnXsyevBatched")] {
         let cuda = cuda.clone().with_solver(solver);
         let mut pass = Pass::<f64, f64>::new(&cuda, 5, &Options::default());
         pass.give_matrices(31);
