@@ -1,0 +1,84 @@
+//! Devices with little memory, and matrices on which no solver converges, each in a process of its own, whose settings say so.
+
+use crate::child::{command, passes};
+use crate::emulator::{Emulator, folder};
+use crate::gpu::device;
+use crate::sample::{bytes, matrices};
+use eigengrad::cuda::{Algorithm, Cuda, Solver};
+use eigengrad::{Backend, HermitianBatch, Options, Plan, Status, eigh, eigvalsh};
+use std::path::Path;
+
+#[test]
+fn a_workspace_shrinks() {
+    if folder().is_none() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    for (parts, setting, value) in
+        [("1", "MEMORY", "4294967296"), ("some", "MEMORY", "1500000"), ("refused", "CUSOLVER_BATCH", "200")]
+    {
+        let setting = format!("EIGENGRAD_EMULATOR_{setting}");
+        passes(command("little::decomposes").env(setting, value).env("PARTS", parts).env("OUT", place.path()));
+    }
+    let [whole, in_parts, refused] = ["1", "some", "refused"].map(|parts| std::fs::read(place.path().join(parts)).unwrap());
+    assert!(whole == in_parts && whole == refused);
+}
+
+const BATCH: usize = 300;
+
+/// In as many parts as memory allows; what does not fit is an error that names the call, and nothing else changes.
+#[test]
+#[ignore = "started by a_workspace_shrinks"]
+fn decomposes() {
+    let emulator = Emulator::take().unwrap();
+    let parts = std::env::var("PARTS").unwrap();
+    let cuda = device().unwrap().with_solver(Solver::JACOBI);
+    let a = matrices::<f64>(BATCH, 8, 3);
+    let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
+    let plan = Plan::<f64, Cuda>::new(&cuda, BATCH, 8, &Options::default()).unwrap();
+    let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
+    assert_eq!(workspace.bytes() > BATCH * 8 * 1024, parts == "1", "{} bytes", workspace.bytes()); // Jacobi's scratch
+    let before = emulator.alive();
+    let too_much = cuda.zeros::<f64>(1 << 40).unwrap_err().to_string();
+    assert!(too_much.contains("cuMemAllocAsync of 8796093022208 bytes"), "{too_much}");
+    if parts == "some" {
+        let larger = Plan::<f64, Cuda>::new(&cuda, 1, 400, &Options::default()).unwrap();
+        let refused = larger.workspace().unwrap_err().to_string();
+        assert!(refused.contains("cuMemAllocAsync of"), "{refused}");
+    }
+    assert_eq!(emulator.alive(), before);
+    plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace).unwrap();
+    let pairs = pairs.to_host().unwrap();
+    let out = Path::new(&std::env::var_os("OUT").unwrap()).join(parts);
+    std::fs::write(out, [bytes(pairs.values()), bytes(pairs.vectors())].concat()).unwrap();
+}
+
+#[test]
+fn matrices_that_do_not_converge() {
+    if folder().is_some() {
+        passes(command("little::does_not_converge").env("EIGENGRAD_EMULATOR_NOT_CONVERGED", "1"));
+    }
+}
+
+/// The second matrix of each call, whatever the solver; the others have the bits that they have alone.
+#[test]
+#[ignore = "started by matrices_that_do_not_converge"]
+fn does_not_converge() {
+    let a = matrices::<f64>(3, 5, 4);
+    let syev = [Algorithm::Fastest, Algorithm::Consistent].map(Solver::Syev);
+    for solver in [Solver::Auto, Solver::JACOBI].into_iter().chain(syev) {
+        let cuda = device().unwrap().with_solver(solver);
+        let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
+        let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
+        let spectrum = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+        assert_eq!(pairs.status().to_vec(), [Status::OK, Status::NOT_CONVERGED, Status::OK], "{solver:?}");
+        assert_eq!(spectrum.status(), pairs.status(), "{solver:?}");
+        for b in 0..3 {
+            let alone = a.slice(ndarray::s![b..=b, .., ..]);
+            let alone = eigh(&HermitianBatch::on(&cuda, alone).unwrap(), &Options::default()).unwrap().to_host().unwrap();
+            let (values, expected) = (pairs.values().row(b).to_owned(), alone.values().row(0).to_owned());
+            assert!(if b == 1 { values.iter().all(|x| x.is_nan()) } else { values == expected }, "{solver:?}, matrix {b}");
+        }
+        assert!(pairs.vectors().index_axis(ndarray::Axis(0), 1).iter().all(|x| x.is_nan()));
+    }
+}
