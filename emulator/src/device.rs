@@ -141,14 +141,14 @@ extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_
             51 => 32,                    // texture pitch alignment
             75 => capability().0,
             76 => capability().1,
-            81 => 233_472,         // shared memory per multiprocessor
-            82 => 65_536,          // registers per multiprocessor
-            85 => device as c_int, // board group
-            87 => 2,               // f32 : f64
-            97 => 232_448,         // shared memory per block, opted in
-            106 => 32,             // blocks per multiprocessor
-            111 => 1024,           // reserved shared memory per block
-            115 => 1,              // memory pools
+            81 => 233_472,                                          // shared memory per multiprocessor
+            82 => 65_536,                                           // registers per multiprocessor
+            85 => device as c_int,                                  // board group
+            87 => 2,                                                // f32 : f64
+            97 => 232_448,                                          // shared memory per block, opted in
+            106 => 32,                                              // blocks per multiprocessor
+            111 => 1024,                                            // reserved shared memory per block
+            115 => setting("EIGENGRAD_EMULATOR_POOLS", 1) as c_int, // memory pools
             ..=0 | 150.. => return Err(INVALID_VALUE),
             _ => 0,
         };
