@@ -138,6 +138,10 @@ fn folders_that_cannot_be_used() {
     assert_eq!(fs::read_dir(place.cache().join("eigengrad")).unwrap().count(), 2);
     fs::set_permissions(place.cache(), Permissions::from_mode(0o777)).unwrap();
     passes(&mut place.child("is_refused"));
+    fs::set_permissions(place.cache(), Permissions::from_mode(0o700)).unwrap();
+    if chown(place.cache(), Some(12345), None).is_ok() {
+        passes(&mut place.child("is_refused")); // root only gets here
+    }
 }
 
 #[test]
@@ -170,6 +174,28 @@ fn a_disk_that_is_full() {
     assert!(place.files().len() < 2, "{:?}", fs::read_dir(place.cache()).unwrap().collect::<Vec<_>>());
     passes(&mut place.child("computes"));
     assert!(place.files() == whole, "with room again");
+}
+
+/// What the compiler says is part of the error, and what is no device of today is refused before.
+#[test]
+fn a_compiler_that_fails() {
+    if folder().is_none() {
+        return;
+    }
+    let place = Place::new();
+    let mut child = place.child("is_told");
+    passes(child.env("EIGENGRAD_EMULATOR_CXX", "/nowhere/g++").env("EIGENGRAD_EMULATOR_CACHE", place.0.path().join("emulator")));
+}
+
+#[test]
+#[ignore = "started by a_compiler_that_fails"]
+fn is_told() {
+    let said = |capability| warm(capability, &[]).unwrap_err().to_string();
+    let error = said((9, 0));
+    assert!(error.contains("nvrtcCompileProgram: NVRTC_ERROR_COMPILATION, NVRTC 13.0 for compute capability 9.0: "), "{error}");
+    assert!(error.contains("/nowhere/g++"), "{error}");
+    assert!(said((200, 0)).contains("for compute capability 200.0: ")); // to PTX of the newest that the compiler knows
+    assert!(said((7, 0)).contains("compute capability 7.0 is below 7.5"));
 }
 
 /// Each call fails in turn with a cold cache, with a warm one, and while one is filled.

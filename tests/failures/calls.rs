@@ -130,6 +130,25 @@ fn of_lent_memory() {
     }
 }
 
+/// Where the driver has no memory pools, memory is freed when the work on it is done.
+#[test]
+fn of_memory_without_pools() {
+    if folder().is_some() {
+        passes(command("calls::no_pools").env("EIGENGRAD_EMULATOR_POOLS", "0"));
+    }
+}
+
+#[test]
+#[ignore = "started by of_memory_without_pools"]
+fn no_pools() {
+    let emulator = Emulator::take().unwrap();
+    let cuda = device().unwrap();
+    let trial = Trial { emulator: &emulator, backend: Some(&cuda) };
+    let job = |numbers| cuda.upload(numbers).and_then(|buffer| cuda.download(Cuda::view(&buffer)));
+    let failed = trial.each_call("no pools", || vec![1.0, 2.0], job, |numbers| numbers);
+    assert!(failed.contains("cuMemAlloc") && failed.contains("cuMemFree") && !failed.contains("cuMemAllocAsync"), "{failed:?}");
+}
+
 /// Without one library or function: an error with its name.
 #[test]
 fn that_are_missing() {

@@ -86,6 +86,9 @@ fn two_devices_by_turns() {
         assert_eq!(bytes(pairs[k].to_host().unwrap().vectors()), bytes(expected[k].0.vectors()));
     }
     assert_same(&expected[1], &run(&second, &a[1], &options));
+    let slice = second.stream().clone_htod(&[1.0_f64]).unwrap();
+    let error = first.adopt::<f64, f64>(slice).unwrap_err().to_string();
+    assert!(error.contains("a slice of another device: 1, not 0"), "{error}");
     second.synchronize().unwrap();
     drop(first); // with the other's context current
     drop((batches, pairs, second));
