@@ -52,7 +52,7 @@ where
         assert!((0..batch).all(|b| (trace(b) - sum(b)).abs() <= 1e-4 * trace(b)), "λ does not add up to tr A");
 
         let mut random = fastrand::Rng::with_seed(1);
-        let values_bar = Array2::from_shape_simple_fn((batch, n), || gaussian::<T::Real>(&mut random));
+        let values_bar = Array2::from_shape_simple_fn((batch, n), || T::Real::of(gaussian::<f64>(&mut random)));
         let vectors_bar = v.mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
         let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view())).unwrap();
         let mut gradient = plan.gradient::<T>().unwrap();

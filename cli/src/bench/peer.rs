@@ -127,7 +127,7 @@ impl Process {
     fn ask(&mut self, case: &Case) -> Result<Vec<Figure>, String> {
         let Case { dtype, n, batch } = case;
         let asked = writeln!(self.requests, "{dtype} {n} {batch}").and_then(|()| self.requests.flush());
-        asked.or_else(|_| Err(self.end()))?;
+        asked.map_err(|_| self.end())?;
         let mut figures = Vec::<Figure>::new();
         loop {
             let line = self.line()?;

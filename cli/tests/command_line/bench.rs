@@ -143,7 +143,7 @@ fn the_picture_names_all_that_was_found() {
     }
     let count = |name| elements.iter().filter(|&&element| element == name).count();
     assert!(count("circle") == 2 * 2 * 2 + 1, "a disc for each pass, order and program in complex64, and one in the legend");
-    assert!(count("polygon") >= 2 * 2 * 2 + 1, "a triangle for each in float64");
+    assert!(count("polygon") > 2 * 2 * 2, "a triangle for each in float64");
     place.run(&work.replace("2 8", "3").replace("b.svg", "c.svg")).ok();
 }
 
