@@ -109,6 +109,10 @@ pub trait Element: Pod {
     fn widen(self) -> Self::Scalar;
     /// The nearest number of this type; beyond its range, infinity.
     fn narrow(x: Self::Scalar) -> Self;
+    /// The numbers as they are, where they are computed in themselves; nothing where they are storage only.
+    fn as_scalars(x: &[Self]) -> Option<&[Self::Scalar]>;
+    /// As [`Element::as_scalars`], to be written.
+    fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self::Scalar]>;
     /// The number in the first bytes, little-endian, real part first; nothing if there are too few.
     fn from_le_bytes(bytes: &[u8]) -> Option<Self>;
     /// Appends the number's bytes, little-endian, real part first.
@@ -192,6 +196,8 @@ macro_rules! computed_in_itself {
             const PRECISION: Precision = Precision::$precision;
             fn widen(self) -> Self { self }
             fn narrow(x: Self) -> Self { x }
+            fn as_scalars(x: &[Self]) -> Option<&[Self]> { Some(x) }
+            fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self]> { Some(x) }
             fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
                 bytes.first_chunk().map(|&bytes| Self::from_le_bytes(bytes))
             }
@@ -204,6 +210,8 @@ macro_rules! computed_in_itself {
             const PRECISION: Precision = Precision::$precision;
             fn widen(self) -> Self { self }
             fn narrow(x: Self) -> Self { x }
+            fn as_scalars(x: &[Self]) -> Option<&[Self]> { Some(x) }
+            fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self]> { Some(x) }
             fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
                 let (re, im) = bytes.split_at_checked(size_of::<$real>())?;
                 Some(Self { re: Element::from_le_bytes(re)?, im: Element::from_le_bytes(im)? })
@@ -242,6 +250,8 @@ macro_rules! computed_in_f32 {
             const PRECISION: Precision = Precision::$precision;
             fn widen(self) -> f32 { self.to_f32() }
             fn narrow(x: f32) -> Self { Self::from_f32(x) }
+            fn as_scalars(_: &[Self]) -> Option<&[f32]> { None }
+            fn as_scalars_mut(_: &mut [Self]) -> Option<&mut [f32]> { None }
             fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
                 bytes.first_chunk().map(|&bytes| Self::from_le_bytes(bytes))
             }
@@ -254,6 +264,8 @@ macro_rules! computed_in_f32 {
             const PRECISION: Precision = Precision::$precision;
             fn widen(self) -> Complex<f32> { Complex { re: self.re.to_f32(), im: self.im.to_f32() } }
             fn narrow(x: Complex<f32>) -> Self { Self { re: $half::from_f32(x.re), im: $half::from_f32(x.im) } }
+            fn as_scalars(_: &[Self]) -> Option<&[Complex<f32>]> { None }
+            fn as_scalars_mut(_: &mut [Self]) -> Option<&mut [Complex<f32>]> { None }
             fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
                 let (re, im) = bytes.split_at_checked(size_of::<$half>())?;
                 Some(Self { re: Element::from_le_bytes(re)?, im: Element::from_le_bytes(im)? })
