@@ -1,17 +1,16 @@
-//! A = V Λ Vᴴ of one matrix after the other, by faer: scaled by a power of two before, cut after.
+//! A = V Λ Vᴴ of a run of matrices, small ones in lanes, large ones one after the other, and what the cut makes of it.
 
 use super::Kernels;
+use super::evd::Single;
+use super::lane_eigh::Group;
 use super::parallel::Chunk;
 use crate::cut;
 use crate::options::Problem;
-use crate::scalar::sealed::Ldexp;
-use crate::{Cpu, Element, Error, Real, Result, SpectrumMut, Status, Stored, Triangle};
-use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::{Mat, MatMut, MatRef, Par};
-use num_complex::Complex;
+use crate::{Cpu, Element, Real, Result, SpectrumMut, Status, Stored, Triangle};
 use num_traits::Float;
-use std::fmt;
+
+/// The order up to which lanes win over one matrix after the other, measured (docs/performance.md).
+const LANES_UP_TO: usize = 64;
 
 /// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
 pub(super) struct Forward<'a, I: Element, O: Element, R: Element = <O as Element>::Real> {
@@ -49,27 +48,35 @@ impl<I: Element, O: Element, R: Element> Chunk for Forward<'_, I, O, R> {
     }
 }
 
-/// Scratch memory for one n×n matrix: a copy that faer reads, and what it returns.
-pub(super) struct Solver<T: Kernels> {
-    a: Mat<T>,
-    lambda: Vec<T>,
-    values: Vec<T::Real>,
-    vectors: Mat<T>,
-    memory: MemBuffer,
+/// Scratch memory of one thread.
+#[derive(Debug)]
+pub(super) enum Solver<T: Kernels> {
+    Lanes(Box<Lanes<T>>),
+    Single(Single<T>),
 }
 
-impl<T: Kernels> fmt::Debug for Solver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Solver(n = {})", self.values.len())
-    }
+/// Scratch memory for a group in lanes, with copies of what is stored in fewer bits.
+#[derive(Debug)]
+pub(super) struct Lanes<T: Kernels> {
+    group: Group<T::Real>,
+    a: Vec<T>,
+    vectors: Vec<T>,
 }
 
 impl<T: Kernels> Solver<T> {
     pub(super) fn new(n: usize) -> Result<Self> {
-        let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
-        let memory = MemBuffer::try_new(T::evd_memory(n))
-            .map_err(|e| Error::Backend { backend: "cpu", reason: format!("no memory for n = {n}: {e:?}") })?;
-        Ok(Self { a: zeros(), lambda: vec![T::zero(); n], values: vec![T::Real::of(0.0); n], vectors: zeros(), memory })
+        if (1..=LANES_UP_TO).contains(&n) {
+            return Ok(Self::Lanes(Box::new(Lanes { group: T::group(n), a: Vec::new(), vectors: Vec::new() })));
+        }
+        Single::new(n).map(Self::Single)
+    }
+
+    /// The number of matrices that are as fast to decompose as one.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::Lanes(lanes) => lanes.group.width(),
+            Self::Single(_) => 1,
+        }
     }
 
     /// Decomposes and cuts every matrix of the chunk.
@@ -79,107 +86,109 @@ impl<T: Kernels> Solver<T> {
         O: Stored<T>,
         R: Element<Scalar = T::Real>,
     {
-        let n = problem.n;
-        let Forward { a, spectrum, mut vectors, .. } = chunk;
-        for b in 0..spectrum.status.len() {
-            let mut status = self.solve(n, &a[b * n * n..][..n * n], triangle, vectors.is_some());
-            let overflow = self.values.iter().any(|&value| !R::narrow(value).widen().is_finite());
-            status |= Status::VALUES_OVERFLOW.when(overflow && !status.failed());
-            if status.failed() {
-                self.fail();
+        match self {
+            Self::Lanes(lanes) => lanes.decompose(problem, triangle, chunk),
+            Self::Single(single) => one_by_one(single, problem, triangle, chunk),
+        }
+    }
+}
+
+impl<T: Kernels> Lanes<T> {
+    fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
+    where
+        I: Element<Scalar = T>,
+        O: Stored<T>,
+        R: Element<Scalar = T::Real>,
+    {
+        let Forward { n, a, mut spectrum, mut vectors } = chunk;
+        let Self { group, a: wide, vectors: wide_vectors } = self;
+        let (batch, size) = (spectrum.status.len(), n * n);
+        for first in (0..batch).step_by(group.capacity()) {
+            let count = group.capacity().min(batch - first);
+            let matrices = first * size..(first + count) * size;
+            let a = &a[matrices.clone()];
+            let a = I::as_scalars(a).unwrap_or_else(|| {
+                wide.clear();
+                wide.extend(a.iter().map(|a| a.widen()));
+                wide
+            });
+            match vectors.as_mut().map(|vectors| &mut vectors[matrices]) {
+                None => T::eigh_lanes(group, triangle, a, None),
+                Some(to) => match O::as_scalars_mut(to) {
+                    Some(to) => T::eigh_lanes(group, triangle, a, Some(to)),
+                    None => {
+                        wide_vectors.resize(group.capacity() * size, T::zero());
+                        let from = &mut wide_vectors[..count * size];
+                        T::eigh_lanes(group, triangle, a, Some(from));
+                        to.iter_mut().zip(from).for_each(|(to, &mut from)| *to = O::narrow(from));
+                    }
+                },
             }
-            let kept = &mut spectrum.kept[b * n..][..n];
-            let cut = if status.failed() {
-                kept.fill(false);
-                cut::Selection { rank: 0, gap_kept: Float::infinity(), gap_dropped: Float::infinity(), status }
-            } else {
-                cut::select(problem, &self.values, kept)
-            };
-            spectrum.rank[b] = cut.rank as u32;
-            spectrum.gap_kept[b] = cut.gap_kept;
-            spectrum.gap_dropped[b] = cut.gap_dropped;
-            spectrum.status[b] = cut.status;
-            for (to, &from) in spectrum.values[b * n..].iter_mut().zip(&self.values) {
-                *to = R::narrow(from);
-            }
-            if let Some(vectors) = &mut vectors {
-                for (to, k) in vectors[b * n * n..].chunks_exact_mut(n.max(1)).zip(0..n) {
-                    to.iter_mut().zip(self.vectors.col_as_slice(k)).for_each(|(to, &from)| *to = O::narrow(from));
+            for (lane, lambda) in group.lambda.chunks_exact_mut(n).take(count).enumerate() {
+                let status = finish(problem, &mut spectrum, first + lane, lambda, group.status[lane]);
+                if let Some(vectors) = vectors.as_mut().filter(|_| status.failed()) {
+                    vectors[(first + lane) * size..][..size].fill(nan());
                 }
             }
         }
     }
+}
 
-    /// Leaves λ in `values` and V in `vectors`.
-    fn solve<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Triangle, with_vectors: bool) -> Status {
-        match self.load(n, a, triangle) {
-            None => Status::NOT_FINITE,
-            Some(exponent) => {
-                let vectors = with_vectors.then(|| self.vectors.as_mut());
-                let converged = T::evd(self.a.as_ref(), &mut self.lambda, vectors, MemStack::new(&mut self.memory));
-                for (value, lambda) in self.values.iter_mut().zip(&self.lambda) {
-                    *value = lambda.re().ldexp(exponent);
-                }
-                Status::NOT_CONVERGED.when(!converged)
-            }
+fn one_by_one<T, I, O, R>(single: &mut Single<T>, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
+where
+    T: Kernels,
+    I: Element<Scalar = T>,
+    O: Stored<T>,
+    R: Element<Scalar = T::Real>,
+{
+    let Forward { n, a, mut spectrum, mut vectors } = chunk;
+    for b in 0..spectrum.status.len() {
+        let status = single.solve(n, &a[b * n * n..][..n * n], triangle, vectors.is_some());
+        let status = finish(problem, &mut spectrum, b, &mut single.values, status);
+        let Some(vectors) = &mut vectors else { continue };
+        let vectors = &mut vectors[b * n * n..][..n * n];
+        if status.failed() {
+            vectors.fill(nan());
+            continue;
         }
-    }
-
-    fn fail(&mut self) {
-        let nan = T::Real::of(f64::NAN);
-        self.values.fill(nan);
-        (0..self.values.len()).for_each(|k| self.vectors.col_as_slice_mut(k).fill(T::from_parts(nan, nan)));
-    }
-
-    /// Copies the lower triangle of 2⁻ᵉ·A with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;
-    /// nothing if an entry is not finite. Scaling by a power of two is exact.
-    fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Triangle) -> Option<i32> {
-        let mut largest = T::Real::of(0.0);
-        for j in 0..n {
-            for (i, to) in self.a.col_as_slice_mut(j).iter_mut().enumerate().skip(j) {
-                let x = match triangle {
-                    Triangle::Lower => a[i * n + j].widen(),
-                    Triangle::Upper => a[j * n + i].widen().conj(),
-                };
-                let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
-                if !x.finite() {
-                    return None;
-                }
-                largest = Float::max(largest, Float::max(Float::abs(x.re()), Float::abs(x.im())));
-                *to = x;
-            }
+        for (k, to) in vectors.chunks_exact_mut(n.max(1)).enumerate() {
+            to.iter_mut().zip(single.vector(k)).for_each(|(to, &from)| *to = O::narrow(from));
         }
-        if largest == T::Real::of(0.0) {
-            return Some(0);
-        }
-        let exponent = largest.binary_exponent();
-        for j in 0..n {
-            for x in &mut self.a.col_as_slice_mut(j)[j..] {
-                *x = T::from_parts(x.re().ldexp(-exponent), x.im().ldexp(-exponent));
-            }
-        }
-        Some(exponent)
     }
 }
 
-/// faer's eigensolver, compiled once for each type.
-pub trait Evd: Sized {
-    fn evd_memory(n: usize) -> StackReq;
-    /// λ ascending and V, from the lower triangle of A; whether it converged.
-    fn evd(a: MatRef<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
+fn nan<O: Element>() -> O {
+    let nan = Real::of(f64::NAN);
+    O::narrow(crate::Scalar::from_parts(nan, nan))
 }
 
-macro_rules! evd {
-    ($($t:ty),*) => { $(
-        impl Evd for $t {
-            fn evd_memory(n: usize) -> StackReq {
-                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default())
-            }
-            fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
-                let lambda = faer::diag::DiagMut::from_slice_mut(lambda);
-                evd::self_adjoint_evd(a, lambda, vectors, Par::Seq, memory, Default::default()).is_ok()
-            }
-        }
-    )* }
+/// Writes λ of matrix `b`, NaN if it failed, and what the cut makes of it; returns its status.
+fn finish<R: Element<Scalar: Real>>(
+    problem: &Problem,
+    spectrum: &mut SpectrumMut<'_, R, Cpu>,
+    b: usize,
+    lambda: &mut [R::Scalar],
+    status: Status,
+) -> Status {
+    let n = problem.n;
+    let overflow = lambda.iter().any(|&value| !R::narrow(value).widen().is_finite());
+    let status = status | Status::VALUES_OVERFLOW.when(overflow && !status.failed());
+    if status.failed() {
+        lambda.fill(Real::of(f64::NAN));
+    }
+    let kept = &mut spectrum.kept[b * n..][..n];
+    let cut = if status.failed() {
+        kept.fill(false);
+        cut::Selection { rank: 0, gap_kept: Float::infinity(), gap_dropped: Float::infinity(), status }
+    } else {
+        cut::select(problem, lambda, kept)
+    };
+    spectrum.rank[b] = cut.rank as u32;
+    spectrum.gap_kept[b] = cut.gap_kept;
+    spectrum.gap_dropped[b] = cut.gap_dropped;
+    spectrum.status[b] = cut.status;
+    for (to, &mut from) in spectrum.values[b * n..].iter_mut().zip(lambda) {
+        *to = R::narrow(from);
+    }
+    cut.status
 }
-evd!(f32, f64, Complex<f32>, Complex<f64>);

@@ -2,13 +2,21 @@
 
 mod aligned;
 mod assemble;
+mod back_transform;
 mod backward;
 mod eigh;
+mod evd;
+mod lane_eigh;
 mod lane_kernel;
 mod lanes;
 mod numbers;
+mod pack;
 mod parallel;
 mod products;
+mod ql;
+mod rotations;
+mod transpose;
+mod tridiagonal;
 mod vector;
 
 use crate::options::Problem;
@@ -109,8 +117,8 @@ impl Backend for Cpu {
 }
 
 /// The operations on a type that are compiled once, here, whatever is stored as what around them.
-pub trait Kernels: Scalar + eigh::Evd + products::Multiply + lane_kernel::AssembleLanes {}
-impl<T: Scalar + eigh::Evd + products::Multiply + lane_kernel::AssembleLanes> Kernels for T {}
+pub trait Kernels: Scalar + evd::Evd + products::Multiply + lane_eigh::EighLanes + lane_kernel::AssembleLanes {}
+impl<T: Scalar + evd::Evd + products::Multiply + lane_eigh::EighLanes + lane_kernel::AssembleLanes> Kernels for T {}
 
 /// Scratch memory of the CPU backend, for each thread.
 #[derive(Debug)]
@@ -145,8 +153,9 @@ impl<T: Kernels> Engine<T> for Cpu {
     ) -> Result<()> {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
         let solvers = &workspace.solvers;
+        let grain = solvers.with(|solver| solver.width());
         let work = |chunk: eigh::Forward<'_, I, O>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
-        self.run(|| parallel::each(chunk, 1, &work));
+        self.run(|| parallel::each(chunk, grain, &work));
         Ok(())
     }
 
@@ -159,8 +168,9 @@ impl<T: Kernels> Engine<T> for Cpu {
     ) -> Result<()> {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
         let solvers = &workspace.solvers;
+        let grain = solvers.with(|solver| solver.width());
         let work = |chunk: eigh::Forward<'_, I, T, R>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
-        self.run(|| parallel::each(chunk, 1, &work));
+        self.run(|| parallel::each(chunk, grain, &work));
         Ok(())
     }
 

@@ -1,0 +1,313 @@
+//! A = V Λ Vᴴ of small matrices, one in each SIMD lane: Householder, implicit QL, the way back.
+
+use super::aligned::Aligned;
+use super::back_transform::{read, reflect, write};
+use super::numbers::Numbers;
+use super::pack::pack;
+use super::ql::{Entry, Progress, Sweep, ql};
+use super::rotations::{blocks, identity, rotate};
+use super::tridiagonal::Tridiagonalise;
+use super::vector::Vector;
+use crate::{Element, Real, Status, Triangle};
+use num_complex::Complex;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::{Arch, Simd, WithSimd};
+
+/// The order up to which the QL of two groups takes turns, hiding the latency of its divisions and roots; beyond, their matrices
+/// would crowd the cache.
+const PAIRS_UP_TO: usize = 32;
+
+/// Scratch memory for one or two groups of as many matrices as there are lanes, and what was found.
+#[derive(Debug)]
+pub struct Group<R> {
+    n: usize,
+    width: usize,
+    /// The number of groups, 1 or 2.
+    groups: usize,
+    /// Packed lower triangles, then the reflectors, of both groups one after the other.
+    a: Aligned<R>,
+    tau: Aligned<R>,
+    rows: Aligned<R>,
+    /// T of one group after the other, and with both groups side by side.
+    tridiagonal: Aligned<R>,
+    t: Aligned<R>,
+    /// The factors of 2ᵉ, and whether a matrix is finite.
+    scale: Aligned<R>,
+    z: Aligned<R>,
+    v: Aligned<R>,
+    /// The place of each eigenvalue among those of its matrix, `[n, lane]`.
+    ranks: Vec<u32>,
+    rotations: Aligned<R>,
+    sweeps: Vec<Sweep>,
+    /// λ of one matrix after the other, ascending.
+    pub(super) lambda: Vec<R>,
+    pub(super) status: Vec<Status>,
+}
+
+/// The lane solver, compiled once for each type and instruction set.
+pub trait EighLanes: Element {
+    fn group(n: usize) -> Group<Self::Real>;
+    /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
+    fn eigh_lanes(group: &mut Group<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
+}
+
+macro_rules! eigh_lanes {
+    ($($t:ty: $real:ty, $parts:literal, $pass:literal, $columns:literal);*) => { $(
+        impl EighLanes for $t {
+            fn group(n: usize) -> Group<$real> {
+                Group::new(n, $parts, $columns, Arch::new().dispatch(Width::<$real>::default()))
+            }
+            fn eigh_lanes(group: &mut Group<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
+                let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
+                Arch::new().dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
+            }
+        }
+    )* }
+}
+// Columns abreast in a pass of the tridiagonalisation, and in the way back.
+eigh_lanes!(f32: f32, 1, 4, 4; f64: f64, 1, 4, 4; Complex<f32>: f32, 2, 2, 2; Complex<f64>: f64, 2, 2, 2);
+
+#[derive(Default)]
+struct Width<R>(std::marker::PhantomData<R>);
+
+impl<R: Vector> WithSimd for Width<R> {
+    type Output = usize;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) -> usize {
+        R::width(s)
+    }
+}
+
+/// Where a group's part of memory for both begins and ends.
+fn part<R>(memory: &[R], groups: usize, g: usize) -> std::ops::Range<usize> {
+    let size = memory.len() / groups;
+    g * size..(g + 1) * size
+}
+
+impl<R: Real> Group<R> {
+    fn new(n: usize, parts: usize, columns: usize, width: usize) -> Self {
+        let groups = if n <= PAIRS_UP_TO { 2 } else { 1 };
+        let reals = |count: usize| Aligned::new(R::zero(), count * width);
+        let numbers = |count: usize| reals(count * parts);
+        let padded: usize = blocks(n).sum();
+        Self {
+            n,
+            width,
+            groups,
+            a: numbers(groups * n * (n + 1) / 2),
+            tau: numbers(groups * n),
+            rows: numbers(4 * n),
+            tridiagonal: reals(2 * groups * n),
+            t: reals(2 * groups * n),
+            scale: reals(3 * groups),
+            z: reals(groups * n * padded),
+            v: numbers(n * columns),
+            ranks: vec![0; n * width],
+            rotations: reals(2 * groups * rotations(n)),
+            sweeps: Vec::with_capacity(4 * n + 1),
+            lambda: vec![R::zero(); groups * width * n],
+            status: vec![Status::OK; groups * width],
+        }
+    }
+
+    /// The number of matrices that fill the lanes of one group.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The number of matrices that are decomposed at a time.
+    pub(super) fn capacity(&self) -> usize {
+        self.groups * self.width
+    }
+}
+
+/// The number of rotations that are noted before they are applied: about all where that leaves room in the second cache.
+fn rotations(n: usize) -> usize {
+    (2 * n * n).clamp(n, 4096.max(n))
+}
+
+/// Decomposes a group, or two, stage by stage.
+struct Solve<'a, R, const C: usize, const PASS: usize, const COLUMNS: usize> {
+    group: &'a mut Group<R>,
+    triangle: Triangle,
+    a: &'a [R],
+    vectors: Option<&'a mut [R]>,
+}
+
+impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSimd for Solve<'_, R, C, PASS, COLUMNS> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { group, triangle, a, mut vectors } = self;
+        let size = group.n * group.n * C * group.width;
+        let count = a.len().div_ceil(size);
+        for (g, a) in a.chunks(size).enumerate() {
+            s.vectorize(Reduce::<'_, R, C, PASS> { group, g, triangle, a });
+        }
+        let with_vectors = vectors.is_some();
+        match group.groups {
+            1 => s.vectorize(Diagonalise::<'_, R, 1> { group, count, with_vectors }),
+            _ => s.vectorize(Diagonalise::<'_, R, 2> { group, count, with_vectors }),
+        }
+        for g in 0..count {
+            s.vectorize(Order { group, g });
+            if let Some(vectors) = vectors.as_mut().and_then(|vectors| vectors.chunks_mut(size).nth(g)) {
+                s.vectorize(TransformBack::<'_, R, C, COLUMNS> { group, g, vectors });
+            }
+        }
+    }
+}
+
+/// A ↦ T, reflectors, scale.
+struct Reduce<'a, R, const C: usize, const PASS: usize> {
+    group: &'a mut Group<R>,
+    g: usize,
+    triangle: Triangle,
+    a: &'a [R],
+}
+
+impl<R: Vector, const C: usize, const PASS: usize> WithSimd for Reduce<'_, R, C, PASS> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let x = Numbers::<S, R, C>::new(s);
+        let group = self.group;
+        let (n, groups) = (group.n, group.groups);
+        let [a, tau, t] = [&group.a, &group.tau, &group.tridiagonal].map(|memory| part(memory, groups, self.g));
+        let (a, tau) = (x.numbers_mut(&mut group.a[a]), x.numbers_mut(&mut group.tau[tau]));
+        let t = R::vectors_mut(s, &mut group.tridiagonal[t]).as_chunks_mut().0;
+        R::vectors_mut(s, &mut group.scale).as_chunks_mut().0[self.g] = pack(x, n, self.a, self.triangle, a);
+        let rows = x.numbers_mut(&mut group.rows).as_chunks_mut().0;
+        Tridiagonalise { x, n, a, tau, rows, t }.run::<PASS>();
+    }
+}
+
+/// T ↦ Λ and Z of as many groups as there are. Lanes that do not converge are told from what is left of e.
+struct Diagonalise<'a, R, const G: usize> {
+    group: &'a mut Group<R>,
+    count: usize,
+    with_vectors: bool,
+}
+
+impl<R: Vector, const G: usize> WithSimd for Diagonalise<'_, R, G> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { count, with_vectors, .. } = self;
+        let Group { n, tridiagonal, t, z, sweeps, rotations, .. } = self.group;
+        let n = *n;
+        let t: &mut [Entry<R::V<S>, G>] = R::vectors_mut(s, t).as_chunks_mut().0.as_chunks_mut().0;
+        let of_groups: &[[R::V<S>; 2]] = R::vectors(s, tridiagonal).as_chunks().0;
+        for (k, [d, e]) in t.iter_mut().enumerate() {
+            for g in 0..G {
+                let zeros = [R::splat(s, R::zero()); 2];
+                [d[g], e[g]] = if g < count { of_groups[g * n + k] } else { zeros };
+            }
+        }
+        let size = z.len() / G;
+        if with_vectors {
+            for z in z.chunks_exact_mut(size).take(count) {
+                identity::<S, R>(s, n, R::vectors_mut(s, z));
+            }
+        }
+        let mut progress = Progress::default();
+        loop {
+            sweeps.clear();
+            let notes = if with_vectors { Some(&mut *sweeps) } else { None };
+            let of_groups = R::vectors_mut(s, rotations).as_chunks_mut().0.as_chunks_mut().0;
+            let done = ql::<S, R, G>(s, t, &mut progress, notes, of_groups);
+            for (g, z) in z.chunks_exact_mut(size).take(count).enumerate() {
+                s.vectorize(Rotate::<'_, R, G> { n, z, g, sweeps, rotations });
+            }
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+/// Z ↦ Z R₁ R₂ ⋯ of one group.
+struct Rotate<'a, R, const G: usize> {
+    n: usize,
+    z: &'a mut [R],
+    g: usize,
+    sweeps: &'a [Sweep],
+    rotations: &'a [R],
+}
+
+impl<R: Vector, const G: usize> WithSimd for Rotate<'_, R, G> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let rotations = R::vectors(s, self.rotations).as_chunks().0.as_chunks().0;
+        rotate::<S, R, G>(s, self.n, R::vectors_mut(s, self.z), self.g, self.sweeps, rotations);
+    }
+}
+
+/// Ranks of the eigenvalues of one group, λ in ascending order, statuses.
+struct Order<'a, R> {
+    group: &'a mut Group<R>,
+    g: usize,
+}
+
+impl<R: Vector> WithSimd for Order<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let (group, g) = (self.group, self.g);
+        let Group { n, width, groups, .. } = *group;
+        let (zero, one) = (R::splat(s, R::zero()), R::splat(s, R::one()));
+        let t = R::vectors(s, &group.t);
+        let (d, e) = (|k: usize| t[2 * k * groups + g], |k: usize| t[(2 * k + 1) * groups + g]);
+        let [power, lower, finite] = R::vectors(s, &group.scale).as_chunks::<3>().0[g];
+        let mut converged = one;
+        for k in 0..n {
+            let mut rank = zero;
+            for i in 0..k {
+                rank = R::adds(s, rank, R::select(s, R::at_most(s, d(i), d(k)), one, zero));
+            }
+            for i in k + 1..n {
+                rank = R::adds(s, rank, R::select(s, R::less(s, d(i), d(k)), one, zero));
+            }
+            converged = R::select(s, R::equal(s, e(k), zero), converged, zero);
+            let (lambda, rank) = ([R::muls(s, R::muls(s, d(k), power), lower)], [rank]);
+            let lanes = cast_slice::<_, R>(&lambda).iter().zip(cast_slice::<_, R>(&rank));
+            for (lane, (&lambda, &rank)) in lanes.enumerate() {
+                let rank = rank.to_f64() as u32;
+                group.lambda[(g * width + lane) * n + rank as usize] = lambda;
+                group.ranks[k * width + lane] = rank;
+            }
+        }
+        let (finite, converged) = ([finite], [converged]);
+        let lanes = cast_slice::<_, R>(&finite).iter().zip(cast_slice::<_, R>(&converged));
+        for (status, (&finite, &converged)) in group.status[g * width..].iter_mut().zip(lanes) {
+            *status = Status::NOT_FINITE.when(finite == R::zero()) | Status::NOT_CONVERGED.when(converged == R::zero());
+        }
+    }
+}
+
+/// V of one group.
+struct TransformBack<'a, R, const C: usize, const COLUMNS: usize> {
+    group: &'a mut Group<R>,
+    g: usize,
+    vectors: &'a mut [R],
+}
+
+impl<R: Vector, const C: usize, const COLUMNS: usize> WithSimd for TransformBack<'_, R, C, COLUMNS> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let x = Numbers::<S, R, C>::new(s);
+        let group = self.group;
+        let Group { n, groups, width, .. } = *group;
+        let [a, tau, z] = [&group.a, &group.tau, &group.z].map(|memory| part(memory, groups, self.g));
+        let (a, tau, z) = (x.numbers(&group.a[a]), x.numbers(&group.tau[tau]), R::vectors(s, &group.z[z]));
+        let v = x.numbers_mut(&mut group.v).as_chunks_mut::<COLUMNS>().0;
+        for first in (0..n).step_by(COLUMNS) {
+            read(x, n, z, first, v);
+            reflect(x, a, tau, v);
+            let count = COLUMNS.min(n - first);
+            write(x, v, &group.ranks[first * width..][..count * width], self.vectors);
+        }
+    }
+}

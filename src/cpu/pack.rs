@@ -1,0 +1,91 @@
+//! A of as many matrices as there are lanes ↦ 2⁻ᵉ A, the lower triangle packed by columns, 1 ≤ 2⁻ᵉ max|A| < 2.
+
+use super::numbers::{Number, Numbers};
+use super::transpose::MAX_WIDTH;
+use super::tridiagonal::column;
+use super::vector::Vector;
+use crate::Triangle;
+use pulp::Simd;
+use pulp::bytemuck::cast_slice_mut;
+
+/// Packs the triangle of `[n, n]` numbers in `from`. Lanes without a matrix, and those of one that is not finite, become 0. Returns
+/// the factors of 2ᵉ, to be multiplied by one after the other, and 0 where an entry is not finite, otherwise 1.
+#[inline(always)]
+pub(super) fn pack<S: Simd, R: Vector, const C: usize>(
+    x: Numbers<S, R, C>,
+    n: usize,
+    from: &[R],
+    triangle: Triangle,
+    a: &mut [Number<S, R, C>],
+) -> [R::V<S>; 3] {
+    let s = x.s;
+    transpose(x, n, from, triangle == Triangle::Lower, a);
+    for j in 0..n {
+        a[column(n, j) + j][1..].fill(x.zero());
+    }
+    let (mut largest, mut zeros) = (x.zero(), x.zero());
+    for part in a.as_flattened() {
+        largest = R::maxs(s, largest, R::abss(s, *part));
+        zeros = R::mul_adds(s, *part, x.zero(), zeros); // 0·∞ and 0·NaN are NaN
+    }
+    let finite = R::equal(s, zeros, x.zero());
+    let one = x.splat(R::one());
+    let [up @ .., down, lower] = powers(x, R::select(s, finite, largest, x.zero()));
+    for part in a.as_flattened_mut() {
+        let scaled = R::muls(s, R::muls(s, *part, up[0]), up[1]);
+        *part = R::select(s, finite, scaled, x.zero());
+    }
+    [down, lower, R::select(s, finite, one, x.zero())]
+}
+
+/// The factors of 2⁻ᵉ and those of 2ᵉ, 2ᵉ ≤ `largest` < 2ᵉ⁺¹, or of 1 for 0: two of them, since 2⁻ᵉ may overflow.
+#[inline(always)]
+fn powers<S: Simd, R: Vector, const C: usize>(x: Numbers<S, R, C>, largest: R::V<S>) -> [R::V<S>; 4] {
+    let (s, one) = (x.s, x.splat(R::one()));
+    let normal = R::at_most(s, x.splat(R::min_positive_value()), largest);
+    let (lift, lower) = (x.splat(R::one() / R::epsilon()), x.splat(R::epsilon()));
+    let (lift, lower) = (R::select(s, normal, one, lift), R::select(s, normal, one, lower));
+    // The exponent bits of a normal number are its power of two.
+    let power = R::ands(s, R::muls(s, largest, lift), x.splat(R::infinity()));
+    let power = R::if_equal(s, power, x.zero(), one, power);
+    [lift, R::divs(s, one, power), power, lower]
+}
+
+#[inline(always)]
+fn transpose<S: Simd, R: Vector, const C: usize>(
+    x: Numbers<S, R, C>,
+    n: usize,
+    from: &[R],
+    lower: bool,
+    a: &mut [Number<S, R, C>],
+) {
+    let (width, size) = (R::width(x.s), n * n * C);
+    for first in (0..size).step_by(width) {
+        let (start, end) = (first / C, (first + width - 1) / C);
+        let (row, j) = (start / n, start % n);
+        let within_row = j + end - start < n;
+        if within_row && (if lower { j > row } else { j + end - start < row }) {
+            continue;
+        }
+        let mut tile = [x.zero(); MAX_WIDTH];
+        let tile = &mut tile[..width];
+        let rows = cast_slice_mut::<_, R>(tile).chunks_exact_mut(width);
+        for (to, matrix) in rows.zip(from.chunks_exact(size)) {
+            let from = &matrix[first..];
+            if from.len() >= width { to.copy_from_slice(&from[..width]) } else { to[..from.len()].copy_from_slice(from) }
+        }
+        R::transpose(x.s, tile);
+        let (mut row, mut j) = (row, j);
+        for (q, &component) in tile.iter().enumerate().take(size - first) {
+            let part = (first + q) % C;
+            if lower && j <= row {
+                a[column(n, j) + row][part] = component;
+            } else if !lower && row <= j {
+                a[column(n, row) + j][part] = if part == 0 { component } else { R::negs(x.s, component) };
+            }
+            if part == C - 1 {
+                (row, j) = if j + 1 == n { (row + 1, 0) } else { (row, j + 1) };
+            }
+        }
+    }
+}
