@@ -2,15 +2,12 @@
 
 use super::Kernels;
 use super::evd::Single;
-use super::lane_eigh::Group;
+use super::lane_eigh::{EighLanes, Group};
 use super::parallel::Chunk;
 use crate::cut;
 use crate::options::Problem;
 use crate::{Cpu, Element, Real, Result, SpectrumMut, Status, Stored, Triangle};
 use num_traits::Float;
-
-/// The order up to which lanes win over one matrix after the other, measured (docs/performance.md).
-const LANES_UP_TO: usize = 64;
 
 /// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
 pub(super) struct Forward<'a, I: Element, O: Element, R: Element = <O as Element>::Real> {
@@ -65,7 +62,7 @@ pub(super) struct Lanes<T: Kernels> {
 
 impl<T: Kernels> Solver<T> {
     pub(super) fn new(n: usize) -> Result<Self> {
-        if (1..=LANES_UP_TO).contains(&n) {
+        if (1..=<T as EighLanes>::UP_TO).contains(&n) {
             return Ok(Self::Lanes(Box::new(Lanes { group: T::group(n), a: Vec::new(), vectors: Vec::new() })));
         }
         Single::new(n).map(Self::Single)

@@ -17,6 +17,15 @@ use pulp::{Arch, Simd, WithSimd};
 /// would crowd the cache.
 const PAIRS_UP_TO: usize = 32;
 
+/// The smallest order that is compiled for itself: its loops are as short as what it takes to begin one.
+const SMALLEST: usize = 4;
+
+/// The order N, or n if that is 0.
+#[inline(always)]
+fn order<const N: usize>(n: usize) -> usize {
+    if N == 0 { n } else { N }
+}
+
 /// Scratch memory for one or two groups of as many matrices as there are lanes, and what was found.
 #[derive(Debug)]
 pub struct Group<R> {
@@ -46,14 +55,17 @@ pub struct Group<R> {
 
 /// The lane solver, compiled once for each type and instruction set.
 pub trait EighLanes: Element {
+    /// The order up to which lanes win over one matrix after the other, measured (docs/performance.md).
+    const UP_TO: usize;
     fn group(n: usize) -> Group<Self::Real>;
     /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
     fn eigh_lanes(group: &mut Group<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
 }
 
 macro_rules! eigh_lanes {
-    ($($t:ty: $real:ty, $parts:literal, $pass:literal, $columns:literal);*) => { $(
+    ($($t:ty: $real:ty, $parts:literal, $pass:literal, $columns:literal, $up_to:literal);*) => { $(
         impl EighLanes for $t {
+            const UP_TO: usize = $up_to;
             fn group(n: usize) -> Group<$real> {
                 Group::new(n, $parts, $columns, Arch::new().dispatch(Width::<$real>::default()))
             }
@@ -64,8 +76,8 @@ macro_rules! eigh_lanes {
         }
     )* }
 }
-// Columns abreast in a pass of the tridiagonalisation, and in the way back.
-eigh_lanes!(f32: f32, 1, 4, 4; f64: f64, 1, 4, 4; Complex<f32>: f32, 2, 2, 2; Complex<f64>: f64, 2, 2, 2);
+// Columns abreast in a pass of the tridiagonalisation, and in the way back; the crossover.
+eigh_lanes!(f32: f32, 1, 4, 4, 128; f64: f64, 1, 4, 4, 128; Complex<f32>: f32, 2, 2, 2, 128; Complex<f64>: f64, 2, 2, 2, 128);
 
 #[derive(Default)]
 struct Width<R>(std::marker::PhantomData<R>);
@@ -138,65 +150,77 @@ impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSim
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
+        match self.group.n {
+            SMALLEST => self.solve::<S, SMALLEST>(s),
+            _ => self.solve::<S, 0>(s),
+        }
+    }
+}
+
+impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> Solve<'_, R, C, PASS, COLUMNS> {
+    /// Matrices of order N, or of any if that is 0.
+    #[inline(always)]
+    fn solve<S: Simd, const N: usize>(self, s: S) {
         let Self { group, triangle, a, mut vectors } = self;
         let size = group.n * group.n * C * group.width;
         let count = a.len().div_ceil(size);
         for (g, a) in a.chunks(size).enumerate() {
-            s.vectorize(Reduce::<'_, R, C, PASS> { group, g, triangle, a });
+            s.vectorize(Reduce::<'_, R, C, PASS, N> { group, g, triangle, a });
         }
         let with_vectors = vectors.is_some();
         match group.groups {
-            1 => s.vectorize(Diagonalise::<'_, R, 1> { group, count, with_vectors }),
-            _ => s.vectorize(Diagonalise::<'_, R, 2> { group, count, with_vectors }),
+            1 => s.vectorize(Diagonalise::<'_, R, 1, N> { group, count, with_vectors }),
+            _ => s.vectorize(Diagonalise::<'_, R, 2, N> { group, count, with_vectors }),
         }
         for g in 0..count {
-            s.vectorize(Order { group, g });
+            s.vectorize(Order::<'_, R, N> { group, g });
             if let Some(vectors) = vectors.as_mut().and_then(|vectors| vectors.chunks_mut(size).nth(g)) {
-                s.vectorize(TransformBack::<'_, R, C, COLUMNS> { group, g, vectors });
+                s.vectorize(TransformBack::<'_, R, C, COLUMNS, N> { group, g, vectors });
             }
         }
     }
 }
 
 /// A ↦ T, reflectors, scale.
-struct Reduce<'a, R, const C: usize, const PASS: usize> {
+struct Reduce<'a, R, const C: usize, const PASS: usize, const N: usize> {
     group: &'a mut Group<R>,
     g: usize,
     triangle: Triangle,
     a: &'a [R],
 }
 
-impl<R: Vector, const C: usize, const PASS: usize> WithSimd for Reduce<'_, R, C, PASS> {
+impl<R: Vector, const C: usize, const PASS: usize, const N: usize> WithSimd for Reduce<'_, R, C, PASS, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let x = Numbers::<S, R, C>::new(s);
         let group = self.group;
-        let (n, groups) = (group.n, group.groups);
+        let (n, groups) = (order::<N>(group.n), group.groups);
         let [a, tau, t] = [&group.a, &group.tau, &group.tridiagonal].map(|memory| part(memory, groups, self.g));
-        let (a, tau) = (x.numbers_mut(&mut group.a[a]), x.numbers_mut(&mut group.tau[tau]));
-        let t = R::vectors_mut(s, &mut group.tridiagonal[t]).as_chunks_mut().0;
+        let a = &mut x.numbers_mut(&mut group.a[a])[..n * (n + 1) / 2];
+        let tau = &mut x.numbers_mut(&mut group.tau[tau])[..n];
+        let t = &mut R::vectors_mut(s, &mut group.tridiagonal[t]).as_chunks_mut().0[..n];
         R::vectors_mut(s, &mut group.scale).as_chunks_mut().0[self.g] = pack(x, n, self.a, self.triangle, a);
-        let rows = x.numbers_mut(&mut group.rows).as_chunks_mut().0;
+        let rows = &mut x.numbers_mut(&mut group.rows).as_chunks_mut().0[..n];
         Tridiagonalise { x, n, a, tau, rows, t }.run::<PASS>();
     }
 }
 
 /// T ↦ Λ and Z of as many groups as there are. Lanes that do not converge are told from what is left of e.
-struct Diagonalise<'a, R, const G: usize> {
+struct Diagonalise<'a, R, const G: usize, const N: usize> {
     group: &'a mut Group<R>,
     count: usize,
     with_vectors: bool,
 }
 
-impl<R: Vector, const G: usize> WithSimd for Diagonalise<'_, R, G> {
+impl<R: Vector, const G: usize, const N: usize> WithSimd for Diagonalise<'_, R, G, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let Self { count, with_vectors, .. } = self;
         let Group { n, tridiagonal, t, z, sweeps, rotations, .. } = self.group;
-        let n = *n;
-        let t: &mut [Entry<R::V<S>, G>] = R::vectors_mut(s, t).as_chunks_mut().0.as_chunks_mut().0;
+        let n = order::<N>(*n);
+        let t: &mut [Entry<R::V<S>, G>] = &mut R::vectors_mut(s, t).as_chunks_mut().0.as_chunks_mut().0[..n];
         let of_groups: &[[R::V<S>; 2]] = R::vectors(s, tridiagonal).as_chunks().0;
         for (k, [d, e]) in t.iter_mut().enumerate() {
             for g in 0..G {
@@ -217,7 +241,7 @@ impl<R: Vector, const G: usize> WithSimd for Diagonalise<'_, R, G> {
             let of_groups = R::vectors_mut(s, rotations).as_chunks_mut().0.as_chunks_mut().0;
             let done = ql::<S, R, G>(s, t, &mut progress, notes, of_groups);
             for (g, z) in z.chunks_exact_mut(size).take(count).enumerate() {
-                s.vectorize(Rotate::<'_, R, G> { n, z, g, sweeps, rotations });
+                s.vectorize(Rotate::<'_, R, G, N> { n, z, g, sweeps, rotations });
             }
             if done {
                 return;
@@ -227,7 +251,7 @@ impl<R: Vector, const G: usize> WithSimd for Diagonalise<'_, R, G> {
 }
 
 /// Z ↦ Z R₁ R₂ ⋯ of one group.
-struct Rotate<'a, R, const G: usize> {
+struct Rotate<'a, R, const G: usize, const N: usize> {
     n: usize,
     z: &'a mut [R],
     g: usize,
@@ -235,27 +259,28 @@ struct Rotate<'a, R, const G: usize> {
     rotations: &'a [R],
 }
 
-impl<R: Vector, const G: usize> WithSimd for Rotate<'_, R, G> {
+impl<R: Vector, const G: usize, const N: usize> WithSimd for Rotate<'_, R, G, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let rotations = R::vectors(s, self.rotations).as_chunks().0.as_chunks().0;
-        rotate::<S, R, G>(s, self.n, R::vectors_mut(s, self.z), self.g, self.sweeps, rotations);
+        rotate::<S, R, G>(s, order::<N>(self.n), R::vectors_mut(s, self.z), self.g, self.sweeps, rotations);
     }
 }
 
 /// Ranks of the eigenvalues of one group, λ in ascending order, statuses.
-struct Order<'a, R> {
+struct Order<'a, R, const N: usize> {
     group: &'a mut Group<R>,
     g: usize,
 }
 
-impl<R: Vector> WithSimd for Order<'_, R> {
+impl<R: Vector, const N: usize> WithSimd for Order<'_, R, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let (group, g) = (self.group, self.g);
         let Group { n, width, groups, .. } = *group;
+        let n = order::<N>(n);
         let (zero, one) = (R::splat(s, R::zero()), R::splat(s, R::one()));
         let t = R::vectors(s, &group.t);
         let (d, e) = (|k: usize| t[2 * k * groups + g], |k: usize| t[(2 * k + 1) * groups + g]);
@@ -287,22 +312,24 @@ impl<R: Vector> WithSimd for Order<'_, R> {
 }
 
 /// V of one group.
-struct TransformBack<'a, R, const C: usize, const COLUMNS: usize> {
+struct TransformBack<'a, R, const C: usize, const COLUMNS: usize, const N: usize> {
     group: &'a mut Group<R>,
     g: usize,
     vectors: &'a mut [R],
 }
 
-impl<R: Vector, const C: usize, const COLUMNS: usize> WithSimd for TransformBack<'_, R, C, COLUMNS> {
+impl<R: Vector, const C: usize, const COLUMNS: usize, const N: usize> WithSimd for TransformBack<'_, R, C, COLUMNS, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let x = Numbers::<S, R, C>::new(s);
         let group = self.group;
         let Group { n, groups, width, .. } = *group;
+        let n = order::<N>(n);
         let [a, tau, z] = [&group.a, &group.tau, &group.z].map(|memory| part(memory, groups, self.g));
-        let (a, tau, z) = (x.numbers(&group.a[a]), x.numbers(&group.tau[tau]), R::vectors(s, &group.z[z]));
-        let v = x.numbers_mut(&mut group.v).as_chunks_mut::<COLUMNS>().0;
+        let (a, tau) = (&x.numbers(&group.a[a])[..n * (n + 1) / 2], &x.numbers(&group.tau[tau])[..n]);
+        let z = R::vectors(s, &group.z[z]);
+        let v = &mut x.numbers_mut(&mut group.v).as_chunks_mut::<COLUMNS>().0[..n];
         for first in (0..n).step_by(COLUMNS) {
             read(x, n, z, first, v);
             reflect(x, a, tau, v);
