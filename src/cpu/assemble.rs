@@ -1,39 +1,30 @@
 //! The two ways to Ā: [`Lanes`] puts one small matrix in each SIMD lane, [`Products`] multiplies the blocks of a large one.
 
 use super::Kernels;
+use super::backward::Backward;
+use super::lane_kernel::AssembleLanes;
 use super::lanes::Lanes;
 use super::products::Products;
-use crate::{Dropped, Element};
+use crate::Stored;
+use crate::options::Problem;
 
-/// The order up to which lanes win over products for every type, measured (docs/performance.md): beyond, they leave the cache.
-const LANES_UP_TO: usize = 64;
-
-/// Scratch memory of one thread.
+/// Scratch memory of one thread, for the way that an order calls for.
 #[derive(Debug)]
-pub(super) struct Assembly<T: Kernels> {
-    pub lambda: Vec<T::Real>,
-    pub labels: Vec<T::Real>,
-    pub way: Way<T>,
-}
-
-#[derive(Debug)]
-pub(super) enum Way<T: Kernels> {
+pub(super) enum Assembly<T: Kernels> {
     Lanes(Lanes<T>),
     Products(Products<T>),
 }
 
 impl<T: Kernels> Assembly<T> {
     pub(super) fn new(n: usize) -> Self {
-        let zeros = || vec![<T::Real as Default>::default(); n];
-        let way = if n <= LANES_UP_TO { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
-        Self { lambda: zeros(), labels: zeros(), way }
+        if n <= <T as AssembleLanes>::UP_TO { Self::Lanes(Lanes::new(n)) } else { Self::Products(Products::new(n)) }
     }
 
     /// The number of matrices that are assembled at a time.
     pub(super) fn width(&self) -> usize {
-        match &self.way {
-            Way::Lanes(lanes) => lanes.width(),
-            Way::Products(products) => products.width(),
+        match self {
+            Self::Lanes(lanes) => lanes.width(),
+            Self::Products(_) => 1,
         }
     }
 }
@@ -47,22 +38,19 @@ pub(super) struct Column<R> {
     pub lambda_bar: R,
 }
 
-/// Assembles Ā of a group of matrices, in this order: start, give every column of every lane, load, assemble, read.
-pub(super) trait Assemble<T: Element> {
-    /// The number of matrices that are assembled at a time.
-    fn width(&self) -> usize;
-    /// Begins a group of `lanes` matrices.
-    fn start(&mut self, lanes: usize, dropped: Dropped, with_vectors_bar: bool);
-    /// Says that kept eigenvalues tie in a matrix of the group.
-    fn tied(&mut self) {}
-    /// Gives what belongs to one column, in the order of k.
-    fn column(&mut self, lane: usize, column: Column<T::Real>);
-    /// Gives V and V̄ of the whole group; columns of V̄ outside K are not read.
-    fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>);
-    /// Computes Ā and the defects.
-    fn assemble(&mut self);
-    /// Writes ρ of a lane and raises its tie defect to what was found in X.
-    fn defects(&self, lane: usize, gauge_defect: &mut [T::Real], tie_defect: &mut T::Real);
-    /// Writes Ā of the whole group.
-    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]);
+/// What was found of a matrix on the way.
+pub(super) struct Found<R> {
+    /// The largest tie defect in X.
+    pub tie_defect: R,
+    pub gauge_defect: R,
+    /// Whether Ā, as it was computed, is finite; nothing if nobody looked.
+    pub finite: Option<bool>,
+}
+
+/// Assembles Ā of as many matrices as are worked on at a time.
+pub(super) trait Assemble<T: Kernels> {
+    /// Writes Ā, ρ and the spreads of λ̄, and adds [`Status::TIED`](crate::Status) to the statuses; columns of V̄ outside K are not used.
+    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, group: Backward<'_, O, G>);
+    /// What was found of a matrix of the last group.
+    fn found(&self, b: usize) -> Found<T::Real>;
 }

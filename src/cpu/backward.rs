@@ -1,12 +1,10 @@
 //! Ā of one run of matrices: what both ways to assemble it share, on the way in and on the way out.
 
 use super::Kernels;
-use super::assemble::{Assemble, Assembly, Column, Way};
+use super::assemble::{Assemble, Assembly, Found};
 use super::parallel::Chunk;
 use crate::options::Problem;
-use crate::{
-    CotangentsRef, Cpu, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, TieRule, Triangle, cut,
-};
+use crate::{CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, TieRule, Triangle};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices.
@@ -15,6 +13,25 @@ pub(super) struct Backward<'a, O: Element, G: Element> {
     pub pairs: EigenpairsRef<'a, O, Cpu>,
     pub cotangents: CotangentsRef<'a, O, Cpu>,
     pub out: GradientMut<'a, G, Cpu>,
+}
+
+impl<O: Element, G: Element> Backward<'_, O, G> {
+    fn reborrow(&mut self) -> Backward<'_, O, G> {
+        let EigenpairsRef { values, vectors, kept, status } = self.pairs;
+        let (values_bar, vectors_bar) = (self.cotangents.values, self.cotangents.vectors);
+        let out = &mut self.out;
+        Backward {
+            n: self.n,
+            pairs: EigenpairsRef { values, vectors, kept, status },
+            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
+            out: GradientMut {
+                a_bar: &mut *out.a_bar,
+                gauge_defect: &mut *out.gauge_defect,
+                tie_defect: &mut *out.tie_defect,
+                status: &mut *out.status,
+            },
+        }
+    }
 }
 
 impl<O: Element, G: Element> Chunk for Backward<'_, O, G> {
@@ -61,87 +78,37 @@ where
         chunk.out.tie_defect.fill(T::Real::of(0.0));
         return chunk.out.status.copy_from_slice(chunk.pairs.status);
     }
-    let Assembly { lambda, labels, way } = assembly;
-    match way {
-        Way::Lanes(lanes) => run(problem, chunk, lambda, labels, lanes),
-        Way::Products(products) => run(problem, chunk, lambda, labels, products),
+    match assembly {
+        Assembly::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes),
+        Assembly::Products(products) => run(problem, chunk, 1, products),
     }
 }
 
-fn run<T, O, G, A>(
-    problem: &Problem,
-    mut chunk: Backward<'_, O, G>,
-    lambda: &mut [T::Real],
-    labels: &mut [T::Real],
-    assembly: &mut A,
-) where
-    T: Kernels,
-    O: Stored<T>,
-    G: Stored<T>,
-    A: Assemble<T>,
-{
-    let (batch, size) = (chunk.batch(), problem.n * problem.n);
-    for first in (0..batch).step_by(assembly.width()) {
-        let lanes = assembly.width().min(batch - first);
-        let group = first * size..(first + lanes) * size;
-        assembly.start(lanes, problem.dropped, chunk.cotangents.vectors.is_some());
-        for lane in 0..lanes {
-            columns(problem, &mut chunk, first + lane, lane, lambda, labels, assembly);
-        }
-        assembly.load(&chunk.pairs.vectors[group.clone()], chunk.cotangents.vectors.map(|x| &x[group.clone()]));
-        assembly.assemble();
-        assembly.store(&mut chunk.out.a_bar[group]);
-        for lane in 0..lanes {
-            report(problem, &mut chunk, first + lane, lane, assembly);
-        }
-    }
-}
-
-/// Gives the columns of matrix `b` to a lane and starts its status and its tie defect.
-fn columns<T, O, G, A>(
-    problem: &Problem,
-    chunk: &mut Backward<'_, O, G>,
-    b: usize,
-    lane: usize,
-    lambda: &mut [T::Real],
-    labels: &mut [T::Real],
-    assembly: &mut A,
-) where
-    T: Kernels,
-    O: Stored<T>,
-    G: Stored<T>,
-    A: Assemble<T>,
-{
-    let n = problem.n;
-    let (pairs, cotangents) = (chunk.pairs, chunk.cotangents);
-    let kept = &pairs.kept[b * n..][..n];
-    lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
-    let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), lambda, kept, labels);
-    let mut spread = Spread::default();
-    for k in 0..n {
-        let lambda_bar = cotangents.values.filter(|_| kept[k]).map_or(T::Real::of(0.0), |x| x[b * n + k].widen());
-        spread.see(labels[k], lambda_bar);
-        let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
-        let lambda = if as_computed { lambda[k] } else { T::Real::of(0.0) };
-        assembly.column(lane, Column { k, lambda, label: labels[k], lambda_bar });
-    }
-    chunk.out.tie_defect[b] = spread.largest();
-    chunk.out.status[b] = pairs.status[b] | Status::TIED.when(tied);
-    if tied {
-        assembly.tied();
-    }
-}
-
-/// Writes the report of matrix `b` and makes its Ā what the options and its status ask for.
-fn report<T, O, G, A>(problem: &Problem, chunk: &mut Backward<'_, O, G>, b: usize, lane: usize, assembly: &A)
+fn run<T, O, G>(problem: &Problem, mut rest: Backward<'_, O, G>, width: usize, assembly: &mut impl Assemble<T>)
 where
     T: Kernels,
     O: Stored<T>,
     G: Stored<T>,
-    A: Assemble<T>,
+{
+    while rest.batch() > 0 {
+        let here = width.min(rest.batch());
+        let (mut group, others) = rest.split_at(here);
+        group.out.status.copy_from_slice(group.pairs.status);
+        assembly.assemble(problem, group.reborrow());
+        (0..group.batch()).for_each(|b| report(problem, &mut group, b, assembly.found(b)));
+        rest = others;
+    }
+}
+
+/// Completes the report of matrix `b` and makes its Ā what the options and its status ask for.
+fn report<T, O, G>(problem: &Problem, group: &mut Backward<'_, O, G>, b: usize, found: Found<T::Real>)
+where
+    T: Kernels,
+    O: Stored<T>,
+    G: Stored<T>,
 {
     let n = problem.n;
-    let out = &mut chunk.out;
+    let out = &mut group.out;
     let a_bar = &mut out.a_bar[b * n * n..][..n * n];
     let gauge_defect = &mut out.gauge_defect[b * n..][..n];
     let status = &mut out.status[b];
@@ -151,13 +118,16 @@ where
         gauge_defect.fill(T::Real::of(0.0));
         return;
     }
-    assembly.defects(lane, gauge_defect, &mut out.tie_defect[b]);
+    out.tie_defect[b] = Float::max(out.tie_defect[b], found.tie_defect);
     let round_off = T::Real::of(O::PRECISION.gauge_round_off(n));
-    *status |= Status::PHASE_DEPENDENT.when(gauge_defect.iter().any(|&rho| rho > round_off));
+    *status |= Status::PHASE_DEPENDENT.when(found.gauge_defect > round_off);
     if let GradientForm::Triangle(triangle) = problem.gradient {
         fold(a_bar, n, triangle);
     }
-    let finite = a_bar.iter().fold(true, |finite, x| finite & x.widen().finite());
+    // Rounded to another type, or doubled, it may have overflowed since.
+    let as_computed = G::as_scalars(a_bar).is_some() && problem.gradient == GradientForm::Hermitian;
+    let finite = found.finite.filter(|_| as_computed);
+    let finite = finite.unwrap_or_else(|| a_bar.iter().fold(true, |finite, x| finite & x.widen().finite()));
     *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
 }
 
@@ -173,7 +143,7 @@ fn fold<G: Element>(a_bar: &mut [G], n: usize, triangle: Triangle) {
 
 /// The spread of λ̄ over each group of equal labels relative to its largest |λ̄|; λ̄ is 0 on D.
 #[derive(Default)]
-struct Spread<R> {
+pub(super) struct Spread<R> {
     label: R,
     low: R,
     high: R,
@@ -182,7 +152,7 @@ struct Spread<R> {
 }
 
 impl<R: Real> Spread<R> {
-    fn see(&mut self, label: R, lambda_bar: R) {
+    pub(super) fn see(&mut self, label: R, lambda_bar: R) {
         if label != self.label {
             *self = Self { label, low: lambda_bar, high: lambda_bar, before: self.largest() };
         }
@@ -190,7 +160,7 @@ impl<R: Real> Spread<R> {
         self.high = Float::max(self.high, lambda_bar);
     }
 
-    fn largest(&self) -> R {
+    pub(super) fn largest(&self) -> R {
         if self.low == self.high {
             return self.before;
         }

@@ -1,8 +1,10 @@
 //! Ā of one matrix by matrix products: docs/derivation.md, equations (8) and (10).
 
 use super::Kernels;
-use super::assemble::{Assemble, Column};
-use crate::{Dropped, Element, Real};
+use super::assemble::{Assemble, Column, Found};
+use super::backward::{Backward, Spread};
+use crate::options::Problem;
+use crate::{Cpu, Dropped, EigenpairsRef, Element, Real, Status, Stored, cut};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -13,6 +15,8 @@ use num_traits::Float;
 #[derive(Debug)]
 pub(super) struct Products<T: Kernels> {
     columns: Vec<Column<T::Real>>,
+    lambda: Vec<T::Real>,
+    labels: Vec<T::Real>,
     v: Mat<T>,
     v_bar: Mat<T>,
     x: Mat<T>,
@@ -32,6 +36,8 @@ impl<T: Kernels> Products<T> {
         let reals = || vec![T::Real::of(0.0); n];
         Self {
             columns: Vec::with_capacity(n),
+            lambda: reals(),
+            labels: reals(),
             v: zeros(),
             v_bar: zeros(),
             x: zeros(),
@@ -93,23 +99,52 @@ impl<T: Kernels> Products<T> {
 }
 
 impl<T: Kernels> Assemble<T> for Products<T> {
-    fn width(&self) -> usize {
-        1
-    }
-
-    fn start(&mut self, _: usize, dropped: Dropped, with_vectors_bar: bool) {
-        self.columns.clear();
+    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrix: Backward<'_, O, G>) {
+        let Backward { pairs, cotangents, out, .. } = matrix;
+        self.with_vectors_bar = cotangents.vectors.is_some();
+        self.dropped = problem.dropped;
         self.norms.fill(T::Real::of(0.0));
         self.gauge_defect.fill(T::Real::of(0.0));
         self.tie_defect = T::Real::of(0.0);
-        (self.dropped, self.with_vectors_bar) = (dropped, with_vectors_bar);
+        self.columns(problem, pairs, cotangents.values, out.status, out.tie_defect);
+        self.load(pairs.vectors, cotangents.vectors);
+        self.multiply();
+        out.gauge_defect.copy_from_slice(&self.gauge_defect);
+        self.store(out.a_bar);
     }
 
-    fn column(&mut self, _: usize, column: Column<T::Real>) {
-        let kept = column.label > T::Real::of(0.0);
-        if kept || (self.dropped == Dropped::AsComputed && self.with_vectors_bar) {
-            self.columns.push(column); // otherwise D takes no part
+    fn found(&self, _: usize) -> Found<T::Real> {
+        let largest = |largest, &defect| Float::max(largest, defect);
+        let gauge_defect = self.gauge_defect.iter().fold(T::Real::of(0.0), largest);
+        Found { tie_defect: self.tie_defect, gauge_defect, finite: None }
+    }
+}
+
+impl<T: Kernels> Products<T> {
+    /// What of the columns takes part, and what λ̄ says of ties.
+    fn columns<O: Stored<T>>(
+        &mut self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'_, O, Cpu>,
+        values_bar: Option<&[O::Real]>,
+        status: &mut [Status],
+        tie_defect: &mut [T::Real],
+    ) {
+        self.columns.clear();
+        self.lambda.iter_mut().zip(pairs.values).for_each(|(to, from)| *to = from.widen());
+        let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, pairs.kept, &mut self.labels);
+        status[0] |= Status::TIED.when(tied);
+        let mut spread = Spread::default();
+        for (k, &kept) in pairs.kept.iter().enumerate() {
+            let (lambda, label) = (self.lambda[k], self.labels[k]);
+            let lambda_bar = values_bar.filter(|_| kept).map_or(T::Real::of(0.0), |x| x[k].widen());
+            spread.see(label, lambda_bar);
+            // Otherwise D takes no part.
+            if kept || (problem.dropped == Dropped::AsComputed && self.with_vectors_bar) {
+                self.columns.push(Column { k, lambda, label, lambda_bar });
+            }
         }
+        tie_defect[0] = spread.largest();
     }
 
     fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>) {
@@ -129,7 +164,8 @@ impl<T: Kernels> Assemble<T> for Products<T> {
         }
     }
 
-    fn assemble(&mut self) {
+    /// Ā's lower triangle.
+    fn multiply(&mut self) {
         let r = self.columns.len();
         if self.with_vectors_bar {
             let (v, v_bar) = (self.v.as_ref().subcols(0, r), self.v_bar.as_ref().subcols(0, r));
@@ -152,11 +188,6 @@ impl<T: Kernels> Assemble<T> for Products<T> {
         if self.with_vectors_bar && self.dropped == Dropped::Zero {
             T::times_adjoint(self.a_bar.as_mut(), Accum::Add, v, m);
         }
-    }
-
-    fn defects(&self, _: usize, gauge_defect: &mut [T::Real], tie_defect: &mut T::Real) {
-        gauge_defect.copy_from_slice(&self.gauge_defect);
-        *tie_defect = Float::max(*tie_defect, self.tie_defect);
     }
 
     fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) {

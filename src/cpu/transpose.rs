@@ -22,7 +22,7 @@ macro_rules! transpose {
             fn transpose<S: Simd>(s: S, tile: &mut [<Self as Vector>::V<S>]) {
                 #[cfg(target_arch = "x86_64")]
                 if let Some(v3) = x86::avx2(s) {
-                    return x86::transpose::<pulp::$block, $side>(v3, cast_slice_mut(tile));
+                    return x86::transpose::<pulp::$block, $side>(v3, cast_slice_mut(tile), Self::width(s) / $side);
                 }
                 exchange(cast_slice_mut::<_, $t>(tile), Self::width(s));
             }
@@ -60,11 +60,9 @@ mod x86 {
         fn transpose(v3: V3, rows: [Self; N]) -> [Self; N];
     }
 
-    /// Transposes a tile by its blocks of N×N; each of its rows is one or several blocks long.
+    /// Transposes a tile by its blocks of N×N; each of its rows is one or several `blocks` long.
     #[inline(always)]
-    pub fn transpose<B: Block<N>, const N: usize>(v3: V3, tile: &mut [B]) {
-        // A row of b blocks in b·N rows: b²·N vectors.
-        let blocks = (tile.len() / N).isqrt();
+    pub fn transpose<B: Block<N>, const N: usize>(v3: V3, tile: &mut [B], blocks: usize) {
         for p in 0..blocks {
             for q in p..blocks {
                 let (mut upper, mut lower) = ([tile[0]; N], [tile[0]; N]);
