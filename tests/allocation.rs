@@ -68,7 +68,7 @@ where
     Cpu: Engine<T>,
 {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for n in [1, 4, 16, 33, 67, 128] {
+    for n in [1, 4, 16, 33, 67, 128, 129] {
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
             let (counts, made) = pool.install(|| (allocations::<T>(n, dropped), ALLOCATIONS.get()));
             assert_eq!(counts, [0; 8], "n = {n}, {dropped:?}");
