@@ -23,51 +23,40 @@ pub(crate) fn norm<R: Real>(lambda: &[R]) -> R {
     }
 }
 
-/// Marks the kept eigenvalues: |λ| > τ, of them the `at_most` largest.
+/// Marks the kept eigenvalues: |λ| > τ, of them the `at_most` largest. In an ascending spectrum D is a run of neighbours.
 pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]) -> Selection<R> {
-    let norm = norm(lambda);
+    let (n, norm) = (lambda.len(), norm(lambda));
     let tau = problem.tau.map(|(atol, rtol)| R::of(atol).max(R::of(rtol) * norm));
-    let above = |x: R| tau.is_none_or(|tau| x.abs() > tau);
-    kept.fill(false);
-    let mut rank = 0;
-    let mut least_kept = R::infinity();
+    let mut low = count(lambda, |x| x < -tau.unwrap_or(R::zero()));
+    let mut high = tau.map_or(low, |tau| n - count(lambda, |x| x > tau));
     let mut status = Status::OK;
-    // The largest |λ| of an ascending spectrum is at one of its ends.
-    let (mut low, mut high) = (0, lambda.len());
-    while low < high {
-        let at_high = lambda[high - 1].abs() >= lambda[low].abs();
-        let next = if at_high { high - 1 } else { low };
-        if !above(lambda[next]) {
-            break;
-        }
-        if rank == problem.at_most {
-            let tied = least_kept - lambda[next].abs() <= R::of(problem.tie_rtol::<R>()) * norm;
-            status |= Status::TIE_ACROSS_CUT.when(tied && rank > 0);
-            break;
-        }
-        kept[next] = true;
-        rank += 1;
-        least_kept = lambda[next].abs();
-        if at_high { high -= 1 } else { low += 1 }
+    while low + n - high > problem.at_most {
+        // Of the neighbours of D that with the smaller |λ| goes, the negative one if both are alike.
+        let negative = low > 0 && (high == n || lambda[low - 1].abs() <= lambda[high].abs());
+        let dropped = if negative { low - 1 } else { high };
+        (low, high) = if negative { (low - 1, high) } else { (low, high + 1) };
+        let tied = |next: &R| next.abs() - lambda[dropped].abs() <= R::of(problem.tie_rtol::<R>()) * norm;
+        let beside = lambda[..low].last().into_iter().chain(lambda[high..].first());
+        status = Status::TIE_ACROSS_CUT.when(beside.into_iter().any(tied));
     }
-    let (gap_kept, gap_dropped) = gaps(lambda, kept);
-    Selection { rank, gap_kept, gap_dropped, status }
+    kept[..low].fill(true);
+    kept[low..high].fill(false);
+    kept[high..].fill(true);
+    let (gap_kept, gap_dropped) = gaps(lambda, low, high);
+    Selection { rank: low + n - high, gap_kept, gap_dropped, status }
 }
 
-/// The kept–kept and the kept–dropped gap: each minimum is attained between neighbours, of K and of the whole spectrum.
-fn gaps<R: Real>(lambda: &[R], kept: &[bool]) -> (R, R) {
-    let (mut gap_kept, mut gap_dropped) = (R::infinity(), R::infinity());
-    let mut last_kept = None;
-    for (i, (&x, &keep)) in lambda.iter().zip(kept).enumerate() {
-        if i > 0 && kept[i - 1] != keep {
-            gap_dropped = gap_dropped.min(x - lambda[i - 1]);
-        }
-        if keep {
-            gap_kept = last_kept.map_or(gap_kept, |last| gap_kept.min(x - last));
-            last_kept = Some(x);
-        }
-    }
-    (gap_kept, gap_dropped)
+fn count<R: Real>(lambda: &[R], wanted: impl Fn(R) -> bool) -> usize {
+    lambda.iter().map(|&x| usize::from(wanted(x))).sum()
+}
+
+/// The kept–kept and the kept–dropped gap, D being low … high − 1: each minimum is attained between neighbours.
+fn gaps<R: Real>(lambda: &[R], low: usize, high: usize) -> (R, R) {
+    let least = |part: &[R]| part.windows(2).fold(R::infinity(), |gap, pair| gap.min(pair[1] - pair[0]));
+    let (below, dropped, above) = (&lambda[..low], &lambda[low..high], &lambda[high..]);
+    let between = |x: Option<&R>, y: Option<&R>| x.zip(y).map_or(R::infinity(), |(&x, &y)| y - x);
+    let gap_kept = least(below).min(least(above)).min(between(below.last(), above.first()));
+    (gap_kept, between(below.last(), dropped.first()).min(between(dropped.last(), above.first())))
 }
 
 /// Labels each eigenvalue so that F_ij = 1/(λ_j − λ_i) where labels differ and 0 where they agree: 0 for the dropped, and for the

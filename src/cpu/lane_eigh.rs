@@ -7,7 +7,7 @@ use super::pack::pack;
 use super::ql::{Entry, Progress, Sweep, ql};
 use super::rotations::{blocks, identity, rotate};
 use super::tridiagonal::Tridiagonalise;
-use super::vector::Vector;
+use super::vector::{Vector, lanes};
 use crate::{Element, Real, Status, Triangle};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
@@ -67,7 +67,7 @@ macro_rules! eigh_lanes {
         impl EighLanes for $t {
             const UP_TO: usize = $up_to;
             fn group(n: usize) -> Group<$real> {
-                Group::new(n, $parts, $columns, Arch::new().dispatch(Width::<$real>::default()))
+                Group::new(n, $parts, $columns, lanes::<$real>())
             }
             fn eigh_lanes(group: &mut Group<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
                 let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
@@ -78,17 +78,6 @@ macro_rules! eigh_lanes {
 }
 // Columns abreast in a pass of the tridiagonalisation, and in the way back; the crossover.
 eigh_lanes!(f32: f32, 1, 4, 4, 128; f64: f64, 1, 4, 4, 128; Complex<f32>: f32, 2, 2, 2, 128; Complex<f64>: f64, 2, 2, 2, 128);
-
-#[derive(Default)]
-struct Width<R>(std::marker::PhantomData<R>);
-
-impl<R: Vector> WithSimd for Width<R> {
-    type Output = usize;
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) -> usize {
-        R::width(s)
-    }
-}
 
 /// Where a group's part of memory for both begins and ends.
 fn part<R>(memory: &[R], groups: usize, g: usize) -> std::ops::Range<usize> {

@@ -1,4 +1,4 @@
-//! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (14), one matrix in each SIMD lane.
+//! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (13), one matrix in each SIMD lane.
 
 use super::lane_products::Matrices;
 use super::numbers::Number;

@@ -5,12 +5,11 @@ use super::lane_products::{Matrices, Weights};
 use super::lanes::{GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, padded, size, stride};
 use super::moves::{Runs, into_lanes, out_of_lanes};
 use super::numbers::Numbers;
-use super::vector::Vector;
+use super::vector::{Vector, lanes};
 use crate::Element;
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
-use std::marker::PhantomData;
 
 /// Rows of the largest block of the micro-kernel: 4 for real, 2 for complex numbers, by [`COLUMNS`]. Eight accumulators either way,
 /// which keep two FMA units of latency 4 busy.
@@ -41,7 +40,7 @@ macro_rules! assemble_lanes {
         impl AssembleLanes for $t {
             const UP_TO: usize = $up_to;
             fn lanes() -> usize {
-                Arch::new().dispatch(Width::<$real>(PhantomData))
+                lanes::<$real>()
             }
             fn assemble_lanes(group: &mut Group<$real>, work: Work<'_, $t, $real>) {
                 let Work { columns, v, v_bar, a_bar, gauge_defect } = work;
@@ -53,16 +52,6 @@ macro_rules! assemble_lanes {
     )* }
 }
 assemble_lanes!(f32: f32, 1, 4, 64; f64: f64, 1, 4, 64; Complex<f32>: f32, 2, 2, 64; Complex<f64>: f64, 2, 2, 64);
-
-struct Width<R>(PhantomData<R>);
-
-impl<R: Vector> WithSimd for Width<R> {
-    type Output = usize;
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) -> usize {
-        R::width(s)
-    }
-}
 
 struct Kernel<'a, R, const C: usize, const ROWS: usize> {
     group: &'a mut Group<R>,

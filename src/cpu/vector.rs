@@ -2,7 +2,8 @@
 
 use super::transpose::Transpose;
 use crate::Real;
-use pulp::{Simd, bytemuck};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
+use std::marker::PhantomData;
 
 /// A component type with vectors of it, one component for each lane.
 pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
@@ -67,6 +68,21 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
     #[inline(always)]
     fn with_sign<S: Simd>(s: S, x: Self::V<S>, sign: Self::V<S>) -> Self::V<S> {
         Self::ors(s, Self::abss(s, x), Self::signs(s, sign))
+    }
+}
+
+/// The number of lanes of the instruction set at hand.
+pub(super) fn lanes<R: Vector>() -> usize {
+    Arch::new().dispatch(Lanes::<R>(PhantomData))
+}
+
+struct Lanes<R>(PhantomData<R>);
+
+impl<R: Vector> WithSimd for Lanes<R> {
+    type Output = usize;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) -> usize {
+        R::width(s)
     }
 }
 

@@ -10,7 +10,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-const SCRIPT: &str = include_str!("../../../benches/peers/eigh_peers.py");
+/// Modules are not sought in the directory at hand, where any file may have the name of one.
+const SCRIPT: &str = concat!(
+    "import sys; sys.path = [place for place in sys.path if place]\n",
+    include_str!("../../../benches/peers/eigh_peers.py")
+);
 /// Bytes of a line, at most.
 const LINE: u64 = 1 << 16;
 
