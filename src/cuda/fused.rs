@@ -20,6 +20,9 @@ struct Rules {
     gauge_round_off: f64,
 }
 
+/// The order up to which ptxas was seen to need neither spills nor a stack, whatever the type (docs/performance.md).
+const UP_TO: usize = 64;
+
 /// Shared memory that every device gives a block, and that leaves room for several.
 const SHARED: usize = 48 << 10;
 
@@ -40,14 +43,13 @@ impl Layout {
     /// The layout for n×n matrices that are computed in a type, for a device that gives a block so much shared memory; none where
     /// they are too large.
     pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
-        // Bytes, and the order up to which the threads that share a matrix have registers enough, on every device.
-        let (scalar, real, up_to) = match computed {
-            Dtype::F32 => (4, 4, 128),
-            Dtype::Complex64 => (8, 4, 96),
-            Dtype::F64 => (8, 8, 88),
-            _ => (16, 8, 72),
+        let (scalar, real) = match computed {
+            Dtype::F32 => (4, 4),
+            Dtype::Complex64 => (8, 4),
+            Dtype::F64 => (8, 8),
+            _ => (16, 8),
         };
-        if n == 0 || n > up_to {
+        if n == 0 || n > UP_TO {
             return None;
         }
         // The tile's sums fill 32 to 64 registers: enough work for what is read from shared memory.

@@ -152,8 +152,8 @@ fn of_the_backward_on_chip() {
 #[test]
 fn of_the_backward_by_products() {
     let Some(emulator) = Emulator::take() else { return };
-    backward::<Complex<f64>, Complex<f64>>(&emulator, (1, 73), Dropped::Zero, &["cublasZgemmStridedBatched", "cuLaunchKernel"]);
-    backward::<Complex<bf16>, Complex<bf16>>(&emulator, (1, 97), Dropped::AsComputed, &["cublasCgemmStridedBatched"]);
+    backward::<Complex<f64>, Complex<f64>>(&emulator, (1, 65), Dropped::Zero, &["cublasZgemmStridedBatched", "cuLaunchKernel"]);
+    backward::<Complex<bf16>, Complex<bf16>>(&emulator, (1, 65), Dropped::AsComputed, &["cublasCgemmStridedBatched"]);
 }
 
 #[test]
