@@ -1,11 +1,10 @@
 //! The input: a batch of Hermitian matrices, of which one triangle is read.
 
+use crate::hermitian::{compare_triangles, expect_in_lower};
 use crate::scalar::Scalar;
 use crate::{Backend, Cpu, Element, Error, Pod, Real, Result};
 use ndarray::{ArrayView, ArrayView3, Axis, Dimension, Ix3, Slice};
-use num_traits::Float;
 use rayon::prelude::*;
-use std::cell::LazyCell;
 
 /// One triangle of a matrix, the diagonal included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +32,31 @@ impl<T: Element, B: Backend> Clone for HermitianRef<'_, T, B> {
     }
 }
 impl<T: Element, B: Backend> Copy for HermitianRef<'_, T, B> {}
+
+impl<'a, T: Element> HermitianRef<'a, T, Cpu> {
+    /// The user's own array, row-major `[batch, n, n]` or `[n, n]`, without a copy; both triangles are compared as by
+    /// [`HermitianBatch::new`]. An entry that is not finite becomes a status of its matrix, unless its mirror is: that differs.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::new`], and [`Error::NotContiguous`].
+    pub fn new<D: Dimension>(a: ArrayView<'a, T, D>) -> Result<Self> {
+        Self::on(&Cpu::default(), a)
+    }
+
+    /// As [`HermitianRef::new`], compared by the threads of `backend`.
+    ///
+    /// # Errors
+    /// As [`HermitianRef::new`].
+    pub fn on<D: Dimension>(backend: &Cpu, a: ArrayView<'a, T, D>) -> Result<Self> {
+        let a = square(a)?;
+        let n = a.dim().1;
+        let data = a.to_slice().ok_or(Error::NotContiguous)?;
+        for matrix in not_finite(backend, n, data)? {
+            expect_in_lower(matrix, n, &data[matrix * n * n..][..n * n])?;
+        }
+        Ok(Self { data, triangle: Triangle::Lower })
+    }
+}
 
 /// A batch of Hermitian matrices `[batch, n, n]`, owned, on a backend.
 #[derive(Debug)]
@@ -72,21 +96,9 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
         let mut data = contiguous(backend, a)?;
-        let compare = |(matrix, a): (usize, &mut [T])| match compare_triangles(matrix, n, a) {
-            Ok(Finite::Yes) => None,
-            Ok(Finite::No) => {
-                a[0] = T::narrow(T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN))); // in the triangle that is read
-                None
-            }
-            Err(e) => Some(e),
-        };
-        let size = (n * n).max(1);
-        let different = match data.len() {
-            ..PARALLEL_FROM => data.chunks_exact_mut(size).enumerate().find_map(compare),
-            _ => backend.host().run(|| data.par_chunks_exact_mut(size).enumerate().find_map_first(compare)),
-        };
-        if let Some(error) = different {
-            return Err(error);
+        for matrix in not_finite(&backend.host(), n, &data)? {
+            let nan = Real::of(f64::NAN);
+            data[matrix * n * n] = T::narrow(T::Scalar::from_parts(nan, nan)); // in the triangle that is read
         }
         Ok(Self { backend: backend.clone(), data: backend.upload(data)?, batch, n, triangle: Triangle::Lower })
     }
@@ -194,50 +206,14 @@ fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Resu
     Ok(data)
 }
 
-#[derive(PartialEq)]
-enum Finite {
-    Yes,
-    No,
-}
-
-/// Looks for the first entry with |A_ij − conj A_ji| > 8·n·ε·max|A|, unless the matrix is not finite anyhow.
-fn compare_triangles<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<Finite> {
-    if !a.iter().fold(true, |finite, x| finite & x.widen().finite()) {
-        return Ok(Finite::No);
-    }
-    let same = |row: usize| {
-        (0..=row).fold(true, |same, column| same & (a[row * n + column].widen() == a[column * n + row].widen().conj()))
+/// Compares the triangles of every matrix; returns those with entries that are not finite.
+fn not_finite<T: Element>(backend: &Cpu, n: usize, data: &[T]) -> Result<Vec<usize>> {
+    let compare =
+        |(matrix, a): (usize, &[T])| compare_triangles(matrix, n, a).map(|finite| (!finite).then_some(matrix)).transpose();
+    let size = (n * n).max(1);
+    let found: Vec<Result<usize>> = match data.len() {
+        ..PARALLEL_FROM => data.chunks_exact(size).enumerate().filter_map(compare).collect(),
+        _ => backend.run(|| data.par_chunks_exact(size).enumerate().filter_map(compare).collect()),
     };
-    // Most matrices are Hermitian to the bit.
-    if (0..n).fold(true, |all, row| all & same(row)) {
-        return Ok(Finite::Yes);
-    }
-    let components = a.iter().flat_map(|x| [x.widen().re(), x.widen().im()]);
-    let largest = components.fold(<T::Scalar as Element>::Real::of(0.0), |largest, x| largest.max(x.abs()));
-    // Differences of the largest numbers overflow: a quarter of everything is compared.
-    let quarter = if largest.to_f64() > 1e300 { 0.25 } else { 1.0 };
-    let bound = |largest: f64| 8.0 * n as f64 * T::PRECISION.epsilon() * largest;
-    // max|A| is at least its largest component, and found only where that does not settle it.
-    let (least, exact) = (bound(largest.to_f64() * quarter), LazyCell::new(|| bound(modulus(a, quarter))));
-    for row in 0..n {
-        for column in 0..=row {
-            let (x, y) = (a[row * n + column].widen(), a[column * n + row].widen().conj());
-            if x != y {
-                let difference = |x: f64, y: f64| x * quarter - y * quarter;
-                let re = difference(x.re().to_f64(), y.re().to_f64());
-                let difference = re.hypot(difference(x.im().to_f64(), y.im().to_f64()));
-                if difference > least && difference > *exact {
-                    let (difference, tolerance) = (difference / quarter, *exact / quarter);
-                    return Err(Error::NotHermitian { matrix, row, column, difference, tolerance });
-                }
-            }
-        }
-    }
-    Ok(Finite::Yes)
-}
-
-/// max|A_ij|, scaled.
-fn modulus<T: Element>(a: &[T], scale: f64) -> f64 {
-    let modulus = |x: T::Scalar| (x.re().to_f64() * scale).hypot(x.im().to_f64() * scale);
-    a.iter().fold(0.0, |largest, x| largest.max(modulus(x.widen())))
+    found.into_iter().collect()
 }

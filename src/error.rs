@@ -40,6 +40,10 @@ pub enum Error {
         /// 8·n·ε·max|A|.
         tolerance: f64,
     },
+    /// An array that is used where it lies is not row-major and contiguous; [`HermitianBatch::new`](crate::HermitianBatch::new)
+    /// copies one of any strides.
+    #[error("the array is not row-major and contiguous: HermitianBatch::new copies such a one")]
+    NotContiguous,
     /// An array has another shape than the operation needs.
     #[error("{what}: expected shape {expected:?}, got {got:?}")]
     Shape {

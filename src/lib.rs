@@ -21,6 +21,8 @@ mod eigenpairs;
 
 mod cotangents;
 
+mod hermitian;
+
 mod gradient;
 
 mod engine;

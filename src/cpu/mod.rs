@@ -20,6 +20,7 @@ mod products;
 mod ql;
 mod rotations;
 mod transpose;
+mod triangles;
 mod tridiagonal;
 mod vector;
 
@@ -31,6 +32,7 @@ use crate::{
 use eigh::Solver;
 use parallel::PerThread;
 use std::sync::Arc;
+pub use triangles::Tiled;
 
 /// The CPU, the default backend.
 #[derive(Clone, Debug, Default)]

@@ -54,19 +54,15 @@ impl Runs {
 #[inline(always)]
 pub(super) fn into_lanes<S: Simd, R: Vector, const C: usize>(s: S, from: &[R], runs: Runs, to: &mut [R::V<S>]) {
     let (width, size) = (R::width(s), runs.size());
-    // A lane's tile may end in the next lane's components, which are then not used.
-    let mut lanes: [&[R]; MAX_WIDTH] = [&[]; MAX_WIDTH];
-    for (l, lane) in lanes[..width].iter_mut().enumerate() {
-        *lane = from.get(l * size..).unwrap_or(&[]);
-    }
     for run in 0..runs.count {
         let to = &mut to[run * runs.pitch..];
         for tile in 0..runs.length.div_ceil(width) {
             let first = runs.tile(tile * width, width);
             let mut tile = [R::splat(s, R::zero()); MAX_WIDTH];
             let tile = &mut tile[..width];
-            for (vector, lane) in tile.iter_mut().zip(&lanes) {
-                *vector = load(s, lane, run * runs.length + first);
+            // It may end in the next lane's components, which are then not used.
+            for (lane, vector) in tile.iter_mut().enumerate() {
+                *vector = load(s, from, lane * size + run * runs.length + first);
             }
             R::transpose(s, tile);
             if runs.step == C && runs.length >= width {

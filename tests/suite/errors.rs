@@ -1,7 +1,9 @@
 //! One test for each variant of `Error`, with its message.
 
 use crate::random::Rng;
-use eigengrad::{Backend, Cotangents, Cpu, Cut, Error, HermitianBatch, Options, Plan, Status, TieRule, Triangle, eigh, eigvalsh};
+use eigengrad::{
+    Backend, Cotangents, Cpu, Cut, Error, HermitianBatch, HermitianRef, Options, Plan, Status, TieRule, Triangle, eigh, eigvalsh,
+};
 use ndarray::{Array1, Array2, Array3, Array4, array};
 use num_complex::Complex;
 
@@ -30,6 +32,14 @@ fn not_hermitian() {
     let a = array![[[1.0, 2.0], [2.0, 1.0]], [[1.0, 2.0], [2.5, 1.0]]];
     let expected = "matrix 1 is not Hermitian: |A[1, 0] - conj A[0, 1]| = 5.000e-1 exceeds 8.882e-15";
     assert_eq!(message(HermitianBatch::new(a.view())), expected);
+}
+
+#[test]
+fn not_contiguous() {
+    let a = Array3::<f64>::zeros((2, 3, 3));
+    let expected = "the array is not row-major and contiguous: HermitianBatch::new copies such a one";
+    assert_eq!(message(HermitianRef::new(a.slice(ndarray::s![.., ..2, ..2]))), expected);
+    assert_eq!(message(HermitianRef::new(Array3::<f64>::zeros((2, 3, 2)).view())), "expected square matrices, got 3×2");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::numbers::{C, Matrix, range, stack, wide};
 use crate::random::Rng;
 use crate::{THRESHOLD, run};
-use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, Options, Scalar, Status, Triangle, eigh};
+use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, HermitianRef, Options, Scalar, Status, Triangle, eigh};
 use ndarray::{Array2, Array3, Axis, Slice};
 use proptest::prelude::*;
 
@@ -144,6 +144,39 @@ pub fn the_first_entry_that_is_not_hermitian<T: Scalar, B: Engine<T>>(backend: &
     matrices[0].mapv_inplace(|x| x * 1000.0);
     matrices[0][[1, 0]] += above * 100.0;
     assert_eq!(result(&matrices).map_err(|e| e.to_string()), Ok(()));
+}
+
+/// Every entry is compared with its mirror, whatever the order and the tile it lies in; where the user's array is used as it is, an
+/// entry that is not finite has to be in the triangle that is read, or its mirror has to be.
+pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(_: &B) {
+    let found = |matrices: &[Matrix], n: usize| {
+        let a = stack::<T>(n, matrices);
+        let of = |result: eigengrad::Result<()>| match result {
+            Err(Error::NotHermitian { matrix, row, column, .. }) => Some((matrix, row, column)),
+            other => other.map(|()| None).unwrap(),
+        };
+        let (copied, as_it_is) = (HermitianBatch::new(a.view()).map(|_| ()), HermitianRef::new(a.view()).map(|_| ()));
+        (of(copied), of(as_it_is))
+    };
+    for n in [1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17, 19] {
+        let mut matrices = vec![Rng::new(35).hermitian::<T>(n); 2];
+        assert_eq!(found(&matrices, n), (None, None), "n = {n}");
+        for (row, column) in (0..n).flat_map(|row| (0..=row).map(move |column| (row, column))) {
+            for (i, j) in [(row, column), (column, row)] {
+                let entry = matrices[1][[i, j]];
+                let off = if row == column { C::new(0.0, 1e-2) } else { C::new(1e-2, 0.0) };
+                if T::COMPLEX || row != column {
+                    matrices[1][[i, j]] = entry + off;
+                    assert_eq!(found(&matrices, n), (Some((1, row, column)), Some((1, row, column))), "n = {n}");
+                }
+                for x in [f64::NAN, f64::INFINITY] {
+                    matrices[1][[i, j]] = x.into();
+                    assert_eq!(found(&matrices, n), (None, (i < j).then_some((1, row, column))), "n = {n}");
+                }
+                matrices[1][[i, j]] = entry;
+            }
+        }
+    }
 }
 
 /// Numbers at both ends of the range, and subnormal ones: λ is what it is, the gradient of λ too.

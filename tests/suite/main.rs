@@ -65,7 +65,7 @@ macro_rules! of_scalars {
                 any_number_of_threads;
             plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
             parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
-            input: two_and_three_dimensions the_first_entry_that_is_not_hermitian the_ends_of_the_range
+            input: two_and_three_dimensions the_first_entry_that_is_not_hermitian every_entry_and_its_mirror the_ends_of_the_range
                 eigenvalues_that_overflow;
         }
     })* };
