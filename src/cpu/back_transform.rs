@@ -77,6 +77,10 @@ pub(super) fn write<S: Simd, R: Vector, const C: usize, const COLUMNS: usize>(
     let (n, width) = (v.len(), R::width(x.s));
     let (size, lanes) = (n * C, to.len() / (n * n * C));
     for (c, ranks) in ranks.chunks_exact(width).take(COLUMNS).enumerate() {
+        let mut rows = [0; MAX_WIDTH];
+        for (lane, (row, &rank)) in rows.iter_mut().zip(ranks).enumerate() {
+            *row = (lane * n + rank as usize) * size;
+        }
         for first in (0..size).step_by(width) {
             let mut tile = [x.zero(); MAX_WIDTH];
             let tile = &mut tile[..width];
@@ -86,10 +90,10 @@ pub(super) fn write<S: Simd, R: Vector, const C: usize, const COLUMNS: usize>(
                 *to = R::adds(x.s, v[(first + q) / C][c][(first + q) % C], x.zero());
             }
             R::transpose(x.s, tile);
-            for (lane, row) in cast_slice::<_, R>(tile).chunks_exact(width).take(lanes).enumerate() {
-                let to = &mut to[(lane * n + ranks[lane] as usize) * size + first..];
+            for (from, &row) in tile.iter().zip(&rows).take(lanes) {
+                let (from, to) = (cast_slice::<_, R>(std::slice::from_ref(from)), &mut to[row + first..]);
                 // Whole tiles are one store.
-                if count == width { to[..width].copy_from_slice(row) } else { to[..count].copy_from_slice(&row[..count]) }
+                if count == width { to[..width].copy_from_slice(from) } else { to[..count].copy_from_slice(&from[..count]) }
             }
         }
     }

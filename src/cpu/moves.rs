@@ -78,7 +78,7 @@ pub(super) fn into_lanes<S: Simd, R: Vector, const C: usize>(s: S, from: &[R], r
 
 /// The components from `at` on; those beyond the end are 0.
 #[inline(always)]
-fn load<S: Simd, R: Vector>(s: S, from: &[R], at: usize) -> R::V<S> {
+pub(super) fn load<S: Simd, R: Vector>(s: S, from: &[R], at: usize) -> R::V<S> {
     if let Some(whole) = from.get(at..at + R::width(s)) {
         return R::vectors(s, whole)[0];
     }

@@ -1,12 +1,12 @@
 //! A of as many matrices as there are lanes ↦ 2⁻ᵉ A, the lower triangle packed by columns, 1 ≤ 2⁻ᵉ max|A| < 2.
 
+use super::moves::load;
 use super::numbers::{Number, Numbers};
 use super::transpose::MAX_WIDTH;
 use super::tridiagonal::column;
 use super::vector::Vector;
 use crate::Triangle;
 use pulp::Simd;
-use pulp::bytemuck::cast_slice_mut;
 
 /// Packs the triangle of `[n, n]` numbers in `from`. Lanes without a matrix, and those of one that is not finite, become 0. Returns
 /// the factors of 2ᵉ, to be multiplied by one after the other, and 0 where an entry is not finite, otherwise 1.
@@ -19,7 +19,10 @@ pub(super) fn pack<S: Simd, R: Vector, const C: usize>(
     a: &mut [Number<S, R, C>],
 ) -> [R::V<S>; 3] {
     let s = x.s;
-    transpose(x, n, from, triangle == Triangle::Lower, a);
+    match triangle {
+        Triangle::Lower => transpose::<_, _, C, true>(x, n, from, a),
+        Triangle::Upper => transpose::<_, _, C, false>(x, n, from, a),
+    }
     for j in 0..n {
         a[column(n, j) + j][1..].fill(x.zero());
     }
@@ -51,40 +54,33 @@ fn powers<S: Simd, R: Vector, const C: usize>(x: Numbers<S, R, C>, largest: R::V
     [lift, R::divs(s, one, power), power, lower]
 }
 
+/// The rows of the triangle into lanes, by tiles; those of the upper are the columns of the lower, conjugated.
 #[inline(always)]
-fn transpose<S: Simd, R: Vector, const C: usize>(
+fn transpose<S: Simd, R: Vector, const C: usize, const LOWER: bool>(
     x: Numbers<S, R, C>,
     n: usize,
     from: &[R],
-    lower: bool,
     a: &mut [Number<S, R, C>],
 ) {
     let (width, size) = (R::width(x.s), n * n * C);
-    for first in (0..size).step_by(width) {
-        let (start, end) = (first / C, (first + width - 1) / C);
-        let (row, j) = (start / n, start % n);
-        let within_row = j + end - start < n;
-        if within_row && (if lower { j > row } else { j + end - start < row }) {
-            continue;
-        }
-        let mut tile = [x.zero(); MAX_WIDTH];
-        let tile = &mut tile[..width];
-        let rows = cast_slice_mut::<_, R>(tile).chunks_exact_mut(width);
-        for (to, matrix) in rows.zip(from.chunks_exact(size)) {
-            let from = &matrix[first..];
-            if from.len() >= width { to.copy_from_slice(&from[..width]) } else { to[..from.len()].copy_from_slice(from) }
-        }
-        R::transpose(x.s, tile);
-        let (mut row, mut j) = (row, j);
-        for (q, &component) in tile.iter().enumerate().take(size - first) {
-            let part = (first + q) % C;
-            if lower && j <= row {
-                a[column(n, j) + row][part] = component;
-            } else if !lower && row <= j {
-                a[column(n, row) + j][part] = if part == 0 { component } else { R::negs(x.s, component) };
+    for row in 0..n {
+        let (begin, end) = if LOWER { (0, row + 1) } else { (row, n) };
+        let (mut j, mut at) = (begin, column(n, begin) + row);
+        for first in (begin * C..end * C).step_by(width) {
+            let mut tile = [x.zero(); MAX_WIDTH];
+            let tile = &mut tile[..width];
+            // It may end in the next rows, or the next matrix.
+            for (lane, to) in tile.iter_mut().enumerate() {
+                *to = load(x.s, from, lane * size + row * n * C + first);
             }
-            if part == C - 1 {
-                (row, j) = if j + 1 == n { (row + 1, 0) } else { (row, j + 1) };
+            R::transpose(x.s, tile);
+            for (q, &component) in tile.iter().enumerate().take(end * C - first) {
+                let part = (first + q) % C;
+                a[at][part] = if LOWER || part == 0 { component } else { R::negs(x.s, component) };
+                if part == C - 1 {
+                    j += 1;
+                    at += if LOWER { n - j } else { 1 };
+                }
             }
         }
     }
