@@ -27,8 +27,8 @@ pub(crate) fn norm<R: Real>(lambda: &[R]) -> R {
 pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]) -> Selection<R> {
     let (n, norm) = (lambda.len(), norm(lambda));
     let tau = problem.tau.map(|(atol, rtol)| R::of(atol).max(R::of(rtol) * norm));
-    let mut low = count(lambda, |x| x < -tau.unwrap_or(R::zero()));
-    let mut high = tau.map_or(low, |tau| n - count(lambda, |x| x > tau));
+    let mut low = lambda.iter().take_while(|&&x| x < -tau.unwrap_or(R::zero())).count();
+    let mut high = tau.map_or(low, |tau| n - lambda.iter().rev().take_while(|&&x| x > tau).count());
     let mut status = Status::OK;
     while low + n - high > problem.at_most {
         // Of the neighbours of D that with the smaller |λ| goes, the negative one if both are alike.
@@ -39,24 +39,19 @@ pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]
         let beside = lambda[..low].last().into_iter().chain(lambda[high..].first());
         status = Status::TIE_ACROSS_CUT.when(beside.into_iter().any(tied));
     }
-    kept[..low].fill(true);
-    kept[low..high].fill(false);
-    kept[high..].fill(true);
+    kept.iter_mut().enumerate().for_each(|(k, kept)| *kept = !(low..high).contains(&k));
     let (gap_kept, gap_dropped) = gaps(lambda, low, high);
     Selection { rank: low + n - high, gap_kept, gap_dropped, status }
 }
 
-fn count<R: Real>(lambda: &[R], wanted: impl Fn(R) -> bool) -> usize {
-    lambda.iter().map(|&x| usize::from(wanted(x))).sum()
-}
-
 /// The kept–kept and the kept–dropped gap, D being low … high − 1: each minimum is attained between neighbours.
 fn gaps<R: Real>(lambda: &[R], low: usize, high: usize) -> (R, R) {
-    let least = |part: &[R]| part.windows(2).fold(R::infinity(), |gap, pair| gap.min(pair[1] - pair[0]));
+    let smaller = |x: R, y: R| if y < x { y } else { x }; // no NaN is there to be taken care of
+    let least = |part: &[R]| part.windows(2).fold(R::infinity(), |gap, pair| smaller(gap, pair[1] - pair[0]));
     let (below, dropped, above) = (&lambda[..low], &lambda[low..high], &lambda[high..]);
     let between = |x: Option<&R>, y: Option<&R>| x.zip(y).map_or(R::infinity(), |(&x, &y)| y - x);
-    let gap_kept = least(below).min(least(above)).min(between(below.last(), above.first()));
-    (gap_kept, between(below.last(), dropped.first()).min(between(dropped.last(), above.first())))
+    let gap_kept = smaller(smaller(least(below), least(above)), between(below.last(), above.first()));
+    (gap_kept, smaller(between(below.last(), dropped.first()), between(dropped.last(), above.first())))
 }
 
 /// Labels each eigenvalue so that F_ij = 1/(λ_j − λ_i) where labels differ and 0 where they agree: 0 for the dropped, and for the

@@ -168,7 +168,7 @@ fn finish<R: Element<Scalar: Real>>(
     status: Status,
 ) -> Status {
     let n = problem.n;
-    let overflow = lambda.iter().any(|&value| !R::narrow(value).widen().is_finite());
+    let overflow = !lambda.iter().fold(true, |finite, &value| finite & R::narrow(value).widen().is_finite());
     let status = status | Status::VALUES_OVERFLOW.when(overflow && !status.failed());
     if status.failed() {
         lambda.fill(Real::of(f64::NAN));
