@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, Engine, HermitianBatch, Options, Plan, Real, Scalar};
+use eigengrad::{Cotangents, Cpu, Engine, HermitianRef, Options, Plan, Real, Scalar};
 use ndarray::{Array2, Array3, ArrayView2, s};
 use num_complex::Complex;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
@@ -37,8 +37,8 @@ where
         let plan = Plan::<T>::new(&cpu, batch, n, &Options::default()).unwrap();
         let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<T>().unwrap());
         let mut forward = || {
-            let batch = HermitianBatch::new(a.view()).unwrap();
-            plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace).unwrap();
+            let a = HermitianRef::new(a.view()).unwrap();
+            plan.eigh_into(a, pairs.as_mut(), &mut workspace).unwrap();
         };
         let mut group = c.benchmark_group("forward");
         group.throughput(Throughput::Elements(batch as u64));

@@ -13,6 +13,8 @@ mod backend;
 
 mod batch;
 
+mod hermitian;
+
 mod options;
 
 mod cut;
@@ -20,8 +22,6 @@ mod cut;
 mod eigenpairs;
 
 mod cotangents;
-
-mod hermitian;
 
 mod gradient;
 

@@ -3,7 +3,7 @@
 use crate::numbers::{C, Matrix, range, stack, wide};
 use crate::random::Rng;
 use crate::{THRESHOLD, run};
-use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, HermitianRef, Options, Scalar, Status, Triangle, eigh};
+use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, HermitianRef, Options, Plan, Scalar, Status, Triangle, eigh};
 use ndarray::{Array2, Array3, Axis, Slice};
 use proptest::prelude::*;
 
@@ -148,15 +148,15 @@ pub fn the_first_entry_that_is_not_hermitian<T: Scalar, B: Engine<T>>(backend: &
 
 /// Every entry is compared with its mirror, whatever the order and the tile it lies in; where the user's array is used as it is, an
 /// entry that is not finite has to be in the triangle that is read, or its mirror has to be.
-pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(_: &B) {
+pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(backend: &B) {
     let found = |matrices: &[Matrix], n: usize| {
         let a = stack::<T>(n, matrices);
         let of = |result: eigengrad::Result<()>| match result {
             Err(Error::NotHermitian { matrix, row, column, .. }) => Some((matrix, row, column)),
             other => other.map(|()| None).unwrap(),
         };
-        let (copied, as_it_is) = (HermitianBatch::new(a.view()).map(|_| ()), HermitianRef::new(a.view()).map(|_| ()));
-        (of(copied), of(as_it_is))
+        let copied = HermitianBatch::<T, B>::on(backend, a.view()).map(|_| ());
+        (of(copied), of(HermitianRef::new(a.view()).map(|_| ())))
     };
     for n in [1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17, 19] {
         let mut matrices = vec![Rng::new(35).hermitian::<T>(n); 2];
@@ -176,6 +176,34 @@ pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(_: &B) {
                 matrices[1][[i, j]] = entry;
             }
         }
+    }
+}
+
+/// The user's own array gives the bits of its copy; none of it may be there.
+#[test]
+fn an_array_as_it_is() {
+    let mut rng = Rng::new(36);
+    let matrices: Vec<Matrix> = (0..5).map(|_| rng.hermitian::<C>(7)).collect();
+    let a = stack::<C>(7, &matrices);
+    let plan = Plan::<C>::new(&Cpu::default(), 5, 7, &Options::default()).unwrap();
+    let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<C>().unwrap());
+    plan.eigh_into(HermitianRef::new(a.view()).unwrap(), pairs.as_mut(), &mut workspace).unwrap();
+    let expected = eigh(&HermitianBatch::new(a.view()).unwrap(), &Options::default()).unwrap();
+    assert_eq!((pairs.values(), pairs.vectors()), (expected.values(), expected.vectors()));
+    for shape in [(0, 3, 3), (2, 0, 0), (0, 0, 0)] {
+        assert_eq!(HermitianRef::new(Array3::<f64>::zeros(shape).view()).unwrap().data, &[]);
+    }
+}
+
+/// However many threads compare a batch, the first matrix that is off is told, and one that is not finite is none.
+#[test]
+fn the_first_of_many() {
+    let mut a = Array3::<f32>::zeros((600, 8, 8));
+    a[[100, 2, 2]] = f32::NAN;
+    HermitianRef::new(a.view()).unwrap();
+    (a[[500, 3, 1]], a[[300, 5, 4]]) = (1.0, 1.0);
+    for result in [HermitianBatch::new(a.view()).map(|_| ()), HermitianRef::new(a.view()).map(|_| ())] {
+        assert!(matches!(result, Err(Error::NotHermitian { matrix: 300, row: 5, column: 4, .. })), "{result:?}");
     }
 }
 
