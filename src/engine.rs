@@ -2,7 +2,8 @@
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, EigenpairsMut, EigenpairsRef, Element, GradientMut, HermitianRef, Result, Scalar, SpectrumMut, Stored,
+    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, FunctionRef, GradientMut, HermitianRef,
+    MatricesMut, Result, Scalar, SpectrumMut, Status, Stored, TangentsMut,
 };
 use std::fmt::Debug;
 
@@ -58,4 +59,121 @@ pub trait Engine<T: Scalar>: Backend {
         out: GradientMut<'a, G, Self>,
         workspace: &mut Self::Workspace,
     ) -> Result<()>;
+
+    /// Scratch memory for one problem size, for the operations from here on.
+    type Scratch: Debug + Send;
+
+    /// The scratch memory that derivatives beyond the first and functions of the spectrum need for `problem`.
+    ///
+    /// # Errors
+    /// As [`Engine::workspace`].
+    fn scratch(&self, problem: &Problem) -> Result<Self::Scratch>;
+
+    /// Whether scratch memory was made by this backend for problems of this size.
+    fn scratch_serves(&self, scratch: &Self::Scratch, problem: &Problem) -> bool;
+
+    /// λ̇ and V̇ of Ȧ `[directions·batch, n, n]`: docs/derivation.md, equations (4) and (5) with Ω_jj = 0.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn jvp<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        out: TangentsMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()>;
+
+    /// The tangent of Ā along Ȧ, λ̄̇ and V̄̇.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn backward_jvp<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        cotangents_dot: CotangentsRef<'a, O, Self>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()>;
+
+    /// The cotangents of A, λ̄ and V̄ of a cotangent H of Ā; those that come from downstream of λ and V are added.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn double_backward<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        h: HermitianRef<'a, O, Self>,
+        downstream: CotangentsRef<'a, O, Self>,
+        out: DoubleGradientMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()>;
+
+    /// V_K f(Λ_K) V_Kᴴ, or with f′.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn spectral<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        of: Of,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()>;
+
+    /// s·V (W ∘ Vᴴ E V) Vᴴ, a self-adjoint map of E, with a factor s for each matrix that may be absent.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
+    fn map<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        weights: Weights,
+        e: HermitianRef<'a, O, Self>,
+        scale: Option<Self::View<'a, T::Real>>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()>;
+
+    /// tr f(A) = Σ_K f(λ_k) for each matrix; NaN with a status where f is not defined.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn trace<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        out: Self::ViewMut<'a, T::Real>,
+        status: Self::ViewMut<'a, Status>,
+    ) -> Result<()>;
+}
+
+/// Which of a function is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// f.
+    Values,
+    /// f′.
+    Slopes,
+}
+
+/// The weights W of [`Engine::map`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// Divided differences of f on K and 0 on D: the derivative of A ↦ V_K f(Λ_K) V_Kᴴ.
+    Divided,
+    /// f(λ_i) f(λ_j) on K×K, otherwise 0: E ↦ f(A) E f(A).
+    Product,
 }

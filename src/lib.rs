@@ -25,11 +25,23 @@ mod cotangents;
 
 mod gradient;
 
+mod tangents;
+
+mod double_gradient;
+
+mod matrices;
+
+mod function;
+
 mod engine;
 
 mod plan;
 
 mod eigh;
+
+mod derivatives;
+
+mod spectral;
 
 mod cpu;
 
@@ -44,12 +56,17 @@ pub use batch::{HermitianBatch, HermitianRef, Triangle};
 pub use cotangents::{Cotangents, CotangentsRef};
 pub use cpu::Cpu;
 pub use dispatch::{Device, Job, dispatch};
+pub use double_gradient::{DoubleGradient, DoubleGradientMut};
 pub use eigenpairs::{Eigenpairs, EigenpairsMut, EigenpairsRef, Spectrum, SpectrumBuffers, SpectrumMut};
 pub use eigh::{eigh, eigh_as, eigvalsh, eigvalsh_as};
-pub use engine::Engine;
+pub use engine::{Engine, Of, Weights};
 pub use error::{Error, Result};
+pub use function::{Function, FunctionRef, Spectral};
 pub use gradient::{Gradient, GradientBuffers, GradientMut, Report};
+pub use matrices::{Matrices, MatricesMut};
 pub use options::{Cut, Dropped, GradientForm, Options, Problem, TieRule};
 pub use plan::Plan;
 pub use scalar::{Dtype, Element, Pod, Precision, Real, Scalar, Stored};
+pub use spectral::{Fidelity, Trace, fidelity};
 pub use status::Status;
+pub use tangents::{Tangents, TangentsMut};

@@ -164,18 +164,32 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         workspace: &mut B::Workspace,
     ) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        expect("λ", batch * n, B::len(&pairs.values))?;
-        expect("V", batch * n * n, B::len(&pairs.vectors))?;
-        expect("kept", batch * n, B::len(&pairs.kept))?;
-        expect("status", batch, B::len(&pairs.status))?;
-        expect("λ̄", batch * n, cotangents.values.as_ref().map_or(batch * n, B::len))?;
-        expect("V̄", batch * n * n, cotangents.vectors.as_ref().map_or(batch * n * n, B::len))?;
+        self.expect_pairs(&pairs)?;
+        self.expect_cotangents(&cotangents)?;
         expect("Ā", batch * n * n, B::len_mut(&out.a_bar))?;
         expect("gauge_defect", batch * n, B::len_mut(&out.gauge_defect))?;
         expect("tie_defect", batch, B::len_mut(&out.tie_defect))?;
         expect("status", batch, B::len_mut(&out.status))?;
         self.expect_workspace(workspace)?;
         self.backend.backward(&self.problem, pairs, cotangents, out, workspace)
+    }
+
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    pub(crate) fn expect_pairs<O: Stored<T::Scalar>>(&self, pairs: &EigenpairsRef<'_, O, B>) -> Result<()> {
+        let Problem { batch, n, .. } = self.problem;
+        expect("λ", batch * n, B::len(&pairs.values))?;
+        expect("V", batch * n * n, B::len(&pairs.vectors))?;
+        expect("kept", batch * n, B::len(&pairs.kept))?;
+        expect("status", batch, B::len(&pairs.status))
+    }
+
+    pub(crate) fn expect_cotangents<O: Stored<T::Scalar>>(&self, cotangents: &CotangentsRef<'_, O, B>) -> Result<()> {
+        let Problem { batch, n, .. } = self.problem;
+        expect("λ̄", batch * n, cotangents.values.as_ref().map_or(batch * n, B::len))?;
+        expect("V̄", batch * n * n, cotangents.vectors.as_ref().map_or(batch * n * n, B::len))
     }
 
     fn expect_workspace(&self, workspace: &B::Workspace) -> Result<()> {
@@ -194,6 +208,6 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     }
 }
 
-fn expect(what: &'static str, expected: usize, got: usize) -> Result<()> {
+pub(crate) fn expect(what: &'static str, expected: usize, got: usize) -> Result<()> {
     if expected == got { Ok(()) } else { Err(Error::Shape { what, expected: vec![expected], got: vec![got] }) }
 }

@@ -35,7 +35,13 @@ impl Status {
     /// kept.
     pub const NOT_ORTHONORMAL: Self = Self(1 << 7);
 
-    const NAMES: [(Self, &str); 8] = [
+    /// A kept eigenvalue is outside the domain of the function: what is made of it is NaN.
+    pub const OUTSIDE_DOMAIN: Self = Self(1 << 8);
+
+    /// An entry of a function of the matrix, a tangent or a second derivative is not finite in the type it is stored in.
+    pub const RESULT_NOT_FINITE: Self = Self(1 << 9);
+
+    const NAMES: [(Self, &str); 10] = [
         (Self::NOT_FINITE, "not finite"),
         (Self::NOT_CONVERGED, "not converged"),
         (Self::TIE_ACROSS_CUT, "tie across the cut"),
@@ -44,6 +50,8 @@ impl Status {
         (Self::GRADIENT_NOT_FINITE, "gradient not finite"),
         (Self::VALUES_OVERFLOW, "eigenvalues overflow"),
         (Self::NOT_ORTHONORMAL, "eigenvectors not orthonormal"),
+        (Self::OUTSIDE_DOMAIN, "a kept eigenvalue outside the function's domain"),
+        (Self::RESULT_NOT_FINITE, "result not finite"),
     ];
 
     /// Whether nothing was found.

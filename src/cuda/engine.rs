@@ -53,4 +53,88 @@ impl<T: Kernels> Engine<T> for Cuda {
         let _range = range(c"eigengrad::backward");
         self.assemble(problem, pairs, cotangents, out, workspace)
     }
+
+    type Scratch = ();
+
+    fn scratch(&self, _: &Problem) -> Result<()> {
+        Ok(())
+    }
+
+    fn scratch_serves(&self, (): &(), _: &Problem) -> bool {
+        true
+    }
+
+    fn jvp<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: HermitianRef<'a, O, Self>,
+        _: crate::TangentsMut<'a, O, Self>,
+        (): &mut (),
+    ) -> Result<()> {
+        todo!()
+    }
+
+    fn backward_jvp<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: CotangentsRef<'a, O, Self>,
+        _: HermitianRef<'a, O, Self>,
+        _: CotangentsRef<'a, O, Self>,
+        _: crate::MatricesMut<'a, O, Self>,
+        (): &mut (),
+    ) -> Result<()> {
+        todo!()
+    }
+
+    fn double_backward<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: CotangentsRef<'a, O, Self>,
+        _: HermitianRef<'a, O, Self>,
+        _: CotangentsRef<'a, O, Self>,
+        _: crate::DoubleGradientMut<'a, O, Self>,
+        (): &mut (),
+    ) -> Result<()> {
+        todo!()
+    }
+
+    fn spectral<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: crate::FunctionRef<'a, O, Self>,
+        _: crate::Of,
+        _: crate::MatricesMut<'a, O, Self>,
+        (): &mut (),
+    ) -> Result<()> {
+        todo!()
+    }
+
+    fn map<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: crate::FunctionRef<'a, O, Self>,
+        _: crate::Weights,
+        _: HermitianRef<'a, O, Self>,
+        _: Option<Self::View<'a, T::Real>>,
+        _: crate::MatricesMut<'a, O, Self>,
+        (): &mut (),
+    ) -> Result<()> {
+        todo!()
+    }
+
+    fn trace<'a, O: Stored<T>>(
+        &self,
+        _: &Problem,
+        _: EigenpairsRef<'a, O, Self>,
+        _: crate::FunctionRef<'a, O, Self>,
+        _: Self::ViewMut<'a, T::Real>,
+        _: Self::ViewMut<'a, crate::Status>,
+    ) -> Result<()> {
+        todo!()
+    }
 }

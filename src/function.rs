@@ -1,0 +1,147 @@
+//! Functions of the kept spectrum: [`Function`] by name, or [`Spectral`] given by its values and slopes at the eigenvalues.
+
+use crate::{Backend, Cpu, Eigenpairs, Element, Real, Result};
+
+/// A function f of the kept eigenvalues; the dropped ones are mapped to 0, whatever f(0) is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Function {
+    /// 1: the projector on the kept eigenvectors.
+    Projector,
+    /// √λ, for λ ≥ 0.
+    Sqrt,
+    /// 1/√λ, for λ > 0.
+    Rsqrt,
+    /// 1/λ, for λ ≠ 0: the pseudo-inverse.
+    Pinv,
+    /// log λ, for λ > 0.
+    Log,
+    /// e^λ: of the kept block, that is exp(A) less the projector on what is dropped.
+    Exp,
+    /// λ·log λ, for λ ≥ 0: minus its trace is the von Neumann entropy.
+    XLogX,
+    /// λ^p, for λ > 0, for λ = 0 if p ≥ 0, and for λ < 0 if p is a whole number.
+    Pow(f64),
+}
+
+impl Function {
+    /// Whether f is defined, and finite, at λ.
+    pub fn defined_at<R: Real>(self, lambda: R) -> bool {
+        let zero = R::of(0.0);
+        match self {
+            Self::Projector | Self::Exp => true,
+            Self::Sqrt | Self::XLogX => lambda >= zero,
+            Self::Rsqrt | Self::Log => lambda > zero,
+            Self::Pinv => lambda != zero,
+            Self::Pow(p) => lambda > zero || (lambda == zero && p >= 0.0) || (lambda < zero && p == p.round()),
+        }
+    }
+
+    /// f(λ).
+    pub fn value<R: Real>(self, lambda: R) -> R {
+        match self {
+            Self::Projector => R::of(1.0),
+            Self::Sqrt => lambda.sqrt(),
+            Self::Rsqrt => R::of(1.0) / lambda.sqrt(),
+            Self::Pinv => R::of(1.0) / lambda,
+            Self::Log => lambda.ln(),
+            Self::Exp => lambda.exp(),
+            Self::XLogX if lambda == R::of(0.0) => lambda,
+            Self::XLogX => lambda * lambda.ln(),
+            Self::Pow(p) => power(lambda, p),
+        }
+    }
+
+    /// f′(λ).
+    pub fn slope<R: Real>(self, lambda: R) -> R {
+        match self {
+            Self::Projector => R::of(0.0),
+            Self::Sqrt => R::of(0.5) / lambda.sqrt(),
+            Self::Rsqrt => R::of(-0.5) / (lambda * lambda.sqrt()),
+            Self::Pinv => -(R::of(1.0) / lambda) / lambda,
+            Self::Log => R::of(1.0) / lambda,
+            Self::Exp => lambda.exp(),
+            Self::XLogX => lambda.ln() + R::of(1.0),
+            Self::Pow(0.0) => R::of(0.0),
+            Self::Pow(p) => R::of(p) * power(lambda, p - 1.0),
+        }
+    }
+}
+
+/// λ^p; whole powers keep the sign of negative numbers.
+fn power<R: Real>(lambda: R, p: f64) -> R {
+    match i32::try_from(p as i64) {
+        Ok(whole) if f64::from(whole) == p => lambda.powi(whole),
+        _ => lambda.powf(R::of(p)),
+    }
+}
+
+/// A function for one operation on pairs stored as `O`.
+#[derive(Debug)]
+pub enum FunctionRef<'a, O: Element, B: Backend = Cpu> {
+    /// One that the library knows.
+    Named(Function),
+    /// Any other, by f(λ) and f′(λ) at the eigenvalues of the pairs; what they are outside K is not read.
+    Given {
+        /// f(λ), `[batch, n]`.
+        values: B::View<'a, O::Real>,
+        /// f′(λ), `[batch, n]`, used between eigenvalues that tie.
+        slopes: B::View<'a, O::Real>,
+    },
+}
+
+impl<O: Element, B: Backend> Clone for FunctionRef<'_, O, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<O: Element, B: Backend> Copy for FunctionRef<'_, O, B> {}
+
+/// A function for the operations on some eigenpairs.
+#[derive(Debug)]
+pub struct Spectral<O: Element, B: Backend = Cpu>(Kind<O, B>);
+
+#[derive(Debug)]
+enum Kind<O: Element, B: Backend> {
+    Named(Function),
+    Given { values: B::Buffer<O::Real>, slopes: B::Buffer<O::Real> },
+}
+
+impl<O: Element, B: Backend> From<Function> for Spectral<O, B> {
+    fn from(function: Function) -> Self {
+        Self(Kind::Named(function))
+    }
+}
+
+impl<O: Element, B: Backend> Spectral<O, B> {
+    /// A function of the user's and its derivative, evaluated at the eigenvalues of `pairs`; waits for the device.
+    ///
+    /// Divided differences are (f(a) − f(b))/(a − b), or ½(f′(a) + f′(b)) within the cutoff of ties: they lose as many digits as f(a) and
+    /// f(b) have in common, unlike those of a named [`Function`].
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the device, or work enqueued before, failed.
+    pub fn of(
+        pairs: &Eigenpairs<O, B>,
+        f: impl Fn(<O::Real as Element>::Scalar) -> <O::Real as Element>::Scalar,
+        slope: impl Fn(<O::Real as Element>::Scalar) -> <O::Real as Element>::Scalar,
+    ) -> Result<Self> {
+        let lambda = pairs.backend.download(pairs.as_ref().values)?;
+        let values = lambda.iter().map(|&x| Element::narrow(f(x.widen()))).collect();
+        let slopes = lambda.iter().map(|&x| Element::narrow(slope(x.widen()))).collect();
+        Ok(Self(Kind::Given { values: pairs.backend.upload(values)?, slopes: pairs.backend.upload(slopes)? }))
+    }
+
+    /// f(λ) and f′(λ) from memory that is on the backend already, `[batch, n]` each.
+    pub fn from_buffers(values: B::Buffer<O::Real>, slopes: B::Buffer<O::Real>) -> Self {
+        Self(Kind::Given { values, slopes })
+    }
+
+    /// As borrowed memory.
+    pub fn as_ref(&self) -> FunctionRef<'_, O, B> {
+        match &self.0 {
+            Kind::Named(function) => FunctionRef::Named(*function),
+            Kind::Given { values, slopes } => FunctionRef::Given { values: B::view(values), slopes: B::view(slopes) },
+        }
+    }
+}
