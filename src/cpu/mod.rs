@@ -4,6 +4,7 @@ mod aligned;
 mod assemble;
 mod back_transform;
 mod backward;
+mod calculus;
 mod eigh;
 mod evd;
 mod lane_columns;
@@ -26,8 +27,8 @@ mod vector;
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, EigenpairsMut, EigenpairsRef, Element, Engine, Error, GradientMut, HermitianRef, Pod, Result, Scalar,
-    SpectrumMut, Stored,
+    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FunctionRef, GradientMut,
+    HermitianRef, MatricesMut, Of, Pod, Result, Scalar, SpectrumMut, Status, Stored, TangentsMut, Weights,
 };
 use eigh::Solver;
 use parallel::PerThread;
@@ -123,8 +124,26 @@ impl Backend for Cpu {
 }
 
 /// The operations on a type that are compiled once, here, whatever is stored as what around them.
-pub trait Kernels: Scalar + evd::Evd + products::Multiply + lane_eigh::EighLanes + lane_kernel::AssembleLanes {}
-impl<T: Scalar + evd::Evd + products::Multiply + lane_eigh::EighLanes + lane_kernel::AssembleLanes> Kernels for T {}
+pub trait Kernels:
+    Scalar
+    + evd::Evd
+    + products::Multiply
+    + lane_eigh::EighLanes
+    + lane_kernel::AssembleLanes
+    + calculus::MultiplyAlone
+    + calculus::Calculate
+{
+}
+impl<T> Kernels for T where
+    T: Scalar
+        + evd::Evd
+        + products::Multiply
+        + lane_eigh::EighLanes
+        + lane_kernel::AssembleLanes
+        + calculus::MultiplyAlone
+        + calculus::Calculate
+{
+}
 
 /// Scratch memory of the CPU backend, for each thread.
 #[derive(Debug)]
@@ -196,87 +215,93 @@ impl<T: Kernels> Engine<T> for Cpu {
         Ok(())
     }
 
-    type Scratch = ();
+    type Scratch = calculus::Scratch<T>;
 
-    fn scratch(&self, _: &Problem) -> Result<()> {
-        Ok(())
+    fn scratch(&self, problem: &Problem) -> Result<Self::Scratch> {
+        calculus::Scratch::new(problem, self.threads())
     }
 
-    fn scratch_serves(&self, (): &(), _: &Problem) -> bool {
-        true
+    fn scratch_serves(&self, scratch: &Self::Scratch, problem: &Problem) -> bool {
+        scratch.serves(problem)
     }
 
     fn jvp<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: crate::TangentsMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        out: TangentsMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
     ) -> Result<()> {
-        todo!()
+        scratch.jvp(self, problem, pairs, a_dot, out);
+        Ok(())
     }
 
     fn backward_jvp<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        cotangents_dot: CotangentsRef<'a, O, Self>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
     ) -> Result<()> {
-        todo!()
+        scratch.backward_jvp(self, problem, pairs, cotangents, a_dot, cotangents_dot, out);
+        Ok(())
     }
 
     fn double_backward<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: crate::DoubleGradientMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        h: HermitianRef<'a, O, Self>,
+        downstream: CotangentsRef<'a, O, Self>,
+        out: DoubleGradientMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
     ) -> Result<()> {
-        todo!()
+        scratch.double_backward(self, problem, pairs, cotangents, h, downstream, out);
+        Ok(())
     }
 
     fn spectral<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: crate::Of,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        of: Of,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
     ) -> Result<()> {
-        todo!()
+        scratch.spectral(self, problem, pairs, function, of, out);
+        Ok(())
     }
 
     fn map<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: crate::Weights,
-        _: HermitianRef<'a, O, Self>,
-        _: Option<Self::View<'a, T::Real>>,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        weights: Weights,
+        e: HermitianRef<'a, O, Self>,
+        scale: Option<Self::View<'a, T::Real>>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
     ) -> Result<()> {
-        todo!()
+        scratch.map(self, problem, pairs, function, weights, e, scale, out);
+        Ok(())
     }
 
     fn trace<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: Self::ViewMut<'a, T::Real>,
-        _: Self::ViewMut<'a, crate::Status>,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        out: Self::ViewMut<'a, T::Real>,
+        status: Self::ViewMut<'a, Status>,
     ) -> Result<()> {
-        todo!()
+        calculus::trace::<T, O>(self, problem, pairs, function, out, status);
+        Ok(())
     }
 }

@@ -1,0 +1,179 @@
+//! What the formulas have in common: arithmetic on a group, P = Vᴴ A V, V M Vᴴ, triangles and masks.
+
+use super::group::{Group, Shape, read_at};
+use super::multiply::{Part, Term, Way};
+use crate::Triangle;
+use crate::cpu::numbers::{Number, Numbers};
+use crate::cpu::vector::Vector;
+use pulp::Simd;
+use std::array::from_fn;
+use std::marker::PhantomData;
+
+/// Arithmetic on the matrices of a group, and the way to multiply them.
+pub(super) struct Formulas<S, R, const C: usize, W> {
+    pub x: Numbers<S, R, C>,
+    pub shape: Shape,
+    way: PhantomData<W>,
+}
+
+impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
+    #[inline(always)]
+    pub fn new(s: S, shape: Shape) -> Self {
+        let Shape { n, padded, stride, .. } = shape;
+        Self { x: Numbers { s, n, padded, stride, component: PhantomData }, shape, way: PhantomData }
+    }
+
+    /// All of a matrix.
+    #[inline(always)]
+    pub fn whole(&self) -> Part {
+        let n = self.shape.n;
+        Part { rows: 0..n, columns: 0..n, inner: 0..n, upper: false }
+    }
+
+    /// Its upper triangle.
+    #[inline(always)]
+    pub fn upper(&self) -> Part {
+        Part { upper: true, ..self.whole() }
+    }
+
+    /// C = Aᴴ B, or C ± Aᴴ B.
+    #[inline(always)]
+    pub fn product(&self, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part) {
+        W::multiply(&self.x, &self.shape, c, term, a, b, part);
+    }
+
+    /// C ± (Aᴴ B − Bᴴ A), the upper triangle.
+    #[inline(always)]
+    pub fn add_skew(&self, c: &mut [R], a: &[R], b: &[R]) {
+        self.product(c, Term::Add, a, b, &self.upper());
+        self.product(c, Term::Subtract, b, a, &self.upper());
+    }
+
+    /// P = Vᴴ A V of a Hermitian A, the upper triangle.
+    #[inline(always)]
+    pub fn congruence(&self, p: &mut [R], a: &[R], v: &[R], temporary: &mut [R]) {
+        self.product(temporary, Term::Set, a, v, &self.whole());
+        self.product(p, Term::Set, v, temporary, &self.upper());
+    }
+
+    /// V M Vᴴ of a Hermitian M, both triangles.
+    #[inline(always)]
+    pub fn expand(&self, out: &mut [R], m: &[R], vh: &[R], temporary: &mut [R]) {
+        self.product(temporary, Term::Set, m, vh, &self.whole());
+        self.product(out, Term::Set, temporary, vh, &self.upper());
+        self.by_rows(out);
+    }
+
+    /// Vᴴ.
+    #[inline(always)]
+    pub fn adjoin(&self, group: &mut Group<R>) {
+        let (v, vh) = (self.x.numbers(&group.v), self.x.numbers_mut(&mut group.vh));
+        for k in 0..self.shape.n {
+            for i in 0..self.shape.n {
+                vh[self.at(k, i)] = self.x.conj(v[self.at(i, k)]);
+            }
+        }
+    }
+
+    /// A Hermitian matrix that was gathered row by row: its other triangle by the one that is read, a real diagonal.
+    #[inline(always)]
+    pub fn complete(&self, a: &mut [R], triangle: Triangle) {
+        let a = self.x.numbers_mut(a);
+        for j in 0..self.shape.n {
+            for i in 0..j {
+                let (from, conjugated) = read_at(triangle, self.shape.stride, i, j);
+                let entry = if conjugated { self.x.conj(a[from]) } else { a[from] };
+                a[self.at(i, j)] = entry;
+                a[self.at(j, i)] = self.x.conj(entry);
+            }
+            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
+        }
+    }
+
+    /// An upper triangle as a whole Hermitian matrix, row by row.
+    #[inline(always)]
+    pub fn by_rows(&self, a: &mut [R]) {
+        let a = self.x.numbers_mut(a);
+        for j in 0..self.shape.n {
+            for i in 0..j {
+                let entry = a[self.at(i, j)];
+                a[self.at(j, i)] = entry;
+                a[self.at(i, j)] = self.x.conj(entry);
+            }
+            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
+        }
+    }
+
+    /// An upper triangle as a whole Hermitian matrix.
+    #[inline(always)]
+    pub fn mirror(&self, a: &mut [R]) {
+        let a = self.x.numbers_mut(a);
+        for j in 0..self.shape.n {
+            for i in 0..j {
+                a[self.at(j, i)] = self.x.conj(a[self.at(i, j)]);
+            }
+            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
+        }
+    }
+
+    /// The columns outside K as 0, whatever they hold.
+    #[inline(always)]
+    pub fn mask(&self, a: &mut [R], label: &[R]) {
+        let (a, label) = (self.x.numbers_mut(a), R::vectors(self.x.s, label));
+        for (column, &label) in a.chunks_exact_mut(self.shape.stride).zip(label) {
+            for x in column.iter_mut().take(self.shape.n) {
+                for part in x {
+                    *part = R::if_equal(self.x.s, label, self.x.zero(), self.x.zero(), *part);
+                }
+            }
+        }
+    }
+
+    /// The number of entry (i, j).
+    #[inline(always)]
+    pub fn at(&self, i: usize, j: usize) -> usize {
+        j * self.shape.stride + i
+    }
+
+    #[inline(always)]
+    pub fn real(&self, re: R::V<S>) -> Number<S, R, C> {
+        from_fn(|part| if part == 0 { re } else { self.x.zero() })
+    }
+
+    #[inline(always)]
+    pub fn splat(&self, x: f64) -> R::V<S> {
+        R::splat(self.x.s, R::of(x))
+    }
+
+    #[inline(always)]
+    pub fn add(&self, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
+        from_fn(|part| R::adds(self.x.s, a[part], b[part]))
+    }
+
+    #[inline(always)]
+    pub fn sub(&self, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
+        from_fn(|part| R::subs(self.x.s, a[part], b[part]))
+    }
+
+    #[inline(always)]
+    pub fn neg(&self, a: Number<S, R, C>) -> Number<S, R, C> {
+        from_fn(|part| R::negs(self.x.s, a[part]))
+    }
+
+    /// Re(conj(a)·b).
+    #[inline(always)]
+    pub fn dot(&self, a: Number<S, R, C>, b: Number<S, R, C>) -> R::V<S> {
+        let mut sum = self.x.zero();
+        for part in 0..C {
+            sum = R::mul_adds(self.x.s, a[part], b[part], sum);
+        }
+        sum
+    }
+
+    /// In each lane a where i or j is kept, b where both are dropped.
+    #[inline(always)]
+    pub fn unless_dropped(&self, labels: [R::V<S>; 2], a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
+        let sum = R::adds(self.x.s, labels[0], labels[1]);
+        from_fn(|part| R::if_equal(self.x.s, sum, self.x.zero(), b[part], a[part]))
+    }
+}

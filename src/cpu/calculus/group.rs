@@ -1,0 +1,165 @@
+//! The memory of a group of matrices, one in each SIMD lane or a single one: [`Group`], and the moves into it and out of it.
+
+use crate::cpu::Kernels;
+use crate::cpu::aligned::Aligned;
+use crate::cpu::lane_kernel::MAX_ROWS;
+use crate::{Element, Function, Real, Scalar, Triangle, Weights};
+use std::ops::Range;
+
+/// How matrices lie: element (i, k) at `((k·stride + i)·parts + part)·width + lane`.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub(super) n: usize,
+    /// n rounded up to whole blocks of the lanes' micro-kernel. What is beyond n is never read into what is not.
+    pub(super) padded: usize,
+    /// The distance of columns, off powers of two, which would crowd into a few cache sets.
+    pub(super) stride: usize,
+    /// Real and imaginary part, or one part.
+    pub(super) parts: usize,
+    /// The number of matrices.
+    pub(super) width: usize,
+}
+
+/// Numbers of a column, `[k, lane]`.
+#[derive(Debug)]
+pub(super) struct Columns<R> {
+    pub lambda: Aligned<R>,
+    /// F is 0 between equal labels; 0 is dropped.
+    pub label: Aligned<R>,
+    /// λ̄.
+    pub bar: Aligned<R>,
+    /// λ̇, or λ̄̄.
+    pub dot: Aligned<R>,
+    /// λ̄̇, or what λ receives from downstream.
+    pub bar_dot: Aligned<R>,
+    /// f(λ), 0 on D.
+    pub f: Aligned<R>,
+    /// f′(λ), 0 on D.
+    pub slope: Aligned<R>,
+    /// log|λ|, up to a constant where only differences matter.
+    pub log: Aligned<R>,
+}
+
+/// A group of matrices at work.
+#[derive(Debug)]
+pub struct Group<R> {
+    pub(super) shape: Shape,
+    /// Whether this is one large matrix, multiplied by faer.
+    pub(super) alone: bool,
+    pub(super) v: Aligned<R>,
+    /// Vᴴ: with it, every product has the form Aᴴ B.
+    pub(super) vh: Aligned<R>,
+    /// What is given: Ȧ, H or E, and after it V̄.
+    pub(super) given: Aligned<R>,
+    /// More that is given: V̄̇ or the downstream V̄.
+    pub(super) more: Aligned<R>,
+    pub(super) temporary: Aligned<R>,
+    /// P = Vᴴ Ȧ V, or Q = Vᴴ H V.
+    pub(super) p: Aligned<R>,
+    /// F ∘ P.
+    pub(super) omega: Aligned<R>,
+    /// X = Vᴴ V̄ or its adjoint.
+    pub(super) x: Aligned<R>,
+    /// F ∘ X, or of its adjoint.
+    pub(super) fx: Aligned<R>,
+    /// 2G.
+    pub(super) g: Aligned<R>,
+    /// What ends as the result.
+    pub(super) out: Aligned<R>,
+    /// F, or divided differences: real, of i ≤ j.
+    pub(super) weights: Aligned<R>,
+    pub(super) columns: Columns<R>,
+    /// A factor for each matrix.
+    pub(super) scale: Aligned<R>,
+    /// The distance within which eigenvalues of a given function tie.
+    pub(super) within: Aligned<R>,
+    /// The first to the last column that is dropped in any matrix.
+    pub(super) dropped: Range<usize>,
+    pub(super) with_bar: bool,
+    pub(super) with_more: bool,
+    /// The function, unless it is given by its values.
+    pub(super) function: Option<Function>,
+    pub(super) kind: Weights,
+}
+
+impl<R: Real> Group<R> {
+    pub(super) fn new<T: Kernels<Real = R>>(n: usize, alone: bool) -> Self {
+        let width = if alone { 1 } else { T::lanes() };
+        let padded = n.next_multiple_of(MAX_ROWS);
+        let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
+        let shape = Shape { n, padded, stride, parts: if T::COMPLEX { 2 } else { 1 }, width };
+        let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
+        let matrix = || reals(padded * stride * shape.parts);
+        let row = || reals(n);
+        Self {
+            shape,
+            alone,
+            v: matrix(),
+            vh: matrix(),
+            given: matrix(),
+            more: matrix(),
+            temporary: matrix(),
+            p: matrix(),
+            omega: matrix(),
+            x: matrix(),
+            fx: matrix(),
+            g: matrix(),
+            out: matrix(),
+            weights: reals(padded * stride),
+            columns: Columns {
+                lambda: row(),
+                label: row(),
+                bar: row(),
+                dot: row(),
+                bar_dot: row(),
+                f: row(),
+                slope: row(),
+                log: row(),
+            },
+            scale: reals(1),
+            within: reals(1),
+            dropped: 0..0,
+            with_bar: false,
+            with_more: false,
+            function: None,
+            kind: Weights::Divided,
+        }
+    }
+}
+
+impl Shape {
+    /// Matrices one after the other, `[lane, k, i]`, into a group.
+    pub(super) fn gather<O: Element>(&self, to: &mut [<O::Scalar as Element>::Real], from: &[O]) {
+        let (n, width, number) = (self.n, self.width, self.parts * self.width);
+        for (lane, matrix) in from.chunks_exact((n * n).max(1)).enumerate() {
+            for (to, from) in to.chunks_exact_mut(self.stride * number).zip(matrix.chunks_exact(n.max(1))) {
+                for (to, x) in to.chunks_exact_mut(number).zip(from) {
+                    let x = x.widen();
+                    to[lane] = x.re();
+                    if O::Scalar::COMPLEX {
+                        to[width + lane] = x.im();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The matrix of one lane out of a group, `[k, i]`.
+    pub(super) fn scatter<O: Element>(&self, from: &[<O::Scalar as Element>::Real], lane: usize, to: &mut [O]) {
+        let (width, number) = (self.width, self.parts * self.width);
+        for (to, from) in to.chunks_exact_mut(self.n.max(1)).zip(from.chunks_exact(self.stride * number)) {
+            for (to, x) in to.iter_mut().zip(from.chunks_exact(number)) {
+                let im = if O::Scalar::COMPLEX { x[width + lane] } else { Real::of(0.0) };
+                *to = O::narrow(Scalar::from_parts(x[lane], im));
+            }
+        }
+    }
+}
+
+/// Where in a matrix that was gathered row by row the entry (i, j), i < j, is, and whether as its conjugate.
+pub(super) fn read_at(triangle: Triangle, stride: usize, i: usize, j: usize) -> (usize, bool) {
+    match triangle {
+        Triangle::Lower => (j * stride + i, true),
+        Triangle::Upper => (i * stride + j, false),
+    }
+}

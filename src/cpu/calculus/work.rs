@@ -1,0 +1,211 @@
+//! What the operations share: scratch memory, results split over threads, groups of matrices on the way in and on the way out.
+
+use super::group::{Columns, Group};
+use super::kernel::Step;
+use crate::cpu::aligned::Aligned;
+use crate::cpu::parallel::{self, Chunk, PerThread};
+use crate::cpu::{Cpu, Kernels};
+use crate::options::Problem;
+use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, TieRule, cut};
+use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis};
+use std::ops::Range;
+
+/// The order up to which lanes win over faer's products of a matrix alone.
+const LANES_UP_TO: usize = 64;
+
+/// Scratch memory of the CPU backend for derivatives beyond the first and for functions of the spectrum, for each thread.
+#[derive(Debug)]
+pub struct Scratch<T: Kernels> {
+    n: usize,
+    work: PerThread<Work<T>>,
+}
+
+impl<T: Kernels> Scratch<T> {
+    pub(in crate::cpu) fn new(problem: &Problem, threads: usize) -> Result<Self> {
+        let n = if problem.batch == 0 { 0 } else { problem.n };
+        Ok(Self { n, work: PerThread::new(threads, || Ok(Work::new(n)))? })
+    }
+
+    pub(in crate::cpu) fn serves(&self, problem: &Problem) -> bool {
+        problem.batch == 0 || self.n == problem.n
+    }
+
+    /// Calls `work` on each group of consecutive matrices, on the threads of `cpu`.
+    pub(super) fn each<O: Element, R: Element<Scalar: Real>>(
+        &self,
+        cpu: &Cpu,
+        results: Results<'_, O, R>,
+        work: impl Fn(&mut Work<T>, &mut Results<'_, O, R>, Range<usize>) + Sync,
+    ) {
+        if results.batch() == 0 {
+            return;
+        }
+        let width = self.work.with(|work| work.group.shape.width);
+        let groups = |mut results: Results<'_, O, R>| {
+            self.work.with(|scratch| {
+                for first in (0..results.batch()).step_by(width) {
+                    let end = results.batch().min(first + width);
+                    work(scratch, &mut results, first..end);
+                }
+            });
+        };
+        cpu.run(|| parallel::each(results, width, &groups));
+    }
+}
+
+/// Results of consecutive matrices, along one direction or several: `[directions, batch, …]`, those that there are none of of length 0.
+pub(super) struct Results<'a, O, R> {
+    /// The number of the first matrix.
+    pub first: usize,
+    pub matrices: ArrayViewMut3<'a, O>,
+    pub vectors: ArrayViewMut3<'a, O>,
+    pub values: ArrayViewMut3<'a, R>,
+    pub status: ArrayViewMut2<'a, Status>,
+}
+
+/// `[directions, batch, length]`.
+pub(super) fn view<T: Pod>(data: &mut [T], directions: usize, batch: usize) -> ArrayViewMut3<'_, T> {
+    let length = data.len().checked_div(directions * batch).unwrap_or(0);
+    ArrayViewMut3::from_shape((directions, batch, length), data).unwrap_or_else(|_| unreachable!("lengths were checked"))
+}
+
+/// What belongs to matrix `b` along a direction.
+pub(super) fn of<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, b: usize) -> &'v mut [T] {
+    let of_matrix = view.view_mut().index_axis_move(Axis(0), direction).index_axis_move(Axis(0), b);
+    of_matrix.into_slice().unwrap_or_default()
+}
+
+impl<'a, O: Element, R: Element<Scalar: Real>> Results<'a, O, R> {
+    pub(super) fn new(status: &'a mut [Status], directions: usize, batch: usize) -> Self {
+        let status =
+            ArrayViewMut2::from_shape((directions, batch), status).unwrap_or_else(|_| unreachable!("lengths were checked"));
+        Self {
+            first: 0,
+            matrices: view(&mut [], directions, batch),
+            vectors: view(&mut [], directions, batch),
+            values: view(&mut [], directions, batch),
+            status,
+        }
+    }
+
+    /// Gives matrix `b` along a direction its status, NaN where it was refused, and says where something is not finite.
+    pub(super) fn report(&mut self, direction: usize, b: usize, found: Finding) {
+        let Self { matrices, vectors, values, status, .. } = self;
+        let matrices = [of(matrices, direction, b), of(vectors, direction, b)];
+        let values = of(values, direction, b);
+        let mut finite = true;
+        if found.refused {
+            let nan = Real::of(f64::NAN);
+            matrices.into_iter().for_each(|x| x.fill(O::narrow(Scalar::from_parts(nan, nan))));
+            values.fill(R::narrow(Real::of(f64::NAN)));
+        } else {
+            for x in matrices {
+                finite = x.iter().fold(finite, |finite, x| finite & x.widen().finite());
+            }
+            finite = values.iter().fold(finite, |finite, x| finite & x.widen().finite());
+        }
+        status[[direction, b]] = found.status | Status::RESULT_NOT_FINITE.when(!finite);
+    }
+}
+
+impl<O: Element, R: Element<Scalar: Real>> Chunk for Results<'_, O, R> {
+    fn batch(&self) -> usize {
+        self.status.ncols()
+    }
+
+    fn split_at(self, b: usize) -> (Self, Self) {
+        let (matrices, matrices2) = self.matrices.split_at(Axis(1), b);
+        let (vectors, vectors2) = self.vectors.split_at(Axis(1), b);
+        let (values, values2) = self.values.split_at(Axis(1), b);
+        let (status, status2) = self.status.split_at(Axis(1), b);
+        let left = Self { first: self.first, matrices, vectors, values, status };
+        let right = Self { first: self.first + b, matrices: matrices2, vectors: vectors2, values: values2, status: status2 };
+        (left, right)
+    }
+}
+
+/// What is known of a matrix before its results are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Finding {
+    pub status: Status,
+    /// Whether its results are NaN.
+    pub refused: bool,
+}
+
+/// Scratch memory of one thread.
+#[derive(Debug)]
+pub(super) struct Work<T: Kernels> {
+    pub group: Group<T::Real>,
+    /// λ and labels of one matrix.
+    pub lambda: Vec<T::Real>,
+    pub labels: Vec<T::Real>,
+    /// Of each lane.
+    pub found: Vec<Finding>,
+}
+
+impl<T: Kernels> Work<T> {
+    fn new(n: usize) -> Self {
+        let group = Group::new::<T>(n, n > LANES_UP_TO);
+        let zeros = || vec![T::Real::of(0.0); n];
+        let found = vec![Finding::default(); group.shape.width];
+        Self { group, lambda: zeros(), labels: zeros(), found }
+    }
+
+    /// Begins a group: V, λ, labels by the rule for ties, statuses.
+    pub(super) fn start<O: Stored<T>>(&mut self, problem: &Problem, pairs: &EigenpairsRef<'_, O, Cpu>, matrices: Range<usize>) {
+        let (n, width) = (problem.n, self.group.shape.width);
+        let all = matrices.start * n * n..matrices.end * n * n;
+        self.group.shape.gather(&mut self.group.v, &pairs.vectors[all]);
+        self.group.dropped = n..0;
+        for (lane, b) in matrices.enumerate() {
+            let kept = &pairs.kept[b * n..][..n];
+            self.lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
+            let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
+            for k in 0..n {
+                let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
+                self.group.columns.lambda[k * width + lane] = if as_computed { self.lambda[k] } else { T::Real::of(0.0) };
+                self.group.columns.label[k * width + lane] = self.labels[k];
+                if !kept[k] {
+                    let dropped = &mut self.group.dropped;
+                    *dropped = dropped.start.min(k)..dropped.end.max(k + 1);
+                }
+            }
+            let status = pairs.status[b] | Status::TIED.when(tied);
+            let refused = status.failed() || (problem.ties == TieRule::Error && tied);
+            self.found[lane] = Finding { status, refused };
+        }
+        if self.group.dropped.is_empty() {
+            self.group.dropped = 0..0;
+        }
+    }
+
+    /// Loads Hermitian matrices of a batch, which are numbered as the pairs.
+    pub(super) fn load_hermitian<O: Stored<T>>(&mut self, a: HermitianRef<'_, O, Cpu>, matrices: Range<usize>) {
+        let n = self.group.shape.n;
+        self.group.shape.gather(&mut self.group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
+        T::calculate(&mut self.group, Step::Complete(a.triangle));
+    }
+
+    /// Loads rows of a batch as columns of the group, 0 outside K; all 0 if there are none.
+    pub(super) fn load_values<R: Element<Scalar = T::Real>>(
+        &mut self,
+        to: impl Fn(&mut Columns<T::Real>) -> &mut Aligned<T::Real>,
+        values: Option<&[R]>,
+        kept: &[bool],
+        matrices: Range<usize>,
+    ) {
+        let (n, width) = (self.group.shape.n, self.group.shape.width);
+        let to = to(&mut self.group.columns);
+        for (lane, b) in matrices.enumerate() {
+            for k in 0..n {
+                let value = values.filter(|_| kept[b * n + k]).map_or(T::Real::of(0.0), |x| x[b * n + k].widen());
+                to[k * width + lane] = value;
+            }
+        }
+    }
+}
+
+/// The numbers of one lane of a column.
+pub(super) fn store_values<R: Element>(from: &[R::Scalar], width: usize, lane: usize, to: &mut [R]) {
+    to.iter_mut().zip(from.iter().skip(lane).step_by(width)).for_each(|(to, &from)| *to = R::narrow(from));
+}
