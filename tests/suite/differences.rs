@@ -8,7 +8,7 @@ use eigengrad::{Cut, Engine, GradientForm, HermitianBatch, Options, Scalar, Tria
 use ndarray::Array2;
 
 /// h = 10⁻³ leaves h⁶ ≈ 10⁻¹⁸ of truncation, and of round-off ε/h ≈ 2·10⁻¹³ times the norms of A, of the loss and of 1/gap.
-const STEP: f64 = 1e-3;
+pub const STEP: f64 = 1e-3;
 const TOLERANCE: f64 = 1e-8;
 
 /// d/dt f(A + tE) at 0.
@@ -18,7 +18,7 @@ pub fn difference(f: impl Fn(&Matrix) -> f64, a: &Matrix, e: &Matrix) -> f64 {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Loss {
+pub enum Loss {
     /// Σ c log|λ| + 0.3 λ³.
     Values,
     /// Σ w |v|⁴.
@@ -30,27 +30,27 @@ enum Loss {
 }
 
 /// A loss with its weights, on the kept eigenpairs in their order.
-struct Weighted {
-    loss: Loss,
-    c: Vec<f64>,
-    w: Matrix,
-    t: Matrix,
-    hermitian: Matrix,
+pub struct Weighted {
+    pub loss: Loss,
+    pub c: Vec<f64>,
+    pub w: Matrix,
+    pub t: Matrix,
+    pub hermitian: Matrix,
 }
 
 impl Weighted {
-    fn new<T: Scalar>(loss: Loss, n: usize, rng: &mut Rng) -> Self {
+    pub fn new<T: Scalar>(loss: Loss, n: usize, rng: &mut Rng) -> Self {
         let (c, w, t) = (rng.vector(n), rng.matrix::<f64>(n, n), rng.matrix::<T>(n, n));
         Self { loss, c, w, t, hermitian: rng.hermitian::<T>(n) }
     }
 
-    fn projector(d: &Decomposition) -> Matrix {
+    pub fn projector(d: &Decomposition) -> Matrix {
         let kept = Array2::from_shape_fn(d.v.dim(), |(i, k)| if d.kept[k] { d.v[[i, k]] } else { C::ZERO });
         times(&kept, &adjoint(&kept))
     }
 
     /// v_kᴴ t_k.
-    fn overlap(&self, d: &Decomposition, k: usize) -> C {
+    pub fn overlap(&self, d: &Decomposition, k: usize) -> C {
         d.v.column(k).iter().zip(self.t.column(k)).map(|(v, t)| v.conj() * t).sum()
     }
 
@@ -70,7 +70,7 @@ impl Weighted {
     }
 
     /// λ̄ and V̄.
-    fn cotangents(&self, d: &Decomposition) -> (Vec<f64>, Matrix) {
+    pub fn cotangents(&self, d: &Decomposition) -> (Vec<f64>, Matrix) {
         let n = d.n();
         let (mut lambda_bar, mut v_bar) = (vec![0.0; n], Array2::zeros((n, n)));
         match self.loss {

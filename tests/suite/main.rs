@@ -3,23 +3,30 @@
 //! Numbers go to the library as `T` and come back to the oracles as complex f64; nothing is shared but the public interface.
 
 mod backward;
+mod calculus_oracle;
 mod cut;
 mod decomposition;
 mod differences;
 mod errors;
+mod fidelity;
 mod gauge;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod halves;
+mod hvp;
 mod input;
 mod isolation;
 mod numbers;
+mod operations;
 mod oracle;
 mod parity;
 mod plan;
 mod random;
 mod run;
+mod second;
 mod spectra;
+mod spectral;
+mod tangents;
 mod ties;
 
 use half::{bf16, f16};
@@ -64,6 +71,17 @@ macro_rules! of_scalars {
             isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
                 any_number_of_threads;
             plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
+            tangents: tangents_by_the_formula tangents_beside_what_is_dropped tangents_adjoint_to_the_backward parallel_transport
+                one_triangle_of_a_direction tangents_of_tied_pairs;
+            second: second_derivatives_by_the_formulas second_derivatives_beside_what_is_dropped
+                second_derivatives_adjoint_to_each_other second_derivatives_of_tied_pairs;
+            spectral: functions_by_the_formulas functions_beside_what_is_dropped every_divided_difference
+                maps_are_their_own_adjoints functions_that_are_given ties_of_functions domains traces_and_failures
+                functions_at_every_scale functions_as_in_f64 nothing_to_take_functions_of;
+            fidelity: fidelity_of_commuting_states fidelity_of_pure_states entropy_of_states;
+            operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_by_any_number_of_threads
+                operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
+                wrong_lengths_for_functions scratch_of_another_plan;
             parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
             input: two_and_three_dimensions the_first_entry_that_is_not_hermitian every_entry_and_its_mirror the_ends_of_the_range
                 eigenvalues_that_overflow;
@@ -78,6 +96,9 @@ macro_rules! of_f64 {
         use super::*;
         tests! { $backend, $t;
             differences: losses_of_kept_eigenpairs the_gradient_by_one_triangle a_tied_group_as_a_subspace;
+            hvp: hessians_by_differences hessians_of_fixed_rank hessians_are_symmetric;
+            spectral: functions_by_differences;
+            fidelity: fidelity_by_differences;
         }
     })* };
 }
@@ -90,6 +111,7 @@ macro_rules! of_halves {
         tests! { $backend, $t;
             halves: computed_in_f32 stored_as_halves the_default_cut_of_halves ties_of_stored_halves a_gradient_that_overflows
                 the_ends_of_the_range_of_halves;
+            operations: operations_stored_as_halves results_that_overflow_halves;
         }
     })* };
 }

@@ -53,7 +53,7 @@ pub fn reuse<T: Scalar, B: Engine<T>>(backend: &B) {
 }
 
 /// Calls `operation` with the right lengths, then with each in turn one off, and asserts that the error names that argument.
-fn each_length<const N: usize>(arguments: [(&str, usize); N], operation: impl Fn([usize; N]) -> eigengrad::Result<()>) {
+pub fn each_length<const N: usize>(arguments: [(&str, usize); N], operation: impl Fn([usize; N]) -> eigengrad::Result<()>) {
     let right = arguments.map(|(_, length)| length);
     operation(right).unwrap();
     for (which, (name, length)) in arguments.into_iter().enumerate() {

@@ -36,3 +36,8 @@ pub fn backward<T: Scalar, B: Engine<T>>(
 ) -> Gradient<T, Cpu> {
     pairs.backward(&cotangents(pairs, lambda_bar, v_bar)).unwrap().to_host().unwrap()
 }
+
+/// Hermitian matrices beside the pairs, such as directions and cotangents of matrices.
+pub fn hermitian<T: Element, B: Engine<T::Scalar>>(backend: &B, n: usize, matrices: &[Matrix]) -> HermitianBatch<T, B> {
+    HermitianBatch::on(backend, stack::<T>(n, matrices).view()).unwrap()
+}

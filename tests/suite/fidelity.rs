@@ -1,0 +1,122 @@
+//! Entropy and fidelity of states: closed forms, and differences at fixed rank.
+
+use crate::differences::difference;
+use crate::numbers::{C, Matrix, adjoint, diagonal, epsilon, largest, matrix, norm, wide};
+use crate::oracle::{inner, times};
+use crate::random::Rng;
+use crate::run;
+use eigengrad::{Engine, Options, Scalar, fidelity};
+use ndarray::Array2;
+
+/// √F, and the gradients by both.
+fn fidelities<T: Scalar, B: Engine<T>>(backend: &B, a: &[Matrix], b: &[Matrix]) -> (Vec<f64>, Vec<Matrix>, Vec<Matrix>) {
+    let n = a[0].nrows();
+    let (one, other) = (run::hermitian::<T, B>(backend, n, a), run::hermitian::<T, B>(backend, n, b));
+    let got = fidelity(&one, &other, &Options::default()).unwrap();
+    let root = backend.download(B::view(&got.root)).unwrap().into_iter().map(|x| wide(x).re).collect();
+    let (a_bar, b_bar) = (got.a_bar.to_host().unwrap(), got.b_bar.to_host().unwrap());
+    a_bar.check().unwrap();
+    b_bar.check().unwrap();
+    let all = |x: &eigengrad::Matrices<T>| (0..a.len()).map(|b| matrix(x.data(), b)).collect();
+    (root, all(&a_bar), all(&b_bar))
+}
+
+/// X Xᴴ / tr.
+fn state(x: &Matrix) -> Matrix {
+    let a = times(x, &adjoint(x));
+    let trace: f64 = a.diag().iter().map(|x| x.re).sum();
+    let a = a.mapv(|x| x / trace);
+    (&a + &adjoint(&a)).mapv(|x| x * 0.5)
+}
+
+/// Commuting states: √F = Σ √(p q), and the gradients √F √(q/p) and √F √(p/q) where neither is 0.
+pub fn fidelity_of_commuting_states<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(91);
+    for n in [1, 2, 6, 67] {
+        let of = |rng: &mut Rng, null: usize| -> Vec<f64> {
+            let p: Vec<_> = (0..n).map(|k| if k % 3 == null && n > 2 { 0.0 } else { rng.uniform(0.5, 1.0) }).collect();
+            let sum: f64 = p.iter().sum();
+            p.into_iter().map(|x| x / sum).collect()
+        };
+        let (p, q) = (of(&mut rng, 1), of(&mut rng, 2));
+        let u = rng.unitary::<T>(n);
+        let turned = |p: &[f64]| {
+            let a = times(&times(&u, &diagonal(p)), &adjoint(&u));
+            (&a + &adjoint(&a)).mapv(|x| x * 0.5)
+        };
+        let (root, a_bar, b_bar) = fidelities::<T, B>(backend, &[turned(&p)], &[turned(&q)]);
+        let expected: f64 = p.iter().zip(&q).map(|(p, q)| (p * q).sqrt()).sum();
+        let tolerance = 1e3 * n as f64 * epsilon::<T>();
+        assert!((root[0] - expected).abs() <= tolerance, "n = {n}: {} against {expected}", root[0]);
+        let ratio = |p: &[f64], q: &[f64]| -> Vec<f64> {
+            p.iter().zip(q).map(|(p, q)| if p * q == 0.0 { 0.0 } else { expected * (p / q).sqrt() }).collect()
+        };
+        for (bar, expected) in [(&a_bar[0], turned(&ratio(&q, &p))), (&b_bar[0], turned(&ratio(&p, &q)))] {
+            assert!(largest(&(bar - &expected)) <= tolerance, "n = {n}: {}", largest(&(bar - &expected)));
+        }
+    }
+}
+
+/// Pure states: F = |⟨a, b⟩|².
+pub fn fidelity_of_pure_states<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(92);
+    for n in [2, 5, 67] {
+        let (x, y) = (rng.matrix::<T>(n, 1), rng.matrix::<T>(n, 1));
+        let (root, ..) = fidelities::<T, B>(backend, &[state(&x), state(&x)], &[state(&y), state(&x)]);
+        let overlap: C = x.iter().zip(&y).map(|(x, y)| x.conj() * y).sum();
+        let square = |x: &Matrix| x.iter().map(|x| x.norm_sqr()).sum::<f64>();
+        let expected = overlap.norm() / (square(&x) * square(&y)).sqrt();
+        let tolerance = 1e2 * n as f64 * epsilon::<T>();
+        assert!((root[0] - expected).abs() <= tolerance / expected, "n = {n}: {} against {expected}", root[0]);
+        assert!((root[1] - 1.0).abs() <= tolerance, "n = {n}: {}", root[1]);
+    }
+}
+
+/// Gradients by differences along directions that keep the rank, of states of rank 2 and of full rank, in f64.
+pub fn fidelity_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(93);
+    for (n, ranks) in [(4, [2, 2]), (5, [2, 5]), (5, [5, 2]), (3, [3, 3]), (66, [2, 2])] {
+        let (x, y) = (rng.matrix::<T>(n, ranks[0]), rng.matrix::<T>(n, ranks[1]));
+        let (x_dot, y_dot) = (rng.matrix::<T>(n, ranks[0]), rng.matrix::<T>(n, ranks[1]));
+        let size = (n as f64).sqrt();
+        let square = |x: &Matrix| times(x, &adjoint(x)).mapv(|x| x / n as f64);
+        let fidelity = |x: &Matrix, y: &Matrix| fidelities::<T, B>(backend, &[square(x)], &[square(y)]).0[0].powi(2);
+        let (_, a_bar, b_bar) = fidelities::<T, B>(backend, &[square(&x)], &[square(&y)]);
+        let along = |x: &Matrix, x_dot: &Matrix| {
+            let a = times(x_dot, &adjoint(x));
+            (&a + &adjoint(&a)).mapv(|a| a / n as f64 / size)
+        };
+        let (x_step, y_step) = (x_dot.mapv(|x| x / size), y_dot.mapv(|x| x / size));
+        for (got, expected) in [
+            (inner(&a_bar[0], &along(&x, &x_dot)), difference(|x| fidelity(x, &y), &x, &x_step)),
+            (inner(&b_bar[0], &along(&y, &y_dot)), difference(|y| fidelity(&x, y), &y, &y_step)),
+        ] {
+            assert!((got - expected).abs() <= 1e-8 * expected.abs().max(1.0), "n = {n}, {ranks:?}: {got} against {expected}");
+        }
+    }
+}
+
+/// tr(A log A) and its gradient log A + 1 on the kept space, of states of every rank.
+pub fn entropy_of_states<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(94);
+    for n in [1, 4, 67] {
+        let p: Vec<_> = (0..n).map(|k| if k % 2 == 1 { 0.0 } else { rng.uniform(0.5, 1.0) / n as f64 }).collect();
+        let u = rng.unitary::<T>(n);
+        let turned = |p: &[f64]| {
+            let a = times(&times(&u, &diagonal(p)), &adjoint(&u));
+            (&a + &adjoint(&a)).mapv(|x| x * 0.5)
+        };
+        let (pairs, _) = run::decompose::<T, B>(backend, n, &[turned(&p), Array2::zeros((n, n))], &Options::default());
+        let got = pairs.negentropy().unwrap();
+        let (sums, gradient) = (backend.download(B::view(&got.values)).unwrap(), got.gradient.to_host().unwrap());
+        gradient.check().unwrap();
+        let expected: f64 = p.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum();
+        let tolerance = 10.0 * n as f64 * epsilon::<T>() * (1.0 + (n as f64).ln());
+        assert!((wide(sums[0]).re - expected).abs() <= tolerance * n as f64, "n = {n}");
+        assert_eq!(wide(sums[1]), C::ZERO);
+        let slopes: Vec<_> = p.iter().map(|&p| if p > 0.0 { p.ln() + 1.0 } else { 0.0 }).collect();
+        let expected = turned(&slopes);
+        assert!(largest(&(matrix(gradient.data(), 0) - &expected)) <= tolerance * 10.0 * norm(&expected), "n = {n}");
+        assert!(matrix(gradient.data(), 1).iter().all(|&x| x == C::ZERO));
+    }
+}

@@ -1,0 +1,420 @@
+//! What holds for every operation beyond the first backward: a matrix's bits are its own, lengths are checked, halves are storage.
+
+use crate::backward::mixed;
+use crate::calculus_oracle::Bars;
+use crate::numbers::{C, Matrix, narrow, rounded, rows, stack, wide};
+use crate::plan::each_length;
+use crate::random::Rng;
+use crate::run;
+use crate::second::random_bars;
+use crate::tangents::directions;
+use eigengrad::{
+    Cotangents, CotangentsRef, Cpu, DoubleGradientMut, Eigenpairs, EigenpairsRef, Element, Engine, Error, Function, FunctionRef,
+    HermitianBatch, HermitianRef, MatricesMut, Of, Options, Plan, Scalar, Spectral, Status, TangentsMut, Triangle, Weights,
+    eigh_as,
+};
+use ndarray::{Array2, ArrayView1, ArrayView3, Axis};
+
+/// What every operation is given for each matrix.
+#[derive(Clone)]
+struct Input {
+    a: Matrix,
+    e: Matrix,
+    bars: Bars,
+    more: Bars,
+}
+
+fn inputs<T: Scalar>(n: usize, count: usize, seed: u64) -> Vec<Input> {
+    let mut rng = Rng::new(seed);
+    let (a, e) = (mixed::<T>(n, count, &mut rng), directions::<T>(n, count, &mut rng));
+    let (bars, more) = (random_bars::<T>(n, count, &mut rng), random_bars::<T>(n, count, &mut rng));
+    let all = a.into_iter().zip(e).zip(bars).zip(more);
+    all.map(|(((a, e), bars), more)| Input { a, e, bars, more }).collect()
+}
+
+/// The names, bytes and statuses of all results of a matrix.
+type Bits = Vec<(&'static str, Vec<u8>, Status)>;
+
+fn bytes<O: Element>(x: impl IntoIterator<Item = O>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    x.into_iter().for_each(|x| x.extend_le_bytes(&mut bytes));
+    bytes
+}
+
+fn bars<O: Element, B: Engine<O::Scalar>>(pairs: &Eigenpairs<O, B>, bars: &[&Bars]) -> Cotangents<O, B> {
+    let (values, vectors): (Vec<_>, Vec<_>) = bars.iter().map(|x| (x.values.clone(), x.vectors.clone())).unzip();
+    let (values, vectors) = (rows::<O::Real>(pairs.n(), &values), stack::<O>(pairs.n(), &vectors));
+    Cotangents::new(pairs, Some(values.view()), Some(vectors.view())).unwrap()
+}
+
+fn add<O: Element>(all: &mut [Bits], name: &'static str, x: ArrayView3<'_, O>, status: ArrayView1<'_, Status>) {
+    let batch = all.len();
+    for (b, status) in status.iter().enumerate() {
+        all[b % batch].push((name, bytes(x.index_axis(Axis(0), b).iter().copied()), *status));
+    }
+}
+
+/// Runs everything on eigenpairs stored as `O`.
+fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<O, B>, inputs: &[Input]) -> Vec<Bits> {
+    let (n, batch) = (pairs.n(), inputs.len());
+    let e: Vec<_> = inputs.iter().map(|x| x.e.clone()).collect();
+    let twice: Vec<_> = e.iter().chain(&e).map(|e| e.mapv(|x| x * 0.5)).collect();
+    let (e, twice) = (run::hermitian::<O, B>(backend, n, &e), run::hermitian::<O, B>(backend, n, &twice));
+    let of_loss = bars(pairs, &inputs.iter().map(|x| &x.bars).collect::<Vec<_>>());
+    let more = bars(pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
+    let mut all = vec![Bits::new(); batch];
+    let tangents = pairs.jvp(&twice).unwrap().to_host().unwrap();
+    add(&mut all, "V̇", tangents.vectors(), tangents.status());
+    let tangent = pairs.backward_jvp(&of_loss, &e, &more).unwrap().to_host().unwrap();
+    add(&mut all, "Ā̇", tangent.data(), tangent.status());
+    let second = pairs.double_backward(&of_loss, &e, Some(&more)).unwrap().to_host().unwrap();
+    add(&mut all, "Ā̄", second.a_bar(), second.status());
+    add(&mut all, "V̄̄", second.vectors_bar_bar(), second.status());
+    for function in [Function::Projector, Function::Exp, Function::Sqrt, Function::Pow(2.0)].map(Spectral::from) {
+        let values = pairs.spectral(&function).unwrap().to_host().unwrap();
+        add(&mut all, "f(A)", values.data(), values.status());
+        let derivative = pairs.spectral_derivative(&function, &e).unwrap().to_host().unwrap();
+        add(&mut all, "f¹", derivative.data(), derivative.status());
+        let trace = pairs.trace_of(&function).unwrap();
+        let slopes = trace.gradient.to_host().unwrap();
+        add(&mut all, "f′(A)", slopes.data(), slopes.status());
+        let sums = backend.download(B::view(&trace.values)).unwrap();
+        sums.iter().enumerate().for_each(|(b, &x)| all[b].push(("tr f(A)", bytes([x]), Status::OK)));
+    }
+    for (b, bits) in all.iter_mut().enumerate() {
+        bits.push(("λ̇", bytes(tangents.values().row(b).iter().chain(tangents.values().row(batch + b)).copied()), Status::OK));
+        bits.push(("λ̄̄", bytes(second.values_bar_bar().row(b).iter().copied()), Status::OK));
+    }
+    all
+}
+
+fn of<T: Scalar, B: Engine<T>>(backend: &B, inputs: &[Input]) -> Vec<Bits> {
+    let a: Vec<_> = inputs.iter().map(|x| x.a.clone()).collect();
+    let (pairs, _) = run::decompose::<T, B>(backend, a[0].nrows(), &a, &Options::default());
+    everything(backend, &pairs, inputs)
+}
+
+fn assert_same(one: &Bits, other: &Bits, what: &str) {
+    for ((name, x, status), (_, y, other)) in one.iter().zip(other) {
+        assert!(x == y, "{name}: {what}");
+        assert_eq!(status, other, "{name}: {what}");
+    }
+}
+
+pub fn the_same_bits_of_every_operation<T: Scalar, B: Engine<T>>(backend: &B) {
+    for n in [1, 3, 16, 33, 67] {
+        let inputs = inputs::<T>(n, 17, 101);
+        let all = of::<T, B>(backend, &inputs);
+        let again = of::<T, B>(backend, &inputs);
+        let reversed = of::<T, B>(backend, &inputs.iter().rev().cloned().collect::<Vec<_>>());
+        let some = of::<T, B>(backend, &inputs[3..10]);
+        for b in 0..17 {
+            assert_same(&all[b], &again[b], &format!("again, n = {n}, matrix {b}"));
+            assert_same(&all[b], &reversed[16 - b], &format!("reversed, n = {n}, matrix {b}"));
+            if (3..10).contains(&b) {
+                assert_same(&all[b], &some[b - 3], &format!("some, n = {n}, matrix {b}"));
+            }
+            if n < 67 {
+                assert_same(&all[b], &of::<T, B>(backend, &inputs[b..=b])[0], &format!("alone, n = {n}, matrix {b}"));
+            }
+        }
+    }
+}
+
+/// A matrix, a direction or a cotangent that is not finite makes that matrix's results NaN, and leaves the others alone.
+pub fn one_bad_matrix_beside_others<T: Scalar, B: Engine<T>>(backend: &B) {
+    for n in [2, 16, 67] {
+        let mut inputs = inputs::<T>(n, 17, 102);
+        let clean = of::<T, B>(backend, &inputs);
+        let nan = C::new(f64::NAN, 0.0);
+        inputs[4].a[[n - 1, 0]] = nan;
+        inputs[9].e[[0, 0]] = nan;
+        inputs[12].bars.vectors.fill(nan);
+        let dirty = of::<T, B>(backend, &inputs);
+        for b in 0..17 {
+            if ![4, 9, 12].contains(&b) {
+                assert_same(&clean[b], &dirty[b], &format!("n = {n}, matrix {b}"));
+            }
+        }
+        for (name, bytes, status) in &dirty[4] {
+            let size = size_of::<T::Real>();
+            assert!(bytes.chunks_exact(size).all(is_nan::<T>), "{name}, n = {n}");
+            assert!(["tr f(A)", "λ̇", "λ̄̄"].contains(name) || *status == Status::NOT_FINITE, "{name}, n = {n}: {status}");
+        }
+        for (name, _, status) in &dirty[9] {
+            let without_e = ["tr f(A)", "λ̇", "λ̄̄", "f(A)", "f′(A)"].contains(name);
+            assert!(without_e || status.intersects(Status::RESULT_NOT_FINITE), "{name}, n = {n}: {status}");
+        }
+    }
+}
+
+fn is_nan<T: Scalar>(bytes: &[u8]) -> bool {
+    <T::Real as Element>::from_le_bytes(bytes).is_some_and(|x| wide(x).re.is_nan())
+}
+
+/// One thread or three: the same bits.
+pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
+where
+    Cpu: Engine<T>,
+{
+    if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
+        return; // threads are the CPU's
+    }
+    for n in [3, 16, 67] {
+        let inputs = inputs::<T>(n, 41, 103);
+        let expected = of::<T, B>(backend, &inputs);
+        for threads in [1, 3] {
+            let got = of::<T, Cpu>(&Cpu::with_threads(threads).unwrap(), &inputs);
+            (0..41).for_each(|b| assert_same(&expected[b], &got[b], &format!("{threads} threads, n = {n}, matrix {b}")));
+        }
+    }
+}
+
+/// Every operation in turn through one scratch memory, which holds what the others left: the same as with fresh memory.
+pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
+    for n in [3, 16, 67] {
+        let plan = Plan::<T, B>::new(backend, 9, n, &Options::default()).unwrap();
+        let mut scratch = plan.scratch().unwrap();
+        for seed in 0..3 {
+            let inputs = inputs::<T>(n, 9, 110 + seed);
+            let a: Vec<_> = inputs.iter().map(|x| x.a.clone()).collect();
+            let (pairs, _) = run::decompose::<T, B>(backend, n, &a, &Options::default());
+            let fresh = everything(backend, &pairs, &inputs);
+            let named = |b: usize, name| fresh[b].iter().find(|x| x.0 == name).unwrap();
+            let e = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.mapv(|x| x * 0.5)).collect::<Vec<_>>());
+            let twice = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.clone()).collect::<Vec<_>>());
+            let of_loss = bars(&pairs, &inputs.iter().map(|x| &x.bars).collect::<Vec<_>>());
+            let more = bars(&pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
+            let (mut tangents, mut second) = (plan.tangents::<T>(1).unwrap(), plan.double_gradient::<T>().unwrap());
+            let (mut tangent, mut values) = (plan.matrices::<T>().unwrap(), plan.matrices::<T>().unwrap());
+            let (scratch, function) = (&mut scratch, Spectral::from(Function::Projector));
+            let none = Cotangents::new(&pairs, None, None).unwrap();
+            plan.backward_jvp_into(pairs.as_ref(), none.as_ref(), e.as_ref(), none.as_ref(), tangent.as_mut(), scratch)
+                .unwrapairs
+                .as_ref();
+            plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch).unwrapairs.as_ref();
+            plan.double_backward_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), second.as_mut(), scratch)
+                .unwrapairs
+                .as_ref();
+            plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, values.as_mut(), scratch).unwrapairs.as_ref();
+            plan.backward_jvp_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), tangent.as_mut(), scratch)
+                .unwrapairs
+                .as_ref();
+            let (tangents, second) = (tangents.to_host().unwrap(), second.to_host().unwrap());
+            let (tangent, values) = (tangent.to_host().unwrap(), values.to_host().unwrap());
+            let all = [
+                ("V̇", tangents.vectors()),
+                ("Ā̄", second.a_bar()),
+                ("V̄̄", second.vectors_bar_bar()),
+                ("Ā̇", tangent.data()),
+                ("f(A)", values.data()),
+            ];
+            for (name, got) in all {
+                for b in 0..9 {
+                    let got = bytes(got.index_axis(Axis(0), b).iter().copied());
+                    assert!(named(b, name).1 == got, "{name}, n = {n}, matrix {b}, step {seed}");
+                }
+            }
+        }
+    }
+}
+
+const BATCH: usize = 2;
+const N: usize = 3;
+
+/// Pairs of as many numbers as are asked for.
+macro_rules! pairs {
+    ($backend:expr, $lengths:expr => $pairs:ident) => {
+        let [values, vectors, kept, status] = $lengths;
+        let (values, vectors) = ($backend.zeros::<T::Real>(values)?, $backend.zeros::<T>(vectors)?);
+        let (kept, status) = ($backend.zeros::<bool>(kept)?, $backend.zeros::<Status>(status)?);
+        let $pairs = EigenpairsRef::<'_, T, B> {
+            values: B::view(&values),
+            vectors: B::view(&vectors),
+            kept: B::view(&kept),
+            status: B::view(&status),
+        };
+    };
+}
+
+const PAIRS: [(&str, usize); 4] = [("λ", BATCH * N), ("V", BATCH * N * N), ("kept", BATCH * N), ("status", BATCH)];
+
+pub fn wrong_lengths_for_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
+    let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
+    let [values, vectors, kept, status] = PAIRS;
+    let arguments = [values, vectors, kept, status, ("Ȧ", BATCH * N * N), ("λ̇", BATCH * N), ("V̇", BATCH * N * N)];
+    each_length(arguments, |[values, vectors, kept, status, a_dot, values_dot, vectors_dot]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let (a_dot, mut values) = (backend.zeros::<T>(a_dot)?, backend.zeros::<T::Real>(values_dot)?);
+        let (mut vectors, mut status) = (backend.zeros::<T>(vectors_dot)?, backend.zeros::<Status>(BATCH)?);
+        let out = TangentsMut::<'_, T, B> {
+            values: B::view_mut(&mut values),
+            vectors: B::view_mut(&mut vectors),
+            status: B::view_mut(&mut status),
+        };
+        let a_dot = HermitianRef { data: B::view(&a_dot), triangle: Triangle::Lower };
+        plan.jvp_into(pairs, a_dot, out, &mut plan.scratch()?)
+    });
+    let (pairs, _) = run::decompose::<T, B>(backend, N, &[Array2::eye(N), Array2::eye(N)], &Options::default());
+    for wrong in [1, 3] {
+        let a_dot = run::hermitian::<T, B>(backend, N, &vec![Array2::eye(N); wrong]);
+        assert!(matches!(pairs.jvp(&a_dot), Err(Error::Shape { what: "Ȧ", .. })));
+    }
+    let other = run::hermitian::<T, B>(backend, N - 1, &[Array2::eye(N - 1), Array2::eye(N - 1)]);
+    assert!(matches!(pairs.jvp(&other), Err(Error::Shape { what: "Ȧ", .. })));
+    let bars = Cotangents::new(&pairs, None, None).unwrap();
+    assert!(matches!(pairs.double_backward(&bars, &other, None), Err(Error::Shape { what: "H", .. })));
+    assert!(matches!(pairs.backward_jvp(&bars, &other, &bars), Err(Error::Shape { what: "Ȧ", .. })));
+    assert!(matches!(pairs.spectral_derivative(&Function::Exp.into(), &other), Err(Error::Shape { what: "E", .. })));
+}
+
+pub fn wrong_lengths_for_second_derivatives<T: Scalar, B: Engine<T>>(backend: &B) {
+    let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
+    let [values, vectors, kept, status] = PAIRS;
+    let bars = [("λ̄", BATCH * N), ("V̄", BATCH * N * N), ("λ̄", BATCH * N), ("V̄", BATCH * N * N)];
+    let [l, v, l2, v2] = bars;
+    let out = [("Ā", BATCH * N * N), ("λ̄̄", BATCH * N), ("V̄̄", BATCH * N * N), ("status", BATCH)];
+    let [a_bar, values_bar_bar, vectors_bar_bar, found] = out;
+    let h = ("H", BATCH * N * N);
+    let arguments = [values, vectors, kept, status, l, v, l2, v2, h, a_bar, values_bar_bar, vectors_bar_bar, found];
+    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, h, a_bar, values_bar_bar, vectors_bar_bar, found]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
+        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef { values: Some(B::view(l)), vectors: Some(B::view(v)) });
+        let (h, mut a_bar) = (backend.zeros::<T>(h)?, backend.zeros::<T>(a_bar)?);
+        let (mut values, mut vectors) = (backend.zeros::<T::Real>(values_bar_bar)?, backend.zeros::<T>(vectors_bar_bar)?);
+        let mut found = backend.zeros::<Status>(found)?;
+        let out = DoubleGradientMut::<'_, T, B> {
+            a_bar: B::view_mut(&mut a_bar),
+            values_bar_bar: B::view_mut(&mut values),
+            vectors_bar_bar: B::view_mut(&mut vectors),
+            status: B::view_mut(&mut found),
+        };
+        let h = HermitianRef { data: B::view(&h), triangle: Triangle::Lower };
+        plan.double_backward_into(pairs, bars, h, more, out, &mut plan.scratch()?)
+    });
+    let arguments = [values, vectors, kept, status, l, v, l2, v2, ("Ȧ", BATCH * N * N), ("Ā̇", BATCH * N * N), found];
+    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, a_dot, out, found]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
+        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef { values: Some(B::view(l)), vectors: Some(B::view(v)) });
+        let (a_dot, mut data, mut found) =
+            (backend.zeros::<T>(a_dot)?, backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
+        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
+        let a_dot = HermitianRef { data: B::view(&a_dot), triangle: Triangle::Lower };
+        plan.backward_jvp_into(pairs, bars, a_dot, more, out, &mut plan.scratch()?)
+    });
+}
+
+pub fn wrong_lengths_for_functions<T: Scalar, B: Engine<T>>(backend: &B) {
+    let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
+    let [values, vectors, kept, status] = PAIRS;
+    let given = [("f(λ)", BATCH * N), ("f′(λ)", BATCH * N)];
+    let [f, slopes] = given;
+    let (found, size) = (("status", BATCH), BATCH * N * N);
+    let arguments = [values, vectors, kept, status, f, slopes, ("f(A)", size), found];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, out, found]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
+        let (mut data, mut found) = (backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
+        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
+        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
+        plan.spectral_into(pairs, function, Of::Values, out, &mut plan.scratch()?)
+    });
+    let arguments = [values, vectors, kept, status, f, slopes, ("E", size), ("scale", BATCH), ("result", size), found];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, e, scale, out, found]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
+        let (e, scale) = (backend.zeros::<T>(e)?, backend.zeros::<T::Real>(scale)?);
+        let (mut data, mut found) = (backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
+        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
+        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
+        let e = HermitianRef { data: B::view(&e), triangle: Triangle::Lower };
+        plan.map_into(pairs, function, Weights::Divided, e, Some(B::view(&scale)), out, &mut plan.scratch()?)
+    });
+    let arguments = [values, vectors, kept, status, f, slopes, ("tr f(A)", BATCH), found];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, out, found]| {
+        pairs!(backend, [values, vectors, kept, status] => pairs);
+        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
+        let (mut sums, mut found) = (backend.zeros::<T::Real>(out)?, backend.zeros::<Status>(found)?);
+        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
+        plan.trace_into(pairs, function, B::view_mut(&mut sums), B::view_mut(&mut found))
+    });
+}
+
+pub fn scratch_of_another_plan<T: Scalar, B: Engine<T>>(backend: &B) {
+    let plan = |n| Plan::<T, B>::new(backend, 1, n, &Options::default()).unwrap();
+    let (pairs, _) = run::decompose::<T, B>(backend, 3, &[Array2::eye(3)], &Options::default());
+    let (e, bars) = (run::hermitian::<T, B>(backend, 3, &[Array2::eye(3)]), Cotangents::new(&pairs, None, None).unwrap());
+    let (plan, others, function) = (plan(3), [plan(2), plan(4)], Spectral::from(Function::Exp));
+    let (mut tangents, mut matrices) = (plan.tangents::<T>(1).unwrap(), plan.matrices::<T>().unwrap());
+    let mut second = plan.double_gradient::<T>().unwrap();
+    for other in others {
+        let scratch = &mut other.scratch().unwrap();
+        let refused = |result| assert!(matches!(result, Err(Error::Workspace { batch: 1, n: 3 })), "{result:?}");
+        let of_loss = || bars.as_ref();
+        refused(plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch));
+        refused(plan.backward_jvp_into(pairs.as_ref(), of_loss(), e.as_ref(), of_loss(), matrices.as_mut(), scratch));
+        refused(plan.double_backward_into(pairs.as_ref(), of_loss(), e.as_ref(), of_loss(), second.as_mut(), scratch));
+        refused(plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, matrices.as_mut(), scratch));
+        let map =
+            plan.map_into(pairs.as_ref(), function.as_ref(), Weights::Product, e.as_ref(), None, matrices.as_mut(), scratch);
+        refused(map);
+    }
+}
+
+/// Of pairs stored as halves, every result is that of f32 on the same numbers, rounded.
+pub fn operations_stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
+    let mut rng = Rng::new(104);
+    for n in [3, 16, 67] {
+        let mut inputs = inputs::<T::Scalar>(n, 5, 105);
+        for input in &mut inputs {
+            input.a = rng.of_rank::<T>(n, n.div_ceil(2), false);
+            for x in [&mut input.e, &mut input.bars.vectors, &mut input.more.vectors] {
+                *x = rounded::<T>(x);
+            }
+            for x in [&mut input.bars.values, &mut input.more.values] {
+                x.iter_mut().for_each(|x| *x = wide(narrow::<T::Real>(C::new(*x, 0.0))).re);
+            }
+        }
+        let a = stack::<T>(n, &inputs.iter().map(|x| x.a.clone()).collect::<Vec<_>>());
+        let stored = eigh_as::<T, T, B>(&HermitianBatch::on(backend, a.view()).unwrap(), &Options::default()).unwrap();
+        let host = stored.to_host().unwrap();
+        // the same numbers as f32, under the same problem
+        let options = Options { tie_rtol: Some(T::PRECISION.cutoff(n)), ..Options::default() };
+        let plan = Plan::<T, B>::new(backend, 5, n, &options).unwrap();
+        let widened = plan.eigenpairs::<T::Scalar>().unwrap();
+        let (mut spectrum, _) = widened.into_buffers();
+        let upload_values = host.values().iter().map(|x| x.widen()).collect();
+        spectrum.values = backend.upload(upload_values).unwrap();
+        spectrum.kept = backend.upload(host.kept().iter().copied().collect()).unwrap();
+        let vectors = host.vectors().permuted_axes([0, 2, 1]).iter().map(|x| x.widen()).collect();
+        let widened = plan.eigenpairs_from::<T::Scalar>(spectrum, backend.upload(vectors).unwrap()).unwrap();
+        let (got, expected) = (everything(backend, &stored, &inputs), everything(backend, &widened, &inputs));
+        for (b, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            for ((name, got, status), (_, expected, _)) in got.iter().zip(expected) {
+                assert!(*name == "tr f(A)" || *got == as_halves::<T>(expected), "{name}, n = {n}, matrix {b}");
+                assert!(!status.failed(), "{name}");
+            }
+        }
+    }
+}
+
+/// The bytes of numbers in f32 as those of numbers of half precision.
+fn as_halves<T: Element>(bytes: &[u8]) -> Vec<u8> {
+    let numbers = bytes.chunks_exact(4).filter_map(<<T::Scalar as Element>::Real as Element>::from_le_bytes);
+    let mut halves = Vec::new();
+    numbers.for_each(|x| <T::Real as Element>::narrow(x).extend_le_bytes(&mut halves));
+    halves
+}
+
+/// What overflows is a status.
+pub fn results_that_overflow_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
+    let a = stack::<T>(2, &[crate::numbers::diagonal(&[1e-4, 1.0]), Array2::eye(2)]);
+    let options = Options { cut: eigengrad::Cut::none(), ..Options::default() };
+    let pairs = eigh_as::<T, T, B>(&HermitianBatch::on(backend, a.view()).unwrap(), &options).unwrap();
+    let values = pairs.spectral(&Function::Pow(-12.0).into()).unwrap().to_host().unwrap();
+    assert_eq!(values.status()[0], Status::RESULT_NOT_FINITE);
+    assert_eq!(values.status()[1], Status::OK);
+    assert!(values.check().is_err());
+}
