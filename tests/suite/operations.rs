@@ -190,16 +190,13 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
             let (scratch, function) = (&mut scratch, Spectral::from(Function::Projector));
             let none = Cotangents::new(&pairs, None, None).unwrap();
             plan.backward_jvp_into(pairs.as_ref(), none.as_ref(), e.as_ref(), none.as_ref(), tangent.as_mut(), scratch)
-                .unwrapairs
-                .as_ref();
-            plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch).unwrapairs.as_ref();
+                .unwrap();
+            plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch).unwrap();
             plan.double_backward_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), second.as_mut(), scratch)
-                .unwrapairs
-                .as_ref();
-            plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, values.as_mut(), scratch).unwrapairs.as_ref();
+                .unwrap();
+            plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, values.as_mut(), scratch).unwrap();
             plan.backward_jvp_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), tangent.as_mut(), scratch)
-                .unwrapairs
-                .as_ref();
+                .unwrap();
             let (tangents, second) = (tangents.to_host().unwrap(), second.to_host().unwrap());
             let (tangent, values) = (tangent.to_host().unwrap(), values.to_host().unwrap());
             let all = [
