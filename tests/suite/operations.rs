@@ -189,8 +189,7 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
             let (mut tangent, mut values) = (plan.matrices::<T>().unwrap(), plan.matrices::<T>().unwrap());
             let (scratch, function) = (&mut scratch, Spectral::from(Function::Projector));
             let none = Cotangents::new(&pairs, None, None).unwrap();
-            plan.backward_jvp_into(pairs.as_ref(), none.as_ref(), e.as_ref(), none.as_ref(), tangent.as_mut(), scratch)
-                .unwrap();
+            plan.backward_jvp_into(pairs.as_ref(), none.as_ref(), e.as_ref(), none.as_ref(), tangent.as_mut(), scratch).unwrap();
             plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch).unwrap();
             plan.double_backward_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), second.as_mut(), scratch)
                 .unwrap();

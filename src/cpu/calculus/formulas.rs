@@ -6,7 +6,6 @@ use crate::Triangle;
 use crate::cpu::numbers::{Number, Numbers};
 use crate::cpu::vector::Vector;
 use pulp::Simd;
-use std::array::from_fn;
 use std::marker::PhantomData;
 
 /// Arithmetic on the matrices of a group, and the way to multiply them.
@@ -19,8 +18,7 @@ pub(super) struct Formulas<S, R, const C: usize, W> {
 impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
     #[inline(always)]
     pub fn new(s: S, shape: Shape) -> Self {
-        let Shape { n, padded, stride, .. } = shape;
-        Self { x: Numbers { s, n, padded, stride, component: PhantomData }, shape, way: PhantomData }
+        Self { x: Numbers::new(s), shape, way: PhantomData }
     }
 
     /// All of a matrix.
@@ -137,7 +135,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     #[inline(always)]
     pub fn real(&self, re: R::V<S>) -> Number<S, R, C> {
-        from_fn(|part| if part == 0 { re } else { self.x.zero() })
+        self.x.real(re)
     }
 
     #[inline(always)]
@@ -147,17 +145,29 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     #[inline(always)]
     pub fn add(&self, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
-        from_fn(|part| R::adds(self.x.s, a[part], b[part]))
+        let mut sum = a;
+        for (sum, b) in sum.iter_mut().zip(b) {
+            *sum = R::adds(self.x.s, *sum, b);
+        }
+        sum
     }
 
     #[inline(always)]
     pub fn sub(&self, a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
-        from_fn(|part| R::subs(self.x.s, a[part], b[part]))
+        let mut difference = a;
+        for (difference, b) in difference.iter_mut().zip(b) {
+            *difference = R::subs(self.x.s, *difference, b);
+        }
+        difference
     }
 
     #[inline(always)]
     pub fn neg(&self, a: Number<S, R, C>) -> Number<S, R, C> {
-        from_fn(|part| R::negs(self.x.s, a[part]))
+        let mut negative = a;
+        for part in &mut negative {
+            *part = R::negs(self.x.s, *part);
+        }
+        negative
     }
 
     /// Re(conj(a)·b).
@@ -174,6 +184,10 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
     #[inline(always)]
     pub fn unless_dropped(&self, labels: [R::V<S>; 2], a: Number<S, R, C>, b: Number<S, R, C>) -> Number<S, R, C> {
         let sum = R::adds(self.x.s, labels[0], labels[1]);
-        from_fn(|part| R::if_equal(self.x.s, sum, self.x.zero(), b[part], a[part]))
+        let mut either = a;
+        for (a, b) in either.iter_mut().zip(b) {
+            *a = R::if_equal(self.x.s, sum, self.x.zero(), b, *a);
+        }
+        either
     }
 }

@@ -10,8 +10,6 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub(super) n: usize,
-    /// n rounded up to whole blocks of the lanes' micro-kernel. What is beyond n is never read into what is not.
-    pub(super) padded: usize,
     /// The distance of columns, off powers of two, which would crowd into a few cache sets.
     pub(super) stride: usize,
     /// Real and imaginary part, or one part.
@@ -85,9 +83,10 @@ pub struct Group<R> {
 impl<R: Real> Group<R> {
     pub(super) fn new<T: Kernels<Real = R>>(n: usize, alone: bool) -> Self {
         let width = if alone { 1 } else { T::lanes() };
+        // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
         let padded = n.next_multiple_of(MAX_ROWS);
         let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
-        let shape = Shape { n, padded, stride, parts: if T::COMPLEX { 2 } else { 1 }, width };
+        let shape = Shape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width };
         let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
         let matrix = || reals(padded * stride * shape.parts);
         let row = || reals(n);
