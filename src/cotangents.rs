@@ -26,8 +26,7 @@ impl<O: Element, B: Backend> Copy for CotangentsRef<'_, O, B> {}
 pub struct Cotangents<O: Element, B: Backend = Cpu> {
     values: Option<B::Buffer<O::Real>>,
     vectors: Option<B::Buffer<O>>,
-    batch: usize,
-    n: usize,
+    shape: [usize; 3],
 }
 
 impl<O: Element, B: Backend> Cotangents<O, B> {
@@ -41,21 +40,29 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
         values: Option<ArrayView2<'_, O::Real>>,
         vectors: Option<ArrayView3<'_, O>>,
     ) -> Result<Self> {
-        let (batch, n) = (pairs.batch(), pairs.n());
+        Self::shaped(&pairs.backend, [pairs.batch(), pairs.n(), pairs.n()], values, vectors)
+    }
+
+    /// As [`Cotangents::new`] for pairs of this shape `[batch, n, k]`: k vectors of n components.
+    pub(crate) fn shaped(
+        backend: &B,
+        shape: [usize; 3],
+        values: Option<ArrayView2<'_, O::Real>>,
+        vectors: Option<ArrayView3<'_, O>>,
+    ) -> Result<Self> {
         if let Some(values) = &values {
-            expect_shape("λ̄", &[batch, n], values.shape())?;
+            expect_shape("λ̄", &[shape[0], shape[2]], values.shape())?;
         }
         if let Some(vectors) = &vectors {
-            expect_shape("V̄", &[batch, n, n], vectors.shape())?;
+            expect_shape("V̄", &shape, vectors.shape())?;
         }
         Ok(Self {
-            values: values.map(|x| pairs.backend.upload(x.iter().copied().collect())).transpose()?,
+            values: values.map(|x| backend.upload(x.iter().copied().collect())).transpose()?,
             vectors: vectors
                 .map(|x| x.permuted_axes([0, 2, 1]))
-                .map(|x| pairs.backend.upload(x.as_slice().map_or_else(|| x.iter().copied().collect(), <[O]>::to_vec)))
+                .map(|x| backend.upload(x.as_slice().map_or_else(|| x.iter().copied().collect(), <[O]>::to_vec)))
                 .transpose()?,
-            batch,
-            n,
+            shape,
         })
     }
 
@@ -68,10 +75,18 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
         values: Option<B::Buffer<O::Real>>,
         vectors: Option<B::Buffer<O>>,
     ) -> Result<Self> {
-        let (batch, n) = (pairs.batch(), pairs.n());
-        values.as_ref().map_or(Ok(()), |x| expect_len::<O::Real, B>("λ̄", batch * n, x))?;
-        vectors.as_ref().map_or(Ok(()), |x| expect_len::<O, B>("V̄", batch * n * n, x))?;
-        Ok(Self { values, vectors, batch, n })
+        Self::from_shaped([pairs.batch(), pairs.n(), pairs.n()], values, vectors)
+    }
+
+    /// As [`Cotangents::from_buffers`] for pairs of this shape.
+    pub(crate) fn from_shaped(
+        shape: [usize; 3],
+        values: Option<B::Buffer<O::Real>>,
+        vectors: Option<B::Buffer<O>>,
+    ) -> Result<Self> {
+        values.as_ref().map_or(Ok(()), |x| expect_len::<O::Real, B>("λ̄", shape[0] * shape[2], x))?;
+        vectors.as_ref().map_or(Ok(()), |x| expect_len::<O, B>("V̄", shape.iter().product(), x))?;
+        Ok(Self { values, vectors, shape })
     }
 
     /// These cotangents as borrowed memory, for [`Plan::backward_into`](crate::Plan::backward_into).
@@ -81,7 +96,12 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
 
     /// Whether they belong to pairs of this shape.
     pub(crate) fn expect(&self, batch: usize, n: usize) -> Result<()> {
-        expect_shape("cotangents", &[batch, n], &[self.batch, self.n])
+        self.expect_shape(&[batch, n, n])
+    }
+
+    /// Whether they belong to pairs of this shape `[batch, n, k]`.
+    pub(crate) fn expect_shape(&self, shape: &[usize; 3]) -> Result<()> {
+        expect_shape("cotangents", shape, &self.shape)
     }
 }
 

@@ -44,6 +44,19 @@ pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]
     Selection { rank: low + n - high, gap_kept, gap_dropped, status }
 }
 
+/// As [`select`] for the r eigenvalues of B Bᴴ that B can make other than null: beside them lie `nulls` exact zeros, which are dropped.
+pub(crate) fn select_beside<R: Real>(nulls: usize, problem: &Problem, lambda: &[R], kept: &mut [bool]) -> Selection<R> {
+    let mut selection = select(problem, lambda, kept);
+    if nulls > 0 && selection.rank > 0 {
+        let least = lambda.iter().zip(&*kept).filter(|&(_, &kept)| kept).fold(R::infinity(), |least, (x, _)| least.min(x.abs()));
+        let tied = problem.tau.is_none() && selection.rank == lambda.len();
+        let tied = tied && least <= R::of(problem.tie_rtol::<R>()) * norm(lambda);
+        selection.status |= Status::TIE_ACROSS_CUT.when(tied);
+        selection.gap_dropped = selection.gap_dropped.min(least);
+    }
+    selection
+}
+
 /// The kept–kept and the kept–dropped gap, D being low … high − 1: each minimum is attained between neighbours.
 fn gaps<R: Real>(lambda: &[R], low: usize, high: usize) -> (R, R) {
     let smaller = |x: R, y: R| if y < x { y } else { x }; // no NaN is there to be taken care of

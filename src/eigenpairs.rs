@@ -135,6 +135,12 @@ impl<R: Element, B: Backend> Spectrum<R, B> {
             status: B::view_mut(&mut self.status),
         }
     }
+
+    /// λ, K and the statuses.
+    #[allow(clippy::type_complexity, reason = "three views")]
+    pub(crate) fn views(&self) -> (B::View<'_, R>, B::View<'_, bool>, B::View<'_, Status>) {
+        (B::view(&self.values), B::view(&self.kept), B::view(&self.status))
+    }
 }
 
 impl<R: Element, B: Backend> Spectrum<R, B> {

@@ -2,8 +2,9 @@
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, FunctionRef, GradientMut, HermitianRef,
-    MatricesMut, Result, Scalar, SpectrumMut, Status, Stored, TangentsMut,
+    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, FactorGradientMut, FactorPairsMut,
+    FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Result, Scalar, SpectrumMut, Status,
+    Stored, TangentsMut,
 };
 use std::fmt::Debug;
 
@@ -157,6 +158,43 @@ pub trait Engine<T: Scalar>: Backend {
         function: FunctionRef<'a, O, Self>,
         out: Self::ViewMut<'a, T::Real>,
         status: Self::ViewMut<'a, Status>,
+    ) -> Result<()>;
+
+    /// Scratch memory for factors of one shape.
+    type FactorWorkspace: Debug + Send;
+
+    /// The scratch memory that the operations on factors need.
+    ///
+    /// # Errors
+    /// As [`Engine::workspace`].
+    fn factor_workspace(&self, problem: &FactorProblem) -> Result<Self::FactorWorkspace>;
+
+    /// Whether a workspace was made by this backend for factors of this shape.
+    fn serves_factor(&self, workspace: &Self::FactorWorkspace, problem: &FactorProblem) -> bool;
+
+    /// B Bᴴ = V Λ Vᴴ for factors B, one column after the other, with S = Vᴴ B: docs/derivation.md §12.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        b: Self::View<'a, I>,
+        out: FactorPairsMut<'a, O, Self>,
+        workspace: &mut Self::FactorWorkspace,
+    ) -> Result<()>;
+
+    /// B̄ of (λ̄, V̄): docs/derivation.md §12.
+    ///
+    /// # Errors
+    /// As [`Engine::eigh`].
+    fn backward_factor<'a, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        pairs: FactorPairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: FactorGradientMut<'a, O, Self>,
+        workspace: &mut Self::FactorWorkspace,
     ) -> Result<()>;
 }
 

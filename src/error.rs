@@ -62,6 +62,14 @@ pub enum Error {
         /// Their order.
         n: usize,
     },
+    /// Factors have more columns than rows.
+    #[error("factors of {n}×{r} have more columns than rows; form B Bᴴ and use eigh")]
+    Wide {
+        /// Rows of each factor.
+        n: usize,
+        /// Columns of each factor.
+        r: usize,
+    },
     /// The workspace was made by a plan of another size.
     #[error("the workspace was made for another problem, or by another backend, than {batch} matrices of {n}×{n}")]
     Workspace {

@@ -43,6 +43,8 @@ mod derivatives;
 
 mod spectral;
 
+mod factor;
+
 mod cpu;
 
 #[cfg(feature = "cuda")]
@@ -61,6 +63,10 @@ pub use eigenpairs::{Eigenpairs, EigenpairsMut, EigenpairsRef, Spectrum, Spectru
 pub use eigh::{eigh, eigh_as, eigvalsh, eigvalsh_as};
 pub use engine::{Engine, Of, Weights};
 pub use error::{Error, Result};
+pub use factor::{
+    FactorBatch, FactorGradient, FactorGradientMut, FactorPairs, FactorPairsMut, FactorPairsRef, FactorPlan, FactorProblem,
+    eigh_factor, eigh_factor_as,
+};
 pub use function::{Function, FunctionRef, Spectral};
 pub use gradient::{Gradient, GradientBuffers, GradientMut, Report};
 pub use matrices::{Matrices, MatricesMut};

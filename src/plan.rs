@@ -129,7 +129,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         let Problem { batch, n, .. } = self.problem;
         expect("A", batch * n * n, B::len(&a.data))?;
         expect("V", batch * n * n, B::len_mut(&out.vectors))?;
-        self.expect_spectrum(&out.spectrum)?;
+        expect_spectrum(batch, n, &out.spectrum)?;
         self.expect_workspace(workspace)?;
         self.backend.eigh(&self.problem, a, out, workspace)
     }
@@ -146,7 +146,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     ) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
         expect("A", batch * n * n, B::len(&a.data))?;
-        self.expect_spectrum(&out)?;
+        expect_spectrum(batch, n, &out)?;
         self.expect_workspace(workspace)?;
         self.backend.eigvalsh(&self.problem, a, out, workspace)
     }
@@ -196,16 +196,16 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         let Problem { batch, n, .. } = self.problem;
         if self.backend.serves(workspace, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
     }
+}
 
-    fn expect_spectrum<R: Element>(&self, out: &SpectrumMut<'_, R, B>) -> Result<()> {
-        let Problem { batch, n, .. } = self.problem;
-        expect("λ", batch * n, B::len_mut(&out.values))?;
-        expect("kept", batch * n, B::len_mut(&out.kept))?;
-        expect("rank", batch, B::len_mut(&out.rank))?;
-        expect("gap_kept", batch, B::len_mut(&out.gap_kept))?;
-        expect("gap_dropped", batch, B::len_mut(&out.gap_dropped))?;
-        expect("status", batch, B::len_mut(&out.status))
-    }
+/// Whether there is room for `count` eigenvalues of each matrix.
+pub(crate) fn expect_spectrum<R: Element, B: Backend>(batch: usize, count: usize, out: &SpectrumMut<'_, R, B>) -> Result<()> {
+    expect("λ", batch * count, B::len_mut(&out.values))?;
+    expect("kept", batch * count, B::len_mut(&out.kept))?;
+    expect("rank", batch, B::len_mut(&out.rank))?;
+    expect("gap_kept", batch, B::len_mut(&out.gap_kept))?;
+    expect("gap_dropped", batch, B::len_mut(&out.gap_dropped))?;
+    expect("status", batch, B::len_mut(&out.status))
 }
 
 pub(crate) fn expect(what: &'static str, expected: usize, got: usize) -> Result<()> {

@@ -23,25 +23,27 @@ impl<I: Element, O: Element, R: Element> Chunk for Forward<'_, I, O, R> {
     }
 
     fn split_at(self, b: usize) -> (Self, Self) {
-        let (n, x) = (self.n, self.spectrum);
+        let n = self.n;
         let (a, a2) = self.a.split_at(b * n * n);
-        let (values, values2) = x.values.split_at_mut(b * n);
-        let (kept, kept2) = x.kept.split_at_mut(b * n);
-        let (rank, rank2) = x.rank.split_at_mut(b);
-        let (gap_kept, gap_kept2) = x.gap_kept.split_at_mut(b);
-        let (gap_dropped, gap_dropped2) = x.gap_dropped.split_at_mut(b);
-        let (status, status2) = x.status.split_at_mut(b);
+        let (spectrum, spectrum2) = self.spectrum.split_at(b, n);
         let (vectors, vectors2) = self.vectors.map(|v| v.split_at_mut(b * n * n)).unzip();
-        let left = SpectrumMut { values, kept, rank, gap_kept, gap_dropped, status };
-        let right = SpectrumMut {
-            values: values2,
-            kept: kept2,
-            rank: rank2,
-            gap_kept: gap_kept2,
-            gap_dropped: gap_dropped2,
-            status: status2,
-        };
-        (Self { n, a, spectrum: left, vectors }, Self { n, a: a2, spectrum: right, vectors: vectors2 })
+        (Self { n, a, spectrum, vectors }, Self { n, a: a2, spectrum: spectrum2, vectors: vectors2 })
+    }
+}
+
+impl<R: Element> SpectrumMut<'_, R, Cpu> {
+    /// The spectra of the first `b` matrices, with `count` eigenvalues each, and the others.
+    pub(super) fn split_at(self, b: usize, count: usize) -> (Self, Self) {
+        let (values, values2) = self.values.split_at_mut(b * count);
+        let (kept, kept2) = self.kept.split_at_mut(b * count);
+        let (rank, rank2) = self.rank.split_at_mut(b);
+        let (gap_kept, gap_kept2) = self.gap_kept.split_at_mut(b);
+        let (gap_dropped, gap_dropped2) = self.gap_dropped.split_at_mut(b);
+        let (status, status2) = self.status.split_at_mut(b);
+        let left = Self { values, kept, rank, gap_kept, gap_dropped, status };
+        let right =
+            Self { values: values2, kept: kept2, rank: rank2, gap_kept: gap_kept2, gap_dropped: gap_dropped2, status: status2 };
+        (left, right)
     }
 }
 

@@ -5,8 +5,12 @@ mod assemble;
 mod back_transform;
 mod backward;
 mod calculus;
+mod columns;
 mod eigh;
 mod evd;
+mod factor;
+mod factor_backward;
+mod householder;
 mod lane_columns;
 mod lane_eigh;
 mod lane_gauge;
@@ -27,8 +31,9 @@ mod vector;
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FunctionRef, GradientMut,
-    HermitianRef, MatricesMut, Of, Pod, Result, Scalar, SpectrumMut, Status, Stored, TangentsMut, Weights,
+    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut,
+    FactorPairsMut, FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Of, Pod, Result, Scalar,
+    SpectrumMut, Status, Stored, TangentsMut, Weights,
 };
 use eigh::Solver;
 use parallel::PerThread;
@@ -302,6 +307,43 @@ impl<T: Kernels> Engine<T> for Cpu {
         status: Self::ViewMut<'a, Status>,
     ) -> Result<()> {
         calculus::trace::<T, O>(self, problem, pairs, function, out, status);
+        Ok(())
+    }
+
+    type FactorWorkspace = factor::Workspace<T>;
+
+    fn factor_workspace(&self, problem: &FactorProblem) -> Result<factor::Workspace<T>> {
+        factor::Workspace::new(self.threads(), problem)
+    }
+
+    fn serves_factor(&self, workspace: &factor::Workspace<T>, problem: &FactorProblem) -> bool {
+        workspace.serves(problem)
+    }
+
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        b: &'a [I],
+        out: FactorPairsMut<'a, O, Self>,
+        workspace: &mut factor::Workspace<T>,
+    ) -> Result<()> {
+        let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
+        let work = |chunk: factor::Forward<'_, I, O>| solvers.with(|solver| solver.decompose(problem, chunk));
+        self.run(|| parallel::each(factor::Forward { shape, b, out }, 1, &work));
+        Ok(())
+    }
+
+    fn backward_factor<'a, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        pairs: FactorPairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: FactorGradientMut<'a, O, Self>,
+        workspace: &mut factor::Workspace<T>,
+    ) -> Result<()> {
+        let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
+        let work = |chunk: factor_backward::Backward<'_, O>| products.with(|products| products.backward(problem, chunk));
+        self.run(|| parallel::each(factor_backward::Backward { shape, pairs, cotangents, out }, 1, &work));
         Ok(())
     }
 }
