@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use eigengrad::{Cut, Options, Triangle};
+use eigengrad::{Cut, Function, Options, Triangle};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -23,6 +23,19 @@ pub enum Command {
     Decompose(Decompose),
     /// Write the gradient by the matrices from the gradients by eigenvalues and eigenvectors
     Vjp(Vjp),
+    /// Write the tangents of the kept eigenpairs along directions
+    ///
+    /// Eigenvectors are those that `decompose` writes and move by parallel transport: none turns a phase. Tangents of dropped pairs are 0.
+    Jvp(Jvp),
+    /// Write the gradients by matrices and cotangents from one by the gradient that `vjp` writes: the backward of the backward pass
+    ///
+    /// A cotangent H of A_BAR comes to cotangents of the matrices, of L and of V, with L and V held fixed: what a loss of its own adds is added
+    /// by whoever has that loss.
+    Hvp(Hvp),
+    /// Write a function of the matrices through their kept eigenvalues, and its gradient; dropped eigenvalues count as mapped to 0
+    Spectral(Spectral),
+    /// Write the projectors on the kept eigenvectors, and their gradient
+    Projector(Projector),
     /// Learn factors B such that the kept eigenpairs of B Bᴴ are those of the target
     ///
     /// For every matrix a factor B [n, r] is trained with Adam from B*∘(1 + σN), where B* Bᴴ* is the target, r its kept rank and N
@@ -79,19 +92,101 @@ pub struct Decompose {
 
 /// Arguments of `vjp`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("cotangents").args(["values_bar", "vectors_bar"]).required(true).multiple(true))]
 pub struct Vjp {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
+    /// What the loss sends back.
+    #[command(flatten)]
+    pub bars: Bars,
+    /// File for the gradient by the matrices, of IN's type and shape
+    #[arg(long, value_name = "A_BAR.npy")]
+    pub out: PathBuf,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What a loss sends back to eigenpairs.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("cotangents").args(["values_bar", "vectors_bar"]).required(true).multiple(true))]
+pub struct Bars {
     /// The loss's gradient by the eigenvalues, of IN's real type (f4 for c8), [batch, n] or [n]
     #[arg(long, value_name = "L.npy")]
     pub values_bar: Option<PathBuf>,
     /// The loss's gradient by the eigenvectors that `decompose` writes, of IN's type and shape
     #[arg(long, value_name = "V.npy")]
     pub vectors_bar: Option<PathBuf>,
-    /// File for the gradient by the matrices, of IN's type and shape
-    #[arg(long, value_name = "A_BAR.npy")]
+}
+
+/// Arguments of `jvp`.
+#[derive(Debug, Args)]
+pub struct Jvp {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "IN.npy")]
+    pub input: PathBuf,
+    /// A direction for each matrix, of IN's type and shape, or several: [directions, batch, n, n], or [directions, n, n] where IN is one
+    /// matrix. What is not Hermitian is projected
+    #[arg(long, value_name = "T.npy")]
+    pub tangent: PathBuf,
+    /// Directory for values_dot.npy and vectors_dot.npy, with T's leading axis
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Arguments of `hvp`.
+#[derive(Debug, Args)]
+pub struct Hvp {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "IN.npy")]
+    pub input: PathBuf,
+    /// What the loss sends back.
+    #[command(flatten)]
+    pub bars: Bars,
+    /// A cotangent for each gradient by a matrix, of IN's type and shape. What is not Hermitian is projected
+    #[arg(long, value_name = "H.npy")]
+    pub cotangent: PathBuf,
+    /// Directory for a_bar.npy, values_bar_bar.npy and vectors_bar_bar.npy
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What all commands on matrices share.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Arguments of `spectral`.
+#[derive(Debug, Args)]
+pub struct Spectral {
+    /// sqrt, rsqrt (1/√x), pinv (1/x), log, exp, xlogx (x·log x) or pow:P
+    #[arg(long, value_parser = function)]
+    pub function: Function,
+    /// What is read and written.
+    #[command(flatten)]
+    pub files: OfMatrix,
+}
+
+/// Arguments of `projector`.
+#[derive(Debug, Args)]
+pub struct Projector {
+    /// What is read and written.
+    #[command(flatten)]
+    pub files: OfMatrix,
+}
+
+/// What a function of a matrix reads and writes.
+#[derive(Debug, Args)]
+pub struct OfMatrix {
+    /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
+    #[arg(value_name = "IN.npy")]
+    pub input: PathBuf,
+    /// The loss's gradient by the result, of IN's type and shape. What is not Hermitian is projected
+    #[arg(long, value_name = "B.npy")]
+    pub bar: Option<PathBuf>,
+    /// Directory for value.npy and, with --bar, a_bar.npy
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// What all commands on matrices share.
     #[command(flatten)]
@@ -247,6 +342,20 @@ pub fn at_most(largest: u64) -> RangedU64ValueParser<usize> {
 fn capability(name: &str) -> Result<(i32, i32), String> {
     let parts = name.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parts.ok_or_else(|| "expected a compute capability as 9.0".into())
+}
+
+fn function(name: &str) -> Result<Function, String> {
+    let power = |p: &str| p.parse().ok().filter(|p: &f64| p.is_finite()).map(Function::Pow);
+    let known = match name {
+        "sqrt" => Some(Function::Sqrt),
+        "rsqrt" => Some(Function::Rsqrt),
+        "pinv" => Some(Function::Pinv),
+        "log" => Some(Function::Log),
+        "exp" => Some(Function::Exp),
+        "xlogx" => Some(Function::XLogX),
+        _ => name.strip_prefix("pow:").and_then(power),
+    };
+    known.ok_or_else(|| "expected sqrt, rsqrt, pinv, log, exp, xlogx or pow:P with a finite P".into())
 }
 
 #[cfg(test)]

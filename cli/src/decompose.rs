@@ -38,11 +38,7 @@ impl Job for Work<'_> {
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?.to_host()?;
         let time = start.elapsed();
         let written = write(outputs, stored.shape(), &pairs)?;
-        let mut table = Table::default();
-        table.row("dtype", T::DTYPE);
-        table.row("shape", format!("{:?}", stored.shape()));
-        table.row("backend", device::describe(self.device));
-        table.row("time", report::rate(time, pairs.batch()));
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, pairs.batch());
         report::spectrum(&mut table, pairs.spectrum());
         quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;
         table.row("written", report::paths(&written));

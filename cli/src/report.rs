@@ -1,7 +1,8 @@
 //! What the commands say: tables on stdout, warnings on stderr.
 
+use crate::device;
 use crate::failure::{Failure, Result};
-use eigengrad::{Cpu, Element, Real, Spectrum, Status};
+use eigengrad::{Cpu, Device, Dtype, Element, Real, Spectrum, Status};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Write};
@@ -46,6 +47,16 @@ pub fn complain(text: &impl fmt::Display) {
 /// Warns about what was found of the matrices of a file.
 pub fn warn(path: &Path, findings: &impl fmt::Display) {
     complain(&Failure::at(path, format!("warning: {findings}")));
+}
+
+/// A table that begins with what was computed on what, and how long that took.
+pub fn heading(dtype: Dtype, shape: &[usize], device: &Device, time: Duration, batch: usize) -> Table {
+    let mut table = Table::default();
+    table.row("dtype", dtype);
+    table.row("shape", format!("{shape:?}"));
+    table.row("backend", device::describe(device));
+    table.row("time", rate(time, batch));
+    table
 }
 
 /// Rows on the ranks and the smallest gaps of a batch.

@@ -1,14 +1,12 @@
 //! `vjp`: the gradient by the matrices, through the very eigenvectors that `decompose` writes.
 
 use crate::args::Vjp;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::load::{self, shape_like};
 use crate::output::Outputs;
 use crate::report::{self, Table};
 use crate::{device, npy};
-use eigengrad::{Cotangents, Cpu, Device, Eigenpairs, Element, Engine, Gradient, Job, Real, Status, dispatch, eigh_as};
-use ndarray::{Array, Dimension};
-use std::path::Path;
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Gradient, Job, Real, Status, dispatch, eigh_as};
 use std::time::Instant;
 
 /// Runs the command.
@@ -30,15 +28,13 @@ impl Job for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
-        let Vjp { input, values_bar, vectors_bar, out, common } = self.arguments;
+        let Vjp { input, bars, out, common } = self.arguments;
         let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
-        let (b, n) = (batch.batch(), batch.n());
-        let values_bar = cotangent::<T::Real, _>(values_bar.as_deref(), stored.shape(), (b, n))?;
-        let vectors_bar = cotangent::<T, _>(vectors_bar.as_deref(), stored.shape(), (b, n, n))?;
+        let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
         let mut outputs = Outputs::one(out, common.force)?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
-        let cotangents = Cotangents::new(&pairs, values_bar.as_ref().map(|x| x.view()), vectors_bar.as_ref().map(|x| x.view()))?;
+        let cotangents = bars.of(&pairs)?;
         let gradient = pairs.backward_as::<T>(&cotangents)?.to_host()?;
         let time = start.elapsed();
         outputs.stage(out, |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
@@ -46,29 +42,11 @@ impl Job for Work<'_> {
         if let Err(findings) = gradient.check() {
             report::warn(input, &findings);
         }
-        let mut table = Table::default();
-        table.row("dtype", T::DTYPE);
-        table.row("shape", format!("{:?}", stored.shape()));
-        table.row("backend", device::describe(self.device));
-        table.row("time", report::rate(time, b));
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, batch.batch());
         trust(&mut table, &pairs.to_host()?, &gradient)?;
         table.row("written", report::paths(&written));
         report::say(&table)
     }
-}
-
-/// A cotangent of `[batch, …]`, of which the file lacks the batch where the input does.
-fn cotangent<T: Element, D: Dimension>(
-    path: Option<&Path>,
-    input: &[usize],
-    shape: impl ndarray::IntoDimension<Dim = D>,
-) -> Result<Option<Array<T, D>>> {
-    let shape = shape.into_dimension();
-    let Some(path) = path else { return Ok(None) };
-    let in_file = &shape.slice()[usize::from(input.len() == 2)..];
-    let array = npy::read_shaped::<T>(path, in_file)?;
-    let array = if input.len() == 2 { array.insert_axis(ndarray::Axis(0)) } else { array };
-    array.into_dimensionality().map(Some).map_err(|e| Failure::at(path, e))
 }
 
 /// Rows on how far the gradient can be trusted.

@@ -1,0 +1,56 @@
+//! `hvp`: the double backward pass, from a cotangent of the gradient that `vjp` writes to those of matrices, λ̄ and V̄.
+
+use crate::args::Hvp;
+use crate::failure::Result;
+use crate::load::{self, shape_like};
+use crate::output::Outputs;
+use crate::{device, hermitian, npy, report};
+use eigengrad::{Device, Element, Engine, Job, dispatch, eigh_as};
+use std::path::Path;
+use std::time::Instant;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn run(arguments: &Hvp) -> Result<()> {
+    let (dtype, _) = npy::peek(&arguments.input)?;
+    let device = device::open(&arguments.common.hardware)?;
+    dispatch(dtype, &device, Work { arguments, device: &device })
+}
+
+struct Work<'a> {
+    arguments: &'a Hvp,
+    device: &'a Device,
+}
+
+const NAMES: [&str; 3] = ["a_bar.npy", "values_bar_bar.npy", "vectors_bar_bar.npy"];
+
+impl Job for Work<'_> {
+    type Output = Result<()>;
+
+    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
+        let Hvp { input, bars, cotangent, out, common } = self.arguments;
+        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
+        let h = hermitian::projected::<T, B>(cotangent, stored.shape(), backend)?;
+        let mut outputs = Outputs::in_directory(out, &NAMES, common.force)?;
+        let start = Instant::now();
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
+        let gradient = pairs.double_backward(&bars.of(&pairs)?, &h, None)?.to_host()?;
+        let time = start.elapsed();
+        let [a_bar, values, vectors] = NAMES.map(Path::new);
+        outputs.stage(a_bar, |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
+        outputs.stage(values, |file| npy::write(file, shape_like(stored.shape(), gradient.values_bar_bar())))?;
+        outputs.stage(vectors, |file| npy::write(file, shape_like(stored.shape(), gradient.vectors_bar_bar())))?;
+        let written = outputs.commit()?;
+        if let Err(findings) = gradient.check() {
+            report::warn(input, &findings);
+        }
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, batch.batch());
+        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        table.row("status", report::findings(gradient.status()));
+        table.row("written", report::paths(&written));
+        report::say(&table)
+    }
+}

@@ -1,0 +1,62 @@
+//! `jvp`: the tangents of the kept eigenpairs along directions of the matrices.
+
+use crate::args::Jvp;
+use crate::failure::{Failure, Result};
+use crate::output::Outputs;
+use crate::{device, hermitian, load, npy, report};
+use eigengrad::{Device, Element, Engine, Job, dispatch, eigh_as};
+use std::path::Path;
+use std::time::Instant;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn run(arguments: &Jvp) -> Result<()> {
+    let (dtype, _) = npy::peek(&arguments.input)?;
+    let device = device::open(&arguments.common.hardware)?;
+    dispatch(dtype, &device, Work { arguments, device: &device })
+}
+
+struct Work<'a> {
+    arguments: &'a Jvp,
+    device: &'a Device,
+}
+
+impl Job for Work<'_> {
+    type Output = Result<()>;
+
+    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
+        let Jvp { input, tangent, out, common } = self.arguments;
+        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let shape = shape_of(tangent, stored.shape())?;
+        let a_dot = hermitian::projected::<T, B>(tangent, &shape, backend)?;
+        let mut outputs = Outputs::in_directory(out, &["values_dot.npy", "vectors_dot.npy"], common.force)?;
+        let start = Instant::now();
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
+        let tangents = pairs.jvp(&a_dot)?.to_host()?;
+        let time = start.elapsed();
+        let (values, vectors) = (tangents.values(), tangents.vectors());
+        let values = values.to_shape(&shape[..shape.len() - 1]).map_err(Failure::new)?;
+        let vectors = vectors.to_shape(&*shape).map_err(Failure::new)?;
+        outputs.stage(Path::new("values_dot.npy"), |file| npy::write(file, values.view()))?;
+        outputs.stage(Path::new("vectors_dot.npy"), |file| npy::write(file, vectors.view()))?;
+        let written = outputs.commit()?;
+        if let Err(findings) = tangents.check() {
+            report::warn(input, &findings);
+        }
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, a_dot.batch());
+        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        table.row("directions", a_dot.batch().checked_div(batch.batch()).unwrap_or(0));
+        table.row("status", report::findings(tangents.status()));
+        table.row("written", report::paths(&written));
+        report::say(&table)
+    }
+}
+
+/// The shape that the tangent has to have: the input's, after an axis of directions if the file has one.
+fn shape_of(tangent: &Path, input: &[usize]) -> Result<Vec<usize>> {
+    let (_, found) = npy::peek(tangent)?;
+    let directions = (found.len() == input.len() + 1).then_some(found[0]);
+    Ok(directions.into_iter().chain(input.iter().copied()).collect())
+}

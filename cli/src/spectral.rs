@@ -1,0 +1,68 @@
+//! `spectral`: a function of the matrices through their kept eigenvalues, and its gradient.
+
+use crate::args::{OfMatrix, Spectral};
+use crate::failure::Result;
+use crate::load::{self, shape_like};
+use crate::output::Outputs;
+use crate::{device, hermitian, npy, report};
+use eigengrad::{Device, Element, Engine, Function, Job, dispatch, eigh_as};
+use std::path::Path;
+use std::time::Instant;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn run(arguments: &Spectral) -> Result<()> {
+    of_matrix(arguments.function, &arguments.files)
+}
+
+/// Writes f of the matrices, and the gradient if there is one of f.
+///
+/// # Errors
+/// Whatever prevents it.
+pub fn of_matrix(function: Function, files: &OfMatrix) -> Result<()> {
+    let (dtype, _) = npy::peek(&files.input)?;
+    let device = device::open(&files.common.hardware)?;
+    dispatch(dtype, &device, Work { function, files, device: &device })
+}
+
+struct Work<'a> {
+    function: Function,
+    files: &'a OfMatrix,
+    device: &'a Device,
+}
+
+impl Job for Work<'_> {
+    type Output = Result<()>;
+
+    fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
+        let OfMatrix { input, bar, out, common } = self.files;
+        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let shape = stored.shape();
+        let bar = bar.as_ref().map(|path| hermitian::projected::<T, B>(path, shape, backend)).transpose()?;
+        let names = &["value.npy", "a_bar.npy"][..1 + usize::from(bar.is_some())];
+        let mut outputs = Outputs::in_directory(out, names, common.force)?;
+        let (function, start) = (self.function.into(), Instant::now());
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?;
+        let value = pairs.spectral(&function)?.to_host()?;
+        let a_bar = bar.map(|bar| pairs.spectral_derivative(&function, &bar)?.to_host()).transpose()?;
+        let time = start.elapsed();
+        outputs.stage(Path::new("value.npy"), |file| npy::write(file, shape_like(shape, value.data())))?;
+        if let Some(a_bar) = &a_bar {
+            outputs.stage(Path::new("a_bar.npy"), |file| npy::write(file, shape_like(shape, a_bar.data())))?;
+        }
+        let written = outputs.commit()?;
+        if let Err(findings) = a_bar.as_ref().unwrap_or(&value).check().and(value.check()) {
+            report::warn(input, &findings);
+        }
+        let mut table = report::heading(T::DTYPE, shape, self.device, time, batch.batch());
+        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        table.row("status", report::findings(value.status()));
+        if let Some(a_bar) = &a_bar {
+            table.row("status of the gradient", report::findings(a_bar.status()));
+        }
+        table.row("written", report::paths(&written));
+        report::say(&table)
+    }
+}
