@@ -7,6 +7,9 @@ use ndarray_npy::{ReadableElement, read_npy};
 use num_complex::Complex;
 use std::path::Path;
 
+#[path = "reference/functions.rs"]
+mod functions;
+
 const CASES: [&str; 5] = ["random", "rank_deficient", "tied_null", "ragged", "badly_scaled"];
 
 /// What the library owes the reference, relative to max|Ā| of each matrix: both are off by some n·ε·κ ≈ 10⁻¹⁴.
