@@ -5,8 +5,10 @@ use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
 use crate::{
-    CotangentsRef, EigenpairsMut, EigenpairsRef, Element, Engine, GradientMut, HermitianRef, Result, SpectrumMut, Stored,
+    CotangentsRef, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut, FactorPairsMut, FactorPairsRef,
+    FactorProblem, GradientMut, HermitianRef, Result, SpectrumMut, Stored,
 };
+use std::convert::Infallible;
 
 impl<T: Kernels> Engine<T> for Cuda {
     type Workspace = Workspace<T>;
@@ -136,5 +138,38 @@ impl<T: Kernels> Engine<T> for Cuda {
         _: Self::ViewMut<'a, crate::Status>,
     ) -> Result<()> {
         todo!()
+    }
+
+    /// There is none: factors are decomposed on the CPU only.
+    type FactorWorkspace = Infallible;
+
+    fn factor_workspace(&self, _: &FactorProblem) -> Result<Infallible> {
+        let reason = "factors are decomposed on the CPU only; form B Bᴴ and use eigh".into();
+        Err(Error::Backend { backend: "cuda", reason })
+    }
+
+    fn serves_factor(&self, workspace: &Infallible, _: &FactorProblem) -> bool {
+        match *workspace {}
+    }
+
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        _: &FactorProblem,
+        _: Self::View<'a, I>,
+        _: FactorPairsMut<'a, O, Self>,
+        workspace: &mut Infallible,
+    ) -> Result<()> {
+        match *workspace {}
+    }
+
+    fn backward_factor<'a, O: Stored<T>>(
+        &self,
+        _: &FactorProblem,
+        _: FactorPairsRef<'a, O, Self>,
+        _: CotangentsRef<'a, O, Self>,
+        _: FactorGradientMut<'a, O, Self>,
+        workspace: &mut Infallible,
+    ) -> Result<()> {
+        match *workspace {}
     }
 }

@@ -8,6 +8,7 @@ mod cut;
 mod decomposition;
 mod differences;
 mod errors;
+mod factor;
 mod fidelity;
 mod gauge;
 #[cfg(feature = "cuda")]
@@ -103,6 +104,18 @@ macro_rules! of_f64 {
     })* };
 }
 
+/// The tests of factors of the types that are computed in, on backends that take factors.
+macro_rules! of_factors {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
+                factors_keep_to_themselves ties_of_factors shapes_of_factors;
+        }
+    })* };
+}
+
 /// The tests of the types that are storage only.
 macro_rules! of_halves {
     ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
@@ -129,4 +142,25 @@ suite! {
     cpu = Some(eigengrad::Cpu::default());
     #[cfg(feature = "cuda")]
     cuda = gpu::device();
+}
+
+/// Factors: on the CPU.
+mod factors {
+    use super::*;
+    use eigengrad::Cpu;
+    of_factors! { Some(Cpu::default()); float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
+
+    #[test]
+    fn differences() {
+        factor::differences_by_factors::<f64, _>(&Cpu::default());
+        factor::differences_by_factors::<Complex<f64>, _>(&Cpu::default());
+    }
+
+    #[test]
+    fn halves() {
+        factor::factors_of_halves::<f16, _>(&Cpu::default());
+        factor::factors_of_halves::<bf16, _>(&Cpu::default());
+        factor::factors_of_halves::<Complex<f16>, _>(&Cpu::default());
+        factor::factors_of_halves::<Complex<bf16>, _>(&Cpu::default());
+    }
 }
