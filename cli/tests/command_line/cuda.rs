@@ -27,8 +27,22 @@ fn cuda_where_it_can_be_had() {
     }
     let numbers =
         |name| place.bytes(name)[128..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect::<Vec<_>>();
-    for (x, y) in numbers("cpu.npy").into_iter().zip(numbers("cuda.npy")) {
-        assert!((x - y).abs() < 1e-14, "{x} and {y}");
+    let same = |a: &str, b: &str| {
+        for (x, y) in numbers(a).into_iter().zip(numbers(b)) {
+            assert!((x - y).abs() < 1e-14, "{a}, {b}: {x} and {y}");
+        }
+    };
+    same("cpu.npy", "cuda.npy");
+    for (command, files) in [
+        ("jvp a.npy --tangent a.npy", &["values_dot", "vectors_dot"][..]),
+        ("hvp a.npy --values-bar l.npy --cotangent a.npy", &["a_bar", "values_bar_bar", "vectors_bar_bar"]),
+        ("spectral a.npy --function sqrt --bar a.npy", &["value", "a_bar"]),
+        ("projector a.npy --bar a.npy", &["value", "a_bar"]),
+    ] {
+        for device in ["cpu", "cuda"] {
+            place.run(&format!("{command} --out on_{device} --device {device} --force")).ok();
+        }
+        files.iter().for_each(|file| same(&format!("on_cpu/{file}.npy"), &format!("on_cuda/{file}.npy")));
     }
     let bench = "bench --n 2 --dtype float32 --batch 3 --reps 1 --rounds 1";
     let said = place.run(&format!("{bench} --device cuda --json b.json --svg b.svg")).ok();

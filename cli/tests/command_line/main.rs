@@ -3,6 +3,7 @@
 mod bad_input;
 #[cfg(unix)]
 mod bench;
+mod calculus;
 mod cuda;
 mod decompose;
 mod files;
