@@ -25,8 +25,9 @@ fn cuda_where_it_can_be_had() {
     for device in ["cpu", "cuda"] {
         place.run(&format!("vjp a.npy --values-bar l.npy --out {device}.npy --device {device}")).ok();
     }
-    let numbers =
-        |name| place.bytes(name)[128..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect::<Vec<_>>();
+    let numbers = |name: &str| -> Vec<_> {
+        place.bytes(name)[128..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect()
+    };
     let same = |a: &str, b: &str| {
         for (x, y) in numbers(a).into_iter().zip(numbers(b)) {
             assert!((x - y).abs() < 1e-14, "{a}, {b}: {x} and {y}");
