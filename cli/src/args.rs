@@ -71,7 +71,7 @@ pub struct Warm {
     /// Compute capabilities to compile for [default: those of the GPUs that are here]
     #[arg(long, num_args = 1.., value_name = "X.Y", value_parser = capability)]
     pub capability: Vec<(i32, i32)>,
-    /// Orders of matrices whose backward kernel is compiled, too; the other orders need the compiler when they first come up
+    /// Orders of matrices whose kernels are compiled, too; the other orders need the compiler when they first come up
     #[arg(long, num_args = 1.., value_name = "N")]
     pub n: Vec<usize>,
 }

@@ -203,7 +203,7 @@ impl<T: Kernels> Part<'_, T> {
     fn multiply(&self, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), c: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::product");
         // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
-        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, a, b, c }) }
+        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, alpha: 1.0, a, b, beta: 0.0, c }) }
     }
 
     fn finish<G: Stored<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {

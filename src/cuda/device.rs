@@ -1,5 +1,6 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
+use super::calculus;
 use super::handles::{Blas, SolverHandle};
 use super::kernels::{Alone, Instantiation, Kernels};
 use super::{context, library, refused};
@@ -75,6 +76,7 @@ struct Shared {
     solver: Mutex<SolverHandle>,
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
+    calculus: Mutex<HashMap<Dtype, Arc<calculus::Kernels>>>,
     alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
     capability: (i32, i32),
     most_shared: usize,
@@ -189,6 +191,17 @@ impl Cuda {
         Ok(kernels)
     }
 
+    /// As [`Cuda::kernels`], those of derivatives beyond the gradient and of functions of the spectrum.
+    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<calculus::Kernels>> {
+        let mut known = lock(&self.shared.calculus);
+        if let Some(kernels) = known.get(&E::DTYPE) {
+            return Ok(kernels.clone());
+        }
+        let kernels = Arc::new(calculus::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        known.insert(E::DTYPE, kernels.clone());
+        Ok(kernels)
+    }
+
     /// A kernel that has a module of its own, compiled when it is first asked for.
     pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<Alone>> {
         let mut known = lock(&self.shared.alone);
@@ -217,6 +230,7 @@ impl Shared {
             solver: Mutex::new(SolverHandle::new(&stream)?),
             blas: Mutex::new(Blas::new(&stream)?),
             kernels: Mutex::default(),
+            calculus: Mutex::default(),
             alone: Mutex::default(),
             capability,
             most_shared: usize::try_from(most_shared).unwrap_or(0),

@@ -1,12 +1,14 @@
 //! [`Cuda`] as an [`Engine`].
 
+use super::calculus::Scratch;
 use super::device::Cuda;
 use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
 use crate::{
-    CotangentsRef, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut, FactorPairsMut, FactorPairsRef,
-    FactorProblem, GradientMut, HermitianRef, Result, SpectrumMut, Stored,
+    CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut, FactorPairsMut,
+    FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Of, Result, SpectrumMut, Status, Stored,
+    TangentsMut, Weights,
 };
 use std::convert::Infallible;
 
@@ -56,88 +58,94 @@ impl<T: Kernels> Engine<T> for Cuda {
         self.assemble(problem, pairs, cotangents, out, workspace)
     }
 
-    type Scratch = ();
+    type Scratch = Scratch<T>;
 
-    fn scratch(&self, _: &Problem) -> Result<()> {
-        Ok(())
+    fn scratch(&self, problem: &Problem) -> Result<Scratch<T>> {
+        Scratch::new(self, problem)
     }
 
-    fn scratch_serves(&self, (): &(), _: &Problem) -> bool {
-        true
+    fn scratch_serves(&self, scratch: &Scratch<T>, problem: &Problem) -> bool {
+        scratch.serves(self, problem)
     }
 
     fn jvp<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: crate::TangentsMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        out: TangentsMut<'a, O, Self>,
+        scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::jvp");
+        self.tangents(problem, &pairs, &a_dot, &out, scratch)
     }
 
     fn backward_jvp<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        cotangents_dot: CotangentsRef<'a, O, Self>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::backward_jvp");
+        self.tangent_of_gradient(problem, &pairs, &cotangents, &a_dot, &cotangents_dot, &out, scratch)
     }
 
     fn double_backward<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: HermitianRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: crate::DoubleGradientMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        h: HermitianRef<'a, O, Self>,
+        downstream: CotangentsRef<'a, O, Self>,
+        out: DoubleGradientMut<'a, O, Self>,
+        scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::double_backward");
+        self.doubled(problem, &pairs, &cotangents, &h, &downstream, &out, scratch)
     }
 
     fn spectral<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: crate::Of,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        of: Of,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::spectral");
+        self.function_of(problem, &pairs, &function, of, &out, scratch)
     }
 
     fn map<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: crate::Weights,
-        _: HermitianRef<'a, O, Self>,
-        _: Option<Self::View<'a, T::Real>>,
-        _: crate::MatricesMut<'a, O, Self>,
-        (): &mut (),
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        weights: Weights,
+        e: HermitianRef<'a, O, Self>,
+        scale: Option<Self::View<'a, T::Real>>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Scratch<T>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::map");
+        self.mapped(problem, &pairs, &function, weights, &e, scale, &out, scratch)
     }
 
     fn trace<'a, O: Stored<T>>(
         &self,
-        _: &Problem,
-        _: EigenpairsRef<'a, O, Self>,
-        _: crate::FunctionRef<'a, O, Self>,
-        _: Self::ViewMut<'a, T::Real>,
-        _: Self::ViewMut<'a, crate::Status>,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        function: FunctionRef<'a, O, Self>,
+        out: Self::ViewMut<'a, T::Real>,
+        status: Self::ViewMut<'a, Status>,
     ) -> Result<()> {
-        todo!()
+        let _range = range(c"eigengrad::trace");
+        self.sum_of::<T, O>(problem, &pairs, &function, &out, &status)
     }
 
     /// There is none: factors are decomposed on the CPU only.

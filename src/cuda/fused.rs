@@ -1,4 +1,4 @@
-//! Ā of small matrices in one kernel, kernels/backward.cu: how a matrix is laid out on chip, and the launch.
+//! Small matrices in one kernel: how they are laid out on chip; and the launch of kernels/backward.cu, Ā.
 
 use super::backward::Operands;
 use super::device::Cuda;
@@ -20,15 +20,34 @@ struct Rules {
     gauge_round_off: f64,
 }
 
-/// The order up to which ptxas was seen to need neither spills nor a stack, whatever the type (docs/performance.md).
-const UP_TO: usize = 64;
-
 /// Shared memory that every device gives a block, and that leaves room for several.
 const SHARED: usize = 48 << 10;
 
-/// The template arguments of kernels/backward.cu behind its types, as `struct layout` of kernels/tile.cuh follows from them.
+/// What a kernel keeps of a matrix on chip.
+#[derive(Debug)]
+pub(super) struct Demand {
+    pub kernel: &'static str,
+    /// Matrices in shared memory for each of the batch.
+    pub places: usize,
+    /// Bytes beside them, by the order, the bytes of a real number and the tiles in a row.
+    pub columns: fn(usize, usize, usize) -> usize,
+    /// The orders up to which the threads that share a matrix have registers enough, on every device, and most devices shared memory:
+    /// in f32, complex64, f64 and complex128.
+    pub up_to: [usize; 4],
+}
+
+/// That of kernels/backward.cu.
+pub(super) const BACKWARD: Demand = Demand {
+    kernel: "backward",
+    places: 2,
+    columns: |n, real, side| 6 * n * real + 8 * n + 20 + side * (side + 1) / 2,
+    up_to: [64; 4],
+};
+
+/// The template arguments of a kernel behind its types, as `struct layout` of kernels/tile.cuh follows from them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Layout {
+    kernel: &'static str,
     n: usize,
     /// Tiles of so many rows and columns, a thread each.
     tile: usize,
@@ -42,14 +61,15 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout for n×n matrices that are computed in a type, for a device that gives a block so much shared memory; none where
     /// they are too large.
-    pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
-        let (scalar, real) = match computed {
-            Dtype::F32 => (4, 4),
-            Dtype::Complex64 => (8, 4),
-            Dtype::F64 => (8, 8),
-            _ => (16, 8),
+    pub fn new(demand: &Demand, computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
+        let [of_f32, of_complex64, of_f64, of_complex128] = demand.up_to;
+        let (scalar, real, up_to) = match computed {
+            Dtype::F32 => (4, 4, of_f32),
+            Dtype::Complex64 => (8, 4, of_complex64),
+            Dtype::F64 => (8, 8, of_f64),
+            _ => (16, 8, of_complex128),
         };
-        if n == 0 || n > UP_TO {
+        if n == 0 || n > up_to {
             return None;
         }
         // The tile's sums fill 32 to 64 registers: enough work for what is read from shared memory.
@@ -61,9 +81,8 @@ impl Layout {
         let (at_once, side) = ((16 / scalar).max(1), n.div_ceil(tile));
         let ld = (side * tile).div_ceil(at_once) | 1;
         let matrix = ((ld * side * tile) | 1) * at_once * scalar;
-        let (team, lower) = (side * side, side * (side + 1) / 2);
-        let report = (6 * n * real + 8 * n + 20 + lower).next_multiple_of(16);
-        let each = 2 * matrix + report;
+        let team = side * side;
+        let each = demand.places * matrix + (demand.columns)(n, real, side).next_multiple_of(16);
         // As many as leave the fewest lanes of warps idle, in blocks of about 128 threads.
         let idle = |&matrices: &usize| (matrices * team).div_ceil(32) as f64 / matrices as f64;
         let near = |&matrices: &usize| (matrices * team).abs_diff(128);
@@ -71,18 +90,18 @@ impl Layout {
         let better = |a: &usize, b: &usize| idle(a).total_cmp(&idle(b)).then(near(a).cmp(&near(b)));
         let matrices = (1..=64).filter(fits).min_by(better)?;
         let bytes = matrices * each;
-        (bytes <= most_shared).then_some(Self { n, tile, matrices, threads: matrices * team, bytes })
+        (bytes <= most_shared).then_some(Self { kernel: demand.kernel, n, tile, matrices, threads: matrices * team, bytes })
     }
 
-    /// For eigenpairs and gradients stored as these types.
-    pub fn instantiation(&self, pairs: Dtype, gradient: Dtype) -> Instantiation {
-        let Self { n, tile, matrices, bytes, .. } = *self;
-        let (of_pairs, of_gradient) = (in_cuda(pairs), in_cuda(gradient));
-        let expression = format!("eigengrad::backward<{of_pairs}, {of_gradient}, {n}, {tile}, {matrices}, {bytes}>");
-        Instantiation { kernel: "backward", dtype: pairs, n: Some(n), shared: bytes, expression }
+    /// For eigenpairs stored as `dtype`, and what is stored as other types.
+    pub fn instantiation(&self, dtype: Dtype, others: &[Dtype]) -> Instantiation {
+        let Self { kernel, n, tile, matrices, bytes, .. } = *self;
+        let types = [&[dtype], others].concat().into_iter().map(in_cuda).collect::<Vec<_>>().join(", ");
+        let expression = format!("eigengrad::{kernel}<{types}, {n}, {tile}, {matrices}, {bytes}>");
+        Instantiation { kernel, dtype, n: Some(n), shared: bytes, expression }
     }
 
-    fn shape(&self, batch: usize) -> Shape {
+    pub fn shape(&self, batch: usize) -> Shape {
         let blocks = u32::try_from(batch.div_ceil(self.matrices)).unwrap_or(u32::MAX); // more than 2³¹ − 1 the driver refuses
         Shape { blocks, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
     }
@@ -97,7 +116,7 @@ impl Cuda {
         at: Operands,
     ) -> Result<()> {
         let _range = range(c"eigengrad::fused");
-        let kernel = self.alone(layout.instantiation(O::DTYPE, G::DTYPE))?;
+        let kernel = self.alone(layout.instantiation(O::DTYPE, &[G::DTYPE]))?;
         let rules = Rules {
             exact: c_int::from(problem.ties == TieRule::Exact),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),

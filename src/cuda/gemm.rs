@@ -2,18 +2,20 @@
 
 use super::device::Cuda;
 use super::refused;
-use crate::{Result, Scalar};
+use crate::{Real, Result, Scalar};
 use cudarc::cublas::sys::{self, cublasHandle_t, cublasOperation_t, cublasStatus_t};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
-/// C = op(A)·op(B) for square column-major matrices that lie one after the other.
+/// C = α·op(A)·op(B) + β·C for square column-major matrices that lie one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
     pub batch: usize,
     pub n: usize,
+    pub alpha: f64,
     pub a: (Form, CUdeviceptr),
     pub b: (Form, CUdeviceptr),
+    pub beta: f64,
     pub c: CUdeviceptr,
 }
 
@@ -28,15 +30,16 @@ pub(super) enum Form {
 pub trait Gemm: Sized {
     /// Its name.
     const GEMM: &str;
-    /// `n`×`n` matrices, n² elements apart.
+    /// `n`×`n` matrices, n² elements apart; α and β.
     ///
     /// # Safety
-    /// The handle is live and its context current; `alpha` and `beta` are readable; a, b and c hold `batch`·n² elements of device memory
+    /// The handle is live and its context current; a, b and c hold `batch`·n² elements of device memory
     /// of the handle's stream, and c overlaps neither a nor b.
     unsafe fn gemm(
         handle: cublasHandle_t,
         shape: [c_int; 2],
         op: [cublasOperation_t; 2],
+        by: [Self; 2],
         abc: [CUdeviceptr; 3],
     ) -> cublasStatus_t;
 }
@@ -45,9 +48,8 @@ macro_rules! gemm {
     ($($t:ty = $function:ident),*) => { $(
         impl Gemm for $t {
             const GEMM: &str = stringify!($function);
-            unsafe fn gemm(handle: cublasHandle_t, [n, batch]: [c_int; 2], [op_a, op_b]: [cublasOperation_t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
-                let (one, zero): ($t, $t) = (num_traits::One::one(), num_traits::Zero::zero());
-                let (alpha, beta) = (std::ptr::from_ref(&one).cast(), std::ptr::from_ref(&zero).cast());
+            unsafe fn gemm(handle: cublasHandle_t, [n, batch]: [c_int; 2], [op_a, op_b]: [cublasOperation_t; 2], by: [$t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
+                let (alpha, beta) = (std::ptr::from_ref(&by[0]).cast(), std::ptr::from_ref(&by[1]).cast());
                 let (a, b, c, apart) = (a as *const $t, b as *const $t, c as *mut $t, i64::from(n) * i64::from(n));
                 // SAFETY: the caller's; the library's complex types have the layout of num_complex's; scalars are read during the call.
                 unsafe { sys::$function(handle, op_a, op_b, n, n, n, alpha, a.cast(), n, apart, b.cast(), n, apart, beta, c.cast(), n, apart, batch) }
@@ -68,7 +70,7 @@ impl Cuda {
     /// # Safety
     /// The addresses are of `batch`·n² elements of `T` in device memory of this stream; c overlaps neither a nor b.
     pub(super) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product) -> Result<()> {
-        let Product { batch, n, a: (form_a, a), b: (form_b, b), c } = product;
+        let Product { batch, n, alpha, a: (form_a, a), b: (form_b, b), beta, c } = product;
         let op = |form| match form {
             Form::Plain => cublasOperation_t::CUBLAS_OP_N,
             Form::Adjoint if T::COMPLEX => cublasOperation_t::CUBLAS_OP_C,
@@ -76,10 +78,11 @@ impl Cuda {
         };
         let int = |x: usize| c_int::try_from(x).map_err(|e| refused(T::GEMM, &e));
         let shape = [int(n)?, int(batch)?];
+        let by = [alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0)));
         self.bind()?;
         let mut blas = self.blas();
         // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
-        let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], [a, b, c]) };
+        let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], by, [a, b, c]) };
         done.result().map_err(|e| refused(T::GEMM, &e))
     }
 }

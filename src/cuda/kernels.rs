@@ -1,7 +1,7 @@
 //! The kernels of kernels/*.cu for one stored type: which there are, their functions in a loaded module, and launches.
 
-use super::fused::Layout;
-use super::{compile, context, refused};
+use super::fused::{BACKWARD, Layout};
+use super::{calculus, compile, context, refused};
 use crate::{Dtype, Result};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use std::ffi::{CString, c_void};
@@ -37,7 +37,7 @@ pub(super) struct ScalarKernels {
 
 /// A module, loaded in a context.
 #[derive(Debug)]
-struct Module {
+pub(super) struct Module {
     raw: sys::CUmodule,
     context: Arc<CudaContext>,
 }
@@ -95,20 +95,28 @@ pub struct Instantiation {
 
 /// Those of the module of a type.
 fn of_any_order(dtype: Dtype) -> Vec<Instantiation> {
-    let of_scalar = OF_SCALAR.iter().filter(|_| computed(dtype) == dtype);
+    module_of(dtype, &OF_STORED, &OF_SCALAR)
+}
+
+/// Kernels for a type, and for types that are computed in those that know no storage.
+pub(super) fn module_of(dtype: Dtype, of_stored: &[&'static str], of_scalar: &[&'static str]) -> Vec<Instantiation> {
+    let of_scalar = of_scalar.iter().filter(|_| computed(dtype) == dtype);
     let instantiation = |kernel| {
         let expression = format!("eigengrad::{kernel}<{}>", in_cuda(dtype));
         Instantiation { kernel, dtype, n: None, shared: 0, expression }
     };
-    OF_STORED.iter().chain(of_scalar).copied().map(instantiation).collect()
+    of_stored.iter().chain(of_scalar).copied().map(instantiation).collect()
 }
 
-/// All modules: one for each type, and one for each type and each of these orders that has a kernel of its own, gradients stored as
-/// eigenpairs are.
+/// All modules: two for each type, the second for derivatives beyond the gradient and functions of the spectrum, and one for each type,
+/// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
 pub(super) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
-    let layout = |dtype, n| Layout::new(computed(dtype), n, usize::MAX).map(|layout| vec![layout.instantiation(dtype, dtype)]);
-    let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().filter_map(move |&n| layout(dtype, n)));
-    DTYPES.into_iter().map(of_any_order).chain(of_orders).collect()
+    let backward =
+        |dtype, n| Layout::new(&BACKWARD, computed(dtype), n, usize::MAX).map(|layout| layout.instantiation(dtype, &[dtype]));
+    let alone =
+        |dtype, n| backward(dtype, n).into_iter().chain(calculus::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
+    let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
+    DTYPES.into_iter().flat_map(|dtype| [of_any_order(dtype), calculus::module(dtype)]).chain(of_orders).collect()
 }
 
 fn expressions(module: &[Instantiation]) -> Vec<String> {
@@ -152,9 +160,7 @@ impl Alone {
 impl Kernels {
     /// Compiles the kernels, or takes them from the cache, and loads them.
     pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32)) -> Result<Self> {
-        let compiled = compile::compile(&expressions(&of_any_order(dtype)), capability)?;
-        let module = Module::load(context, &compiled.image)?;
-        let functions = compiled.names.iter().map(|name| module.function(name)).collect::<Result<Vec<_>>>()?;
+        let (module, functions) = Module::compile(context, &of_any_order(dtype), capability)?;
         let &[prepare, spectrum, label, finish, store, load, gather, ref of_scalar @ ..] = &*functions else {
             return Err(refused("cuModuleGetFunction", &"too few kernels"));
         };
@@ -172,6 +178,18 @@ impl Kernels {
 }
 
 impl Module {
+    /// Compiles instantiations, or takes them from the cache, and loads them: their functions in the same order.
+    pub fn compile(
+        context: &Arc<CudaContext>,
+        wanted: &[Instantiation],
+        capability: (i32, i32),
+    ) -> Result<(Self, Vec<Function>)> {
+        let compiled = compile::compile(&expressions(wanted), capability)?;
+        let module = Self::load(context, &compiled.image)?;
+        let functions = compiled.names.iter().map(|name| module.function(name)).collect::<Result<_>>()?;
+        Ok((module, functions))
+    }
+
     fn load(context: &Arc<CudaContext>, image: &[u8]) -> Result<Self> {
         context::bind(context)?;
         // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the call.

@@ -6,6 +6,7 @@
 mod allocation;
 mod backward;
 mod cache;
+mod calculus;
 mod compile;
 mod context;
 mod device;
@@ -27,6 +28,7 @@ mod strided;
 mod symbols;
 mod workspace;
 
+pub use calculus::Scratch;
 pub use device::{Algorithm, Cuda, Solver};
 pub use graph::Graph;
 pub use info::{DeviceInfo, devices};

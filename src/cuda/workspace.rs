@@ -2,7 +2,7 @@
 
 use super::allocation::Allocation;
 use super::device::{Cuda, StreamId};
-use super::fused::Layout;
+use super::fused::{BACKWARD, Layout};
 use super::gemm::Gemm;
 use super::refused;
 use super::solver::{Prepared, Solve};
@@ -59,10 +59,10 @@ pub(super) struct Regions {
 }
 
 /// Hands out memory from a start, each piece aligned as cudaMalloc aligns.
-struct Cursor(u64);
+pub(super) struct Cursor(pub u64);
 
 impl Cursor {
-    fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
+    pub fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
         let at = self.0;
         let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
         self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
@@ -116,7 +116,7 @@ impl<T: Kernels> Workspace<T> {
         let free = || result::mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
         let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
         let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
-        let on_chip = Layout::new(T::DTYPE, n, cuda.most_shared());
+        let on_chip = Layout::new(&BACKWARD, T::DTYPE, n, cuda.most_shared());
         let bytes = |part, scratch| {
             Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };

@@ -1,0 +1,69 @@
+// What the derivatives of eigenpairs that are made on chip share: the columns of a matrix, K, D and ties, and vectors as results.
+#pragma once
+#include "chip.cuh"
+
+namespace eigengrad {
+
+// What is decided for the whole batch.
+struct tie_rules {
+    int exact, dropped_zero, refuse_ties, upper;
+    double tie_rtol;
+};
+
+// The columns of one matrix.
+template <class R, int N, int TEAM>
+struct moving {
+    R lambda[N], bar[N], more[N]; // λ; λ̄; λ̄̇, or λ̄ from downstream and then ℓ
+    R dot[N];                     // λ̇ or λ̄̄; at first whether it is kept
+    int label[N];                 // as in mask.cu
+    int dropped;                  // |D|
+    unsigned status;
+    unsigned char infinite[TEAM];
+
+    __device__ bool apart(int i, int j) const { return label[i] != label[j]; }
+    // 1/(λ_j − λ_i), or 0 where labels agree.
+    __device__ R f(int i, int j) const { return apart(i, j) ? 1 / (lambda[j] - lambda[i]) : R(0); }
+};
+
+// K, D and the ties of a matrix. Groups are chains: one thread takes the matrix.
+template <int N, class C>
+__device__ void label_columns(C& c, const tie_rules& rule, unsigned found) {
+    chain groups(c.lambda[0], c.lambda[N - 1], rule.tie_rtol, rule.exact);
+    c.dropped = 0;
+    for (int k = 0; k < N; ++k) {
+        const bool keep = c.dot[k] != 0;
+        c.label[k] = groups.see(keep, c.lambda[k]);
+        c.dropped += !keep;
+        if (!keep && rule.dropped_zero) c.lambda[k] = 0;
+    }
+    c.status = found | (groups.tied ? TIED : 0);
+}
+
+// A tile of vectors ↦ as they are stored, column after column: 0 outside K, NaN of refused matrices.
+template <class O, int N, int LD, class S, int TILE, class C>
+__device__ void write_vectors(S* to, tile<S, TILE>& z, C& c, int t, int I, int J, bool refuse) {
+    bool all_finite = true;
+#pragma unroll
+    for (int w = 0; w < TILE; ++w) {
+        const bool keep = TILE * J + w < N && c.label[TILE * J + w];
+#pragma unroll
+        for (int u = 0; u < TILE; ++u) {
+            if (refuse) z.at[u][w] = make<S>::from(limits<real_of<S>>::nan(), limits<real_of<S>>::nan());
+            else if (!keep) z.at[u][w] = make<S>::from(0, 0);
+            else if (TILE * I + u < N) all_finite &= finite(widen(narrow<O>::from(z.at[u][w])));
+        }
+    }
+    write_columns<LD>(to + TILE * (J * LD + I), z);
+    c.infinite[t] = !all_finite;
+}
+
+// Whether a number of the columns, as V, or of what `infinite` tells is not finite.
+template <class V, int N, int TEAM, class C>
+__device__ bool any_infinite(const C& c, bool refuse) {
+    bool infinite = false;
+    for (int k = 0; k < TEAM; ++k) infinite |= c.infinite[k];
+    for (int k = 0; k < N; ++k) infinite |= !refuse && !finite(widen(narrow<V>::from(c.dot[k])));
+    return infinite;
+}
+
+} // namespace eigengrad
