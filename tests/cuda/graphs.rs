@@ -80,7 +80,7 @@ where
 }
 
 /// Puts numbers where others were.
-fn write<E: Element>(cuda: &Cuda, to: &mut DeviceBuffer<E>, numbers: Vec<E>) {
+pub fn write<E: Element>(cuda: &Cuda, to: &mut DeviceBuffer<E>, numbers: Vec<E>) {
     let (len, from) = (numbers.len(), cuda.upload(numbers).unwrap());
     let (from, to) = (Cuda::view(&from).strided([1, 1, len], [0, 0, 1]), Cuda::view_mut(to).strided([1, 1, len], [0, 0, 1]));
     cuda.copy(from.unwrap(), to.unwrap()).unwrap();

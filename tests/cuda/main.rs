@@ -3,9 +3,12 @@
 #[path = "../suite/gpu.rs"]
 mod gpu;
 
+mod calculus;
 mod conversions;
 mod graphs;
 mod memory;
+mod naive;
+mod operations;
 mod orders;
 mod parts;
 #[cfg(feature = "nvtx")]
