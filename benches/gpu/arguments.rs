@@ -5,7 +5,7 @@ use eigengrad::cuda::{Algorithm, Solver};
 use std::fmt;
 use std::time::Duration;
 
-pub const USAGE: &str = "usage: gpu copy|cold|forward|backward|accuracy|capture|times [--seconds N] [--elements N] [--reps N] \
+pub const USAGE: &str = "usage: gpu copy|cold|forward|backward|calculus|accuracy|capture|times [--seconds N] [--elements N] [--reps N] \
                          [--dtype NAME …] [--n N …] [--solver NAME …]\n";
 
 /// What is measured.
@@ -21,6 +21,8 @@ pub enum Section {
     Forward,
     /// The backward pass in each form.
     Backward,
+    /// Derivatives beyond the gradient and functions of the spectrum, beside the backward pass.
+    Calculus,
     /// Residuals, orthogonality and null noise of each solver.
     Accuracy,
     /// Whether the passes can be captured into a graph.
@@ -132,6 +134,7 @@ fn section(name: &str) -> Result<Section, String> {
         "cold" => Section::Cold,
         "forward" => Section::Forward,
         "backward" => Section::Backward,
+        "calculus" => Section::Calculus,
         "accuracy" => Section::Accuracy,
         "capture" => Section::Capture,
         "times" => Section::Times,

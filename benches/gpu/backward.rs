@@ -9,7 +9,7 @@ use eigengrad::{Backend, Cotangents, Dropped, Eigenpairs, Engine, Options, Plan,
 
 /// What is differentiated.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
+pub enum Form {
     /// λ̄ and V̄, all eigenpairs kept.
     Full,
     /// λ̄ alone.
@@ -23,7 +23,7 @@ enum Form {
 impl Form {
     const ALL: [Self; 4] = [Self::Full, Self::DeclaredZero, Self::Values, Self::HalfRank];
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Values => "values alone",
@@ -52,7 +52,7 @@ impl Form {
         (bytes, (products as f64 + lower) / if T::COMPLEX { 1.0 } else { 4.0 })
     }
 
-    fn options(self) -> Options {
+    pub fn options(self) -> Options {
         let dropped = if self == Self::DeclaredZero { Dropped::Zero } else { Dropped::AsComputed };
         Options { dropped, ..Options::default() }
     }
@@ -103,7 +103,7 @@ where
 
 /// Eigenpairs and cotangents on the device that repeat those of the matrices that differ: λ̄ Gaussian, V̄ = 2 W∘V with W uniform, a
 /// loss that does not depend on phases.
-fn prepared<T: Scalar>(cuda: &Cuda, batch: usize, n: usize, form: Form) -> Result<(Eigenpairs<T, Cuda>, Cotangents<T, Cuda>)>
+pub fn prepared<T: Scalar>(cuda: &Cuda, batch: usize, n: usize, form: Form) -> Result<(Eigenpairs<T, Cuda>, Cotangents<T, Cuda>)>
 where
     Cuda: Engine<T, Workspace = Workspace<T>>,
 {

@@ -4,6 +4,7 @@
 mod accuracy;
 mod arguments;
 mod backward;
+mod calculus;
 mod capture;
 mod clock;
 mod cold;
@@ -38,6 +39,7 @@ fn measure(arguments: &Arguments) -> run::Result<()> {
         Section::Copy => clock::copy(&mut run, &Cuda::new(0)?),
         Section::Forward => forward::measure(&mut run, &Cuda::new(0)?),
         Section::Backward => backward::measure(&mut run, &Cuda::new(0)?),
+        Section::Calculus => calculus::measure(&mut run, &Cuda::new(0)?),
         Section::Accuracy => accuracy::measure(&mut run, &Cuda::new(0)?),
         Section::Capture => capture::measure(&mut run)?,
         Section::Times => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
 set -uo pipefail
-readonly sections=(conformance suite sanitizer forward backward peers)
+readonly sections=(conformance suite sanitizer forward backward calculus peers)
 readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
 readonly section=${1:?$usage}
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -119,6 +119,11 @@ backward() {
     step warm 60 "$here/eigengrad" warm
     measured copy 30 copy
     measured backward 420 backward
+}
+
+calculus() {
+    step warm 60 "$here/eigengrad" warm
+    measured calculus 440 calculus
 }
 
 peers() {
