@@ -31,19 +31,25 @@ pub(super) fn multiply<T: Kernels>(n: usize, b: &[T], tau: &[T::Real], x: &mut [
 fn reflection<T: Kernels>(head: &mut T, tail: &mut [T]) -> T::Real {
     let (zero, one) = (T::Real::of(0.0), T::Real::of(1.0));
     let size = |x: &T| Float::max(Float::abs(x.re()), Float::abs(x.im()));
-    let largest = tail.iter().map(size).fold(zero, Float::max);
-    if largest == zero {
-        return zero;
+    let (largest, head_size) = (tail.iter().map(size).fold(zero, Float::max), size(head));
+    if largest < Float::min_positive_value() {
+        return zero; // 0 beside the largest entry of B, which is 1 or more
     }
-    // Scaled, so that no square underflows; overflow is excluded, since B is.
-    let scale = one / Float::max(largest, size(head));
+    // Scaled, so that no square that counts underflows; overflow is excluded, since B is.
+    let scale = one / Float::max(largest, head_size);
     let sum = tail.iter().fold(zero, |sum, x| sum + x.scale(scale).norm_sqr());
-    let head_norm = Float::sqrt(head.scale(scale).norm_sqr());
+    // The phase by a scale of its own: the head may be as much smaller as it likes.
+    let (phase, modulus) = if head_size == zero {
+        (T::one(), zero)
+    } else {
+        let by_size = T::from_parts(head.re() / head_size, head.im() / head_size);
+        let modulus = Float::sqrt(by_size.norm_sqr());
+        (T::from_parts(by_size.re() / modulus, by_size.im() / modulus), modulus)
+    };
+    let head_norm = modulus * (head_size * scale);
     let norm = Float::sqrt(sum + head_norm * head_norm);
-    let phase = if head_norm == zero { T::one() } else { head.scale(scale / head_norm) };
     // v = (head + phase·norm, tail) has no cancellation; divided by its first component.
-    let first = phase.scale(head_norm + norm);
-    let inverse = first.conj().scale(scale / first.norm_sqr());
+    let inverse = phase.conj().scale(scale / (head_norm + norm));
     tail.iter_mut().for_each(|x| *x *= inverse);
     *head = -phase.scale(norm / scale);
     // τ = 2 |v₁|² / ‖v‖² = 1 + |head|/norm.
