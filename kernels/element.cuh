@@ -59,15 +59,21 @@ using real_of = typename element<T>::real;
 template <class T>
 using stored_real_of = typename element<T>::stored_real;
 
+// The least e of normal numbers 2^e.
+__device__ inline int least_exponent(float) { return -126; }
+__device__ inline int least_exponent(double) { return -1022; }
+
 // 2^e, for normal results.
 __device__ inline float power_of_two(int e, float) { return __uint_as_float(static_cast<unsigned>(e + 127) << 23); }
 __device__ inline double power_of_two(int e, double) {
     return __longlong_as_double(static_cast<long long>(e + 1023) << 52);
 }
 
-// x·2^e, in two steps so that neither factor leaves the exponent range.
+// x·2^e, in two steps so that neither factor leaves the exponent range. Further below it the result is 0 in any case.
 template <class R>
 __device__ R scaled(R x, int e) {
+    const int least = 2 * least_exponent(R());
+    if (e < least) e = least;
     return x * power_of_two(e / 2, R()) * power_of_two(e - e / 2, R());
 }
 
@@ -148,6 +154,13 @@ template <class T>
 __device__ T conj(T x) { return make<T>::from(re(x), -im(x)); }
 template <class T>
 __device__ T times(T x, real_of<T> by) { return make<T>::from(re(x) * by, im(x) * by); }
+// sum + x·y.
+template <class R>
+__device__ R add_product(R sum, R x, R y) { return sum + x * y; }
+template <class R>
+__device__ complex<R> add_product(complex<R> sum, complex<R> x, complex<R> y) {
+    return {sum.re + x.re * y.re - x.im * y.im, sum.im + x.re * y.im + x.im * y.re};
+}
 // conj(x)·y, its real and its imaginary part added to a sum.
 template <class T>
 __device__ T add_adjoint_product(T sum, T x, T y) {

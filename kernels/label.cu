@@ -5,8 +5,8 @@
 //   lambda     [batch, n] λ, or 0 on D where that is declared
 //   labels     [batch, n] F_ij = 0 where labels agree: 0 on D, on K a number for each group
 //   lambda_bar [batch, n] λ̄ on K, else 0
-//   divides    [batch] whether equation (10) is used, that is whether D is declared zero and neither D nor K is empty
-//   inverse    [batch, n] 1/λ on K where it is; else 0
+//   divides    [batch] whether equation (10) is used, that is whether D is declared zero and neither D nor K is empty; null for factors
+//   inverse    [batch, n] 1/λ on K where it is, and for factors; else 0
 //   gauge_defect [batch, n] 0; tie_defect [batch] the spread of λ̄; status [batch] found, and TIED
 //
 // A thread takes a matrix, since groups are chains. Bytes: 8·n numbers a matrix. Flops: about 5·n.
@@ -49,8 +49,8 @@ __global__ void __launch_bounds__(128)
         lambda_bar[row + k] = x_bar;
         gauge_defect[row + k] = 0;
     }
-    const bool by_lambda = dropped_zero && !all_kept && groups.group > 0;
-    divides[b] = by_lambda;
+    const bool by_lambda = !divides || (dropped_zero && !all_kept && groups.group > 0);
+    if (divides) divides[b] = by_lambda;
     for (int k = 0; k < n; ++k) inverse[row + k] = by_lambda && labels[row + k] ? 1 / lambda[row + k] : R(0);
     tie_defect[b] = larger(largest, of_group.relative());
     status[b] = found[b] | (groups.tied ? TIED : 0);

@@ -5,6 +5,8 @@
 //   values      [batch, n] λ; kept [batch, n]; rank, gap_kept, gap_dropped [batch]; status [batch] read and written
 //   v           [batch, n, n] or null; written for failed matrices alone
 //
+// Eigenvalues that are exact zeros may lie beside these: they are dropped, and count for the kept–dropped gap.
+//
 // A thread takes a matrix: the largest |λ| of an ascending spectrum is at one of its ends, which makes the cut a walk inwards.
 // Bytes: 3·n reals and flags a matrix. Flops: about 10·n.
 #include "status.cuh"
@@ -12,10 +14,11 @@
 
 namespace eigengrad {
 
-// τ = max(atol, rtol·max|λ|) unless everything is kept, and at most so many.
+// τ = max(atol, rtol·max|λ|) unless everything is kept, and at most so many; and how many zeros lie beside.
 struct cut {
     int everything;
     int at_most;
+    int nulls;
     double atol, rtol, tie_rtol;
 };
 
@@ -41,6 +44,17 @@ __device__ int select(const cut& cut, int n, const R* lambda, R norm, bool* kept
         at_high ? --high : ++low;
     }
     return rank;
+}
+
+// The zeros beside: they end the kept–dropped gap, and where everything is kept may tie across the cut.
+template <class R>
+__device__ R gap_to_nulls(const cut& cut, int n, const R* lambda, R norm, int rank, const bool* kept, unsigned& status) {
+    R least = limits<R>::infinity();
+    if (cut.nulls == 0) return least;
+    for (int k = 0; k < n; ++k)
+        if (kept[k]) least = smaller(least, magnitude(lambda[k]));
+    if (cut.everything && rank == n && least <= static_cast<R>(cut.tie_rtol) * norm) status |= TIE_ACROSS_CUT;
+    return least;
 }
 
 template <class T>
@@ -78,7 +92,9 @@ __global__ void __launch_bounds__(128)
                 keep[k] = false;
             }
         } else if (n > 0) {
-            count = select(cut, n, x, larger(magnitude(x[0]), magnitude(x[n - 1])), keep, found);
+            const R norm = larger(magnitude(x[0]), magnitude(x[n - 1]));
+            count = select(cut, n, x, norm, keep, found);
+            across = gap_to_nulls(cut, n, x, norm, count, keep, found);
             // Each minimum is attained between neighbours, of K and of the whole spectrum.
             int last = -1;
             for (int k = 0; k < n; ++k) {

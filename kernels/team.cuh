@@ -27,6 +27,8 @@ __device__ R sum_of_lanes(R x) {
     for (unsigned step = lanes_of_team() / 2; step > 0; step /= 2) x = x + __shfl_xor_sync(ALL_LANES, x, step);
     return x;
 }
+template <class R>
+__device__ complex<R> sum_of_lanes(complex<R> x) { return {sum_of_lanes(x.re), sum_of_lanes(x.im)}; }
 
 // The largest value of a team, in each of its threads. NaN counts for nothing.
 template <class R>

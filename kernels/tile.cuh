@@ -31,14 +31,6 @@ struct layout {
     static constexpr int SIZE = (LD / AT_ONCE * PADDED | 1) * AT_ONCE;
 };
 
-// sum + x·y.
-template <class R>
-__device__ R add_product(R sum, R x, R y) { return sum + x * y; }
-template <class R>
-__device__ complex<R> add_product(complex<R> sum, complex<R> x, complex<R> y) {
-    return {sum.re + x.re * y.re - x.im * y.im, sum.im + x.re * y.im + x.im * y.re};
-}
-
 // A tile of a product, in registers.
 template <class S, int TILE>
 struct tile {

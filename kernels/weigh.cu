@@ -2,12 +2,12 @@
 // equation (10), in place; and the gauge defect ρ and the tie defect of the cotangents.
 //
 //   x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read
-//   v_bar      [batch, n, n] V̄, one column after the other; those outside K are not read
-//   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] as label.cu leaves them
+//   v_bar      [batch, n, rows] V̄, one column after the other; those outside K are not read
+//   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] or null as label.cu leaves them
 //   norms      [batch, n] scratch, ‖V̄_k‖
 //   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X; status [batch] PHASE_DEPENDENT
 //
-// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² scalars each.
+// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² and n·rows scalars.
 // Flops: about 30·n² a matrix, complex.
 #include "status.cuh"
 #include "team.cuh"
@@ -31,15 +31,15 @@ __device__ real_of<S> norm_of_lanes(int n, const S* x) {
 
 template <class S>
 __global__ void __launch_bounds__(256, 3)
-    weigh(long long batch, int n, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
+    weigh(long long batch, int n, int rows, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
           const real_of<S>* __restrict__ lambda, const int* __restrict__ labels, const real_of<S>* __restrict__ lambda_bar,
           const int* __restrict__ divides, const real_of<S>* __restrict__ inverse, real_of<S>* norms,
           real_of<S>* __restrict__ gauge_defect, real_of<S>* __restrict__ tie_defect, unsigned* __restrict__ status) {
     using R = real_of<S>;
     const long long b = matrix_of_team();
-    const bool here = b < batch, reports = here && !refused(status[b], refuse_ties), by_lambda = here && divides[b];
+    const bool here = b < batch, reports = here && !refused(status[b], refuse_ties), by_lambda = here && divides && divides[b];
     const long long row = here ? b * n : 0;
-    x += row * n, v_bar += row * n;
+    x += row * n, v_bar += row * rows;
     lambda += row, labels += row, lambda_bar += row, inverse += row, norms += row, gauge_defect += row;
 
     const unsigned lanes = lanes_of_team();
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(256, 3)
     for (int k = threadIdx.x / lanes; k < n; k += blockDim.x / lanes) {
         const long long column = static_cast<long long>(k) * n;
         const bool counts = reports && labels[k];
-        const R norm = norm_of_lanes(counts ? n : 0, v_bar + column);
+        const R norm = norm_of_lanes(counts ? rows : 0, v_bar + static_cast<long long>(k) * rows);
         if (!here || threadIdx.x % lanes != 0) continue;
         const R defect = norm == 0 ? R(0) : magnitude(im(x[column + k])) / norm; // X_kk = v_kᴴ v̄_k
         norms[k] = norm;

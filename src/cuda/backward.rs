@@ -22,6 +22,7 @@ pub(super) struct Operands {
     pub found: CUdeviceptr,
     pub values_bar: CUdeviceptr,
     pub vectors_bar: CUdeviceptr,
+    /// Or B̄, of factors.
     pub a_bar: CUdeviceptr,
     pub gauge_defect: CUdeviceptr,
     pub tie_defect: CUdeviceptr,
@@ -29,9 +30,9 @@ pub(super) struct Operands {
 }
 
 impl Operands {
-    /// Those of the matrices from `first` on.
-    fn from<O: Element, G: Element>(self, first: usize, n: usize) -> Self {
-        let (vectors, entries) = (first * n, first * n * n);
+    /// Those of the matrices from `first` on, each of so many vectors of n components.
+    pub fn from<O: Element, G: Element>(self, first: usize, n: usize, vectors: usize) -> Self {
+        let (vectors, entries) = (first * vectors, first * vectors * n);
         let real = size_of::<<O::Scalar as Element>::Real>();
         Self {
             values: behind(self.values, vectors, size_of::<O::Real>()),
@@ -80,19 +81,20 @@ impl Cuda {
         }
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
-            Part { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n), workspace }.run::<O, G>()?;
+            Part { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n, problem.n), workspace }.run::<O, G>()?;
         }
         Ok(())
     }
 }
 
-/// What is worked on at a time.
-struct Part<'a, T> {
-    cuda: &'a Cuda,
-    problem: &'a Problem,
-    batch: usize,
-    at: Operands,
-    workspace: &'a Workspace<T>,
+/// What is worked on at a time: matrices with as many vectors as the workspace has columns, which is the problem's n unless they come
+/// from factors.
+pub(super) struct Part<'a, T> {
+    pub cuda: &'a Cuda,
+    pub problem: &'a Problem,
+    pub batch: usize,
+    pub at: Operands,
+    pub workspace: &'a Workspace<T>,
 }
 
 impl<T: Kernels> Part<'_, T> {
@@ -108,9 +110,10 @@ impl<T: Kernels> Part<'_, T> {
             return self.finish::<G>(v, Factor { m: 0, x: v, weight: regions.lambda_bar, by: 1.0, divides: 0 }); // V diag λ̄
         }
         let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
-        self.multiply((Form::Adjoint, v), (Form::Plain, v_bar), x)?; // X = VᴴV̄
+        let product = |a, b, c| Product { batch: self.batch, shape: [self.problem.n; 3], alpha: 1.0, a, b, beta: 0.0, c };
+        self.multiply(product((Form::Adjoint, v), (Form::Plain, v_bar), x))?; // X = VᴴV̄
         self.weigh::<O>(x, v_bar)?;
-        self.multiply((Form::Plain, v), (Form::Plain, x), m)?; // V G
+        self.multiply(product((Form::Plain, v), (Form::Plain, x), m))?; // V G
         self.finish::<G>(
             v,
             match self.problem.dropped {
@@ -124,17 +127,17 @@ impl<T: Kernels> Part<'_, T> {
         self.problem.dropped == Dropped::Zero
     }
 
-    fn refuses_ties(&self) -> c_int {
+    pub fn refuses_ties(&self) -> c_int {
         c_int::from(self.problem.ties == TieRule::Error)
     }
 
     /// Where the numbers stored as `O` are in the type computed in.
-    fn widened<O: Stored<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
+    pub fn widened<O: Stored<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
         if O::DTYPE == T::DTYPE {
             return Ok(stored);
         }
         let _range = range(c"eigengrad::load");
-        let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.problem.n);
+        let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.workspace.n);
         let arguments = arguments![entries as i64, stored, region];
         self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
@@ -142,12 +145,12 @@ impl<T: Kernels> Part<'_, T> {
         Ok(region)
     }
 
-    fn label<O: Stored<T>>(&self) -> Result<()> {
+    pub fn label<O: Stored<T>>(&self) -> Result<()> {
         let _range = range(c"eigengrad::label");
         let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
         let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
         let exact = c_int::from(self.problem.ties == TieRule::Exact);
-        let (n, zero) = (self.problem.n as c_int, c_int::from(self.declared_zero()));
+        let (n, zero) = (self.workspace.n as c_int, c_int::from(self.declared_zero()));
         let tie_rtol = self.problem.tie_rtol::<O::Real>();
         let arguments = arguments![
             self.batch as i64,
@@ -169,18 +172,20 @@ impl<T: Kernels> Part<'_, T> {
             status,
         ];
         self.cuda.bind()?;
-        // SAFETY: the operands and the regions hold a part of this size; λ̄ may be null.
+        // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used may be null.
         unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
     }
 
-    fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+    pub fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::weigh");
-        let (kernels, regions, n) = (self.cuda.kernels::<T>()?, self.workspace.regions, self.problem.n);
+        let (kernels, regions) = (self.cuda.kernels::<T>()?, self.workspace.regions);
+        let (rows, n) = (self.problem.n, self.workspace.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
-        let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(n));
+        let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(rows));
         let arguments = arguments![
             self.batch as i64,
             n as c_int,
+            rows as c_int,
             self.refuses_ties(),
             round_off,
             x,
@@ -197,13 +202,13 @@ impl<T: Kernels> Part<'_, T> {
         ];
         self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_each(self.batch, n), arguments) }
+        unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_for(self.batch, n * rows), arguments) }
     }
 
-    fn multiply(&self, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), c: CUdeviceptr) -> Result<()> {
+    pub fn multiply(&self, product: Product) -> Result<()> {
         let _range = range(c"eigengrad::product");
         // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
-        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, alpha: 1.0, a, b, beta: 0.0, c }) }
+        unsafe { self.cuda.multiply::<T>(product) }
     }
 
     fn finish<G: Stored<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {

@@ -1,8 +1,8 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
-use super::calculus;
 use super::handles::{Blas, SolverHandle};
 use super::kernels::{Alone, Instantiation, Kernels};
+use super::{calculus, factor};
 use super::{context, library, refused};
 use crate::{Dtype, Element, Result};
 use cudarc::driver::sys::CUdevice_attribute;
@@ -77,6 +77,7 @@ struct Shared {
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
     calculus: Mutex<HashMap<Dtype, Arc<calculus::Kernels>>>,
+    factor: Mutex<HashMap<Dtype, Arc<factor::Kernels>>>,
     alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
     capability: (i32, i32),
     most_shared: usize,
@@ -202,6 +203,17 @@ impl Cuda {
         Ok(kernels)
     }
 
+    /// As [`Cuda::kernels`], those of factors.
+    pub(super) fn factor<E: Element>(&self) -> Result<Arc<factor::Kernels>> {
+        let mut known = lock(&self.shared.factor);
+        if let Some(kernels) = known.get(&E::DTYPE) {
+            return Ok(kernels.clone());
+        }
+        let kernels = Arc::new(factor::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        known.insert(E::DTYPE, kernels.clone());
+        Ok(kernels)
+    }
+
     /// A kernel that has a module of its own, compiled when it is first asked for.
     pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<Alone>> {
         let mut known = lock(&self.shared.alone);
@@ -231,6 +243,7 @@ impl Shared {
             blas: Mutex::new(Blas::new(&stream)?),
             kernels: Mutex::default(),
             calculus: Mutex::default(),
+            factor: Mutex::default(),
             alone: Mutex::default(),
             capability,
             most_shared: usize::try_from(most_shared).unwrap_or(0),

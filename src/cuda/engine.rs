@@ -2,15 +2,15 @@
 
 use super::calculus::Scratch;
 use super::device::Cuda;
+use super::factor::FactorWorkspace;
 use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
 use crate::{
-    CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut, FactorPairsMut,
+    CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, FactorGradientMut, FactorPairsMut,
     FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Of, Result, SpectrumMut, Status, Stored,
     TangentsMut, Weights,
 };
-use std::convert::Infallible;
 
 impl<T: Kernels> Engine<T> for Cuda {
     type Workspace = Workspace<T>;
@@ -148,36 +148,36 @@ impl<T: Kernels> Engine<T> for Cuda {
         self.sum_of::<T, O>(problem, &pairs, &function, &out, &status)
     }
 
-    /// There is none: factors are decomposed on the CPU only.
-    type FactorWorkspace = Infallible;
+    type FactorWorkspace = FactorWorkspace<T>;
 
-    fn factor_workspace(&self, _: &FactorProblem) -> Result<Infallible> {
-        let reason = "factors are decomposed on the CPU only; form B Bᴴ and use eigh".into();
-        Err(Error::Backend { backend: "cuda", reason })
+    fn factor_workspace(&self, problem: &FactorProblem) -> Result<FactorWorkspace<T>> {
+        FactorWorkspace::new(self, problem)
     }
 
-    fn serves_factor(&self, workspace: &Infallible, _: &FactorProblem) -> bool {
-        match *workspace {}
+    fn serves_factor(&self, workspace: &FactorWorkspace<T>, problem: &FactorProblem) -> bool {
+        workspace.serves(self, problem)
     }
 
     fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
         &self,
-        _: &FactorProblem,
-        _: Self::View<'a, I>,
-        _: FactorPairsMut<'a, O, Self>,
-        workspace: &mut Infallible,
+        problem: &FactorProblem,
+        b: Self::View<'a, I>,
+        out: FactorPairsMut<'a, O, Self>,
+        workspace: &mut FactorWorkspace<T>,
     ) -> Result<()> {
-        match *workspace {}
+        let _range = range(c"eigengrad::eigh_factor");
+        self.decompose_factor(problem, &b, &out, workspace)
     }
 
     fn backward_factor<'a, O: Stored<T>>(
         &self,
-        _: &FactorProblem,
-        _: FactorPairsRef<'a, O, Self>,
-        _: CotangentsRef<'a, O, Self>,
-        _: FactorGradientMut<'a, O, Self>,
-        workspace: &mut Infallible,
+        problem: &FactorProblem,
+        pairs: FactorPairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: FactorGradientMut<'a, O, Self>,
+        workspace: &mut FactorWorkspace<T>,
     ) -> Result<()> {
-        match *workspace {}
+        let _range = range(c"eigengrad::backward_factor");
+        self.assemble_factor(problem, &pairs, &cotangents, &out, workspace)
     }
 }

@@ -16,30 +16,38 @@ use std::ffi::c_int;
 struct Cut {
     everything: c_int,
     at_most: c_int,
+    nulls: c_int,
     atol: f64,
     rtol: f64,
     tie_rtol: f64,
 }
 
 impl Cut {
-    fn new<R: Element>(problem: &Problem) -> Self {
+    fn new<R: Element>(problem: &Problem, nulls: usize) -> Self {
         let (atol, rtol) = problem.tau.unwrap_or_default();
         let everything = c_int::from(problem.tau.is_none());
-        Self { everything, at_most: problem.at_most as c_int, atol, rtol, tie_rtol: problem.tie_rtol::<R>() }
+        Self {
+            everything,
+            at_most: problem.at_most as c_int,
+            nulls: nulls as c_int,
+            atol,
+            rtol,
+            tie_rtol: problem.tie_rtol::<R>(),
+        }
     }
 }
 
 /// Device addresses of the results, the first of their matrices.
 #[derive(Clone, Copy)]
-struct Outputs {
+pub(super) struct Outputs {
     values: CUdeviceptr,
     kept: CUdeviceptr,
     rank: CUdeviceptr,
     gap_kept: CUdeviceptr,
     gap_dropped: CUdeviceptr,
-    status: CUdeviceptr,
+    pub status: CUdeviceptr,
     /// 0 where only values are asked for.
-    vectors: CUdeviceptr,
+    pub vectors: CUdeviceptr,
 }
 
 /// The address `elements` of size `size` behind `address`; 0 stays 0.
@@ -48,9 +56,22 @@ pub(super) fn behind(address: CUdeviceptr, elements: usize, size: usize) -> CUde
 }
 
 impl Outputs {
-    /// The results of the matrices from `first` on.
-    fn from<T: Element, S: Element, R: Element>(self, first: usize, n: usize) -> Self {
-        let (vectors, real) = (first * n, size_of::<T::Real>());
+    /// Those of a spectrum, and of vectors at an address.
+    pub fn new<R: Element>(cuda: &Cuda, out: &SpectrumMut<'_, R, Cuda>, vectors: CUdeviceptr) -> Result<Self> {
+        Ok(Self {
+            values: cuda.output(&out.values)?,
+            kept: cuda.output(&out.kept)?,
+            rank: cuda.output(&out.rank)?,
+            gap_kept: cuda.output(&out.gap_kept)?,
+            gap_dropped: cuda.output(&out.gap_dropped)?,
+            status: cuda.output(&out.status)?,
+            vectors,
+        })
+    }
+
+    /// The results of the matrices from `first` on, each of so many vectors of n components.
+    pub fn from<T: Element, S: Element, R: Element>(self, first: usize, n: usize, vectors: usize) -> Self {
+        let (vectors, real) = (first * vectors, size_of::<T::Real>());
         Self {
             values: behind(self.values, vectors, size_of::<R>()),
             kept: behind(self.kept, vectors, size_of::<bool>()),
@@ -81,55 +102,52 @@ impl Cuda {
         R: Element,
     {
         let n = problem.n;
-        let all = Outputs {
-            values: self.output(&out.values)?,
-            kept: self.output(&out.kept)?,
-            rank: self.output(&out.rank)?,
-            gap_kept: self.output(&out.gap_kept)?,
-            gap_dropped: self.output(&out.gap_dropped)?,
-            status: self.output(&out.status)?,
-            vectors: vectors.unwrap_or(0),
-        };
+        let all = Outputs::new(self, &out, vectors.unwrap_or(0))?;
         let input = self.input(&a.data)?;
         for first in (0..problem.batch).step_by(workspace.part) {
-            let part = Part {
-                problem,
-                batch: workspace.part.min(problem.batch - first),
-                upper: a.triangle == Triangle::Upper,
-                a: behind(input, first * n * n, size_of::<I>()),
-                out: all.from::<T, S, R>(first, n),
-            };
-            part.run::<T, I, S>(self, workspace)?;
+            let batch = workspace.part.min(problem.batch - first);
+            let part = Part { problem, order: n, batch, out: all.from::<T, S, R>(first, n, n) };
+            part.run::<T, I, S>(self, behind(input, first * n * n, size_of::<I>()), a.triangle, workspace)?;
         }
         Ok(())
     }
 }
 
 /// What is worked on at a time.
-struct Part<'a> {
-    problem: &'a Problem,
-    batch: usize,
-    upper: bool,
-    a: CUdeviceptr,
-    out: Outputs,
+pub(super) struct Part<'a> {
+    pub problem: &'a Problem,
+    /// Of the matrices that are solved; the problem's other eigenvalues are exact zeros.
+    pub order: usize,
+    pub batch: usize,
+    pub out: Outputs,
 }
 
 impl Part<'_> {
-    fn run<T, I, S>(&self, cuda: &Cuda, workspace: &mut Workspace<T>) -> Result<()>
+    fn run<T, I, S>(&self, cuda: &Cuda, a: CUdeviceptr, triangle: Triangle, workspace: &mut Workspace<T>) -> Result<()>
     where
         T: Kernels,
         I: Element<Scalar = T>,
         S: Element,
     {
-        let (n, batch, regions) = (self.problem.n, self.batch, workspace.regions);
-        let in_place = self.out.vectors != 0 && S::DTYPE == T::DTYPE;
-        let matrices = if in_place { self.out.vectors } else { regions.matrices[0] };
         let with_vectors = self.out.vectors != 0;
-        self.prepare::<I>(cuda, matrices, regions.exponent)?;
+        let in_place = with_vectors && S::DTYPE == T::DTYPE;
+        let matrices = if in_place { self.out.vectors } else { workspace.regions.matrices[0] };
+        self.prepare::<I>(cuda, (a, triangle), matrices, workspace.regions.exponent)?;
+        self.solve::<T, S>(cuda, matrices, workspace)?;
+        if with_vectors && !in_place {
+            self.store::<S>(cuda, matrices, self.batch * self.order * self.order)?;
+        }
+        Ok(())
+    }
+
+    /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the matrices in their place.
+    pub fn solve<T: Kernels, S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, workspace: &mut Workspace<T>) -> Result<()> {
+        let (n, batch, regions) = (self.order, self.batch, workspace.regions);
+        let with_vectors = self.out.vectors != 0;
         if let Some(solver) = &mut workspace.solver {
             let _range = range(c"eigengrad::solve");
             let memory = Memory { a: matrices, lambda: regions.lambda, info: regions.info, scratch: regions.scratch };
-            // SAFETY: the regions are those of a part of this size, and so are the outputs if the vectors are made in place.
+            // SAFETY: the regions are those of a part of this size, and so is the memory of the matrices.
             unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory) }?;
         }
         let certified = cuda.certified && with_vectors && n > 0;
@@ -138,18 +156,19 @@ impl Part<'_> {
         }
         let defect = if certified { regions.defect } else { 0 };
         let vectors = if with_vectors { matrices } else { 0 };
-        self.spectrum::<T, S>(cuda, [regions.lambda, regions.exponent, regions.info, defect, vectors])?;
-        if with_vectors && !in_place {
-            self.store::<S>(cuda, matrices)?;
-        }
-        Ok(())
+        self.spectrum::<T, S>(cuda, [regions.lambda, regions.exponent, regions.info, defect, vectors])
     }
 
-    fn prepare<I: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, exponent: CUdeviceptr) -> Result<()> {
+    fn prepare<I: Element>(
+        &self,
+        cuda: &Cuda,
+        (a, triangle): (CUdeviceptr, Triangle),
+        matrices: CUdeviceptr,
+        exponent: CUdeviceptr,
+    ) -> Result<()> {
         let _range = range(c"eigengrad::prepare");
-        let (kernels, n) = (cuda.kernels::<I>()?, self.problem.n);
-        let arguments =
-            arguments![self.batch as i64, n as c_int, c_int::from(self.upper), self.a, matrices, exponent, self.out.status];
+        let (kernels, n, upper) = (cuda.kernels::<I>()?, self.order, c_int::from(triangle == Triangle::Upper));
+        let arguments = arguments![self.batch as i64, n as c_int, upper, a, matrices, exponent, self.out.status];
         cuda.bind()?;
         // SAFETY: A, the outputs and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.prepare, Shape::team_each(self.batch, n), arguments) }
@@ -157,7 +176,7 @@ impl Part<'_> {
 
     fn certify<T: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, defect: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::certify");
-        let (kernels, n) = (cuda.kernels::<T>()?, self.problem.n);
+        let (kernels, n) = (cuda.kernels::<T>()?, self.order);
         let arguments = arguments![self.batch as i64, n as c_int, matrices, defect];
         cuda.bind()?;
         // SAFETY: the matrices and the region hold a part of this size.
@@ -166,11 +185,11 @@ impl Part<'_> {
 
     fn spectrum<T: Kernels, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
         let _range = range(c"eigengrad::spectrum");
-        let (kernels, n) = (cuda.kernels::<S>()?, self.problem.n);
+        let (kernels, n) = (cuda.kernels::<S>()?, self.order);
         let [lambda, exponent, info, defect, vectors] = regions;
         let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * n as f64 * T::PRECISION.epsilon());
         let Outputs { values, kept, rank, gap_kept, gap_dropped, status, .. } = self.out;
-        let cut = Cut::new::<T::Real>(self.problem);
+        let cut = Cut::new::<T::Real>(self.problem, self.problem.n - n);
         let arguments = arguments![
             self.batch as i64,
             n as c_int,
@@ -193,12 +212,13 @@ impl Part<'_> {
         unsafe { launch(cuda.stream(), kernels.spectrum, Shape::thread_each(self.batch), arguments) }
     }
 
-    fn store<S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr) -> Result<()> {
+    /// Stores vectors of so many entries.
+    pub fn store<S: Element>(&self, cuda: &Cuda, vectors: CUdeviceptr, entries: usize) -> Result<()> {
         let _range = range(c"eigengrad::store");
-        let (kernels, entries) = (cuda.kernels::<S>()?, self.batch * self.problem.n * self.problem.n);
-        let arguments = arguments![entries as i64, matrices, self.out.vectors];
+        let kernels = cuda.kernels::<S>()?;
+        let arguments = arguments![entries as i64, vectors, self.out.vectors];
         cuda.bind()?;
-        // SAFETY: the matrices and the output hold a part of this size.
+        // SAFETY: the vectors and the output hold so many.
         unsafe { launch(cuda.stream(), kernels.store, Shape::thread_for(entries), arguments) }
     }
 }
@@ -233,7 +253,7 @@ mod tests {
             status: Cuda::view(&status).address(),
             vectors: at(&vectors),
         };
-        let part = Part { problem: &problem, batch: 3, upper: false, a: 0, out };
+        let part = Part { problem: &problem, order: 2, batch: 3, out };
         part.certify::<f64>(&cuda, at(&vectors), at(&defect)).unwrap();
         let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
         part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, at(&defect), at(&vectors)]).unwrap();

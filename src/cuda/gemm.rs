@@ -7,11 +7,12 @@ use cudarc::cublas::sys::{self, cublasHandle_t, cublasOperation_t, cublasStatus_
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
-/// C = α·op(A)·op(B) + β·C for square column-major matrices that lie one after the other.
+/// C = α·op(A)·op(B) + β·C for column-major matrices that lie one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
     pub batch: usize,
-    pub n: usize,
+    /// m, n, k: op(A) is m×k, op(B) is k×n.
+    pub shape: [usize; 3],
     pub alpha: f64,
     pub a: (Form, CUdeviceptr),
     pub b: (Form, CUdeviceptr),
@@ -30,14 +31,14 @@ pub(super) enum Form {
 pub trait Gemm: Sized {
     /// Its name.
     const GEMM: &str;
-    /// `n`×`n` matrices, n² elements apart; α and β.
+    /// m, n, k and the batch, of matrices without gaps; α and β.
     ///
     /// # Safety
-    /// The handle is live and its context current; a, b and c hold `batch`·n² elements of device memory
+    /// The handle is live and its context current; a, b and c hold `batch`·m·k, `batch`·k·n and `batch`·m·n elements of device memory
     /// of the handle's stream, and c overlaps neither a nor b.
     unsafe fn gemm(
         handle: cublasHandle_t,
-        shape: [c_int; 2],
+        shape: [c_int; 4],
         op: [cublasOperation_t; 2],
         by: [Self; 2],
         abc: [CUdeviceptr; 3],
@@ -48,11 +49,14 @@ macro_rules! gemm {
     ($($t:ty = $function:ident),*) => { $(
         impl Gemm for $t {
             const GEMM: &str = stringify!($function);
-            unsafe fn gemm(handle: cublasHandle_t, [n, batch]: [c_int; 2], [op_a, op_b]: [cublasOperation_t; 2], by: [$t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
+            unsafe fn gemm(handle: cublasHandle_t, [m, n, k, batch]: [c_int; 4], [op_a, op_b]: [cublasOperation_t; 2], by: [$t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
                 let (alpha, beta) = (std::ptr::from_ref(&by[0]).cast(), std::ptr::from_ref(&by[1]).cast());
-                let (a, b, c, apart) = (a as *const $t, b as *const $t, c as *mut $t, i64::from(n) * i64::from(n));
+                let (a, b, c) = (a as *const $t, b as *const $t, c as *mut $t);
+                let rows = |op, plain, adjoint| if op == cublasOperation_t::CUBLAS_OP_N { plain } else { adjoint };
+                let (rows_a, rows_b) = (rows(op_a, m, k), rows(op_b, k, n));
+                let apart = |x, y| i64::from(x) * i64::from(y);
                 // SAFETY: the caller's; the library's complex types have the layout of num_complex's; scalars are read during the call.
-                unsafe { sys::$function(handle, op_a, op_b, n, n, n, alpha, a.cast(), n, apart, b.cast(), n, apart, beta, c.cast(), n, apart, batch) }
+                unsafe { sys::$function(handle, op_a, op_b, m, n, k, alpha, a.cast(), rows_a, apart(m, k), b.cast(), rows_b, apart(k, n), beta, c.cast(), m, apart(m, n), batch) }
             }
         }
     )* }
@@ -68,16 +72,17 @@ impl Cuda {
     /// Enqueues a product.
     ///
     /// # Safety
-    /// The addresses are of `batch`·n² elements of `T` in device memory of this stream; c overlaps neither a nor b.
+    /// The addresses are of `batch`·m·k, `batch`·k·n and `batch`·m·n elements of `T` in device memory of this stream; c overlaps neither
+    /// a nor b.
     pub(super) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product) -> Result<()> {
-        let Product { batch, n, alpha, a: (form_a, a), b: (form_b, b), beta, c } = product;
+        let Product { batch, shape: [m, n, k], alpha, a: (form_a, a), b: (form_b, b), beta, c } = product;
         let op = |form| match form {
             Form::Plain => cublasOperation_t::CUBLAS_OP_N,
             Form::Adjoint if T::COMPLEX => cublasOperation_t::CUBLAS_OP_C,
             Form::Adjoint => cublasOperation_t::CUBLAS_OP_T,
         };
         let int = |x: usize| c_int::try_from(x).map_err(|e| refused(T::GEMM, &e));
-        let shape = [int(n)?, int(batch)?];
+        let shape = [int(m)?, int(n)?, int(k)?, int(batch)?];
         let by = [alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0)));
         self.bind()?;
         let mut blas = self.blas();

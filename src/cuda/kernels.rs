@@ -1,7 +1,7 @@
 //! The kernels of kernels/*.cu for one stored type: which there are, their functions in a loaded module, and launches.
 
 use super::fused::{BACKWARD, Layout};
-use super::{calculus, compile, context, refused};
+use super::{calculus, compile, context, factor, refused};
 use crate::{Dtype, Result};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use std::ffi::{CString, c_void};
@@ -108,7 +108,7 @@ pub(super) fn module_of(dtype: Dtype, of_stored: &[&'static str], of_scalar: &[&
     of_stored.iter().chain(of_scalar).copied().map(instantiation).collect()
 }
 
-/// All modules: two for each type, the second for derivatives beyond the gradient and functions of the spectrum, and one for each type,
+/// All modules: three for each type, the second for derivatives beyond the gradient and functions of the spectrum, the third for factors, and one for each type,
 /// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
 pub(super) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let backward =
@@ -116,7 +116,11 @@ pub(super) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let alone =
         |dtype, n| backward(dtype, n).into_iter().chain(calculus::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
-    DTYPES.into_iter().flat_map(|dtype| [of_any_order(dtype), calculus::module(dtype)]).chain(of_orders).collect()
+    DTYPES
+        .into_iter()
+        .flat_map(|dtype| [of_any_order(dtype), calculus::module(dtype), factor::module(dtype)])
+        .chain(of_orders)
+        .collect()
 }
 
 fn expressions(module: &[Instantiation]) -> Vec<String> {
@@ -234,9 +238,14 @@ impl Shape {
         Self { blocks: batch.div_ceil(128) as u32, threads: (128, 1), shared: 0 }
     }
 
-    /// A team of threads for each n×n matrix, one for every two entries, as kernels/team.cuh wants them.
+    /// A team of threads for each n×n matrix.
     pub fn team_each(batch: usize, n: usize) -> Self {
-        let team = (n * n / 2).next_power_of_two().clamp(4, 256);
+        Self::team_for(batch, n * n)
+    }
+
+    /// A team of threads for each of so many entries, one for every two, as kernels/team.cuh wants them.
+    pub fn team_for(batch: usize, entries: usize) -> Self {
+        let team = (entries / 2).next_power_of_two().clamp(4, 256);
         let teams = 256 / team;
         Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32), shared: 0 }
     }

@@ -12,6 +12,7 @@ mod context;
 mod device;
 mod engine;
 mod event;
+mod factor;
 mod forward;
 mod fused;
 mod gemm;
@@ -30,6 +31,7 @@ mod workspace;
 
 pub use calculus::Scratch;
 pub use device::{Algorithm, Cuda, Solver};
+pub use factor::FactorWorkspace;
 pub use graph::Graph;
 pub use info::{DeviceInfo, devices};
 pub use kernels::Instantiation;

@@ -19,6 +19,19 @@ impl<T: Scalar + Gemm + Solve> Kernels for T {}
 /// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
 const ELEMENTS_AT_ONCE: usize = 1 << 24;
 
+/// How many matrices of so many entries are worked on at a time if memory allows it.
+pub(super) fn at_once(batch: usize, entries: usize) -> usize {
+    batch.min(ELEMENTS_AT_ONCE / entries.max(1)).max(1)
+}
+
+/// The kernels count the entries of a matrix in 32 bits.
+pub(super) fn indexed(n: usize) -> Result<()> {
+    if n < 1 << 16 {
+        return Ok(());
+    }
+    Err(refused("workspace", &format!("matrices of {n}×{n} are beyond the kernels' indices")))
+}
+
 /// Device memory for a part of the batch, and the eigensolver that works on it.
 #[derive(Debug)]
 pub struct Workspace<T> {
@@ -48,7 +61,7 @@ pub(super) struct Regions {
     pub norms: CUdeviceptr,
     /// `part`·n ints.
     pub labels: CUdeviceptr,
-    /// `part` ints each: whether equation (10) is used; the solver's info; exponents.
+    /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info; exponents.
     pub divides: CUdeviceptr,
     pub info: CUdeviceptr,
     pub exponent: CUdeviceptr,
@@ -108,22 +121,23 @@ impl Regions {
 
 impl<T: Kernels> Workspace<T> {
     pub(super) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
-        let n = problem.n;
-        if n >= 1 << 16 {
-            return Err(refused("workspace", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
-        }
+        let on_chip = Layout::new(&BACKWARD, T::DTYPE, problem.n, cuda.most_shared());
+        Self::sized(cuda, problem.n, at_once(problem.batch, problem.n * problem.n), on_chip, 0)
+    }
+
+    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes.
+    pub(super) fn sized(cuda: &Cuda, n: usize, most: usize, on_chip: Option<Layout>, beside: usize) -> Result<Self> {
+        indexed(n)?;
         cuda.bind()?;
         let free = || result::mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
         let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
-        let most = problem.batch.min((ELEMENTS_AT_ONCE / (n * n).max(1)).max(1)).max(1);
-        let on_chip = Layout::new(&BACKWARD, T::DTYPE, n, cuda.most_shared());
         let bytes = |part, scratch| {
             Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };
         let (solver, part) = match n {
             0 => (None, most),
             _ => {
-                let (solver, part) = Prepared::new::<T>(cuda, n, most, bytes(1, 0), limit)?;
+                let (solver, part) = Prepared::new::<T>(cuda, n, most, bytes(1, 0).saturating_add(beside), limit)?;
                 (Some(solver), part)
             }
         };

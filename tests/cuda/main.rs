@@ -5,6 +5,7 @@ mod gpu;
 
 mod calculus;
 mod conversions;
+mod factors;
 mod graphs;
 mod memory;
 mod naive;

@@ -3,8 +3,9 @@
 use crate::gpu::device;
 use crate::sample::{matrices, run};
 use eigengrad::cuda::Cuda;
-use eigengrad::{Backend, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigvalsh};
+use eigengrad::{Backend, FactorBatch, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigh_factor_as, eigvalsh};
 use half::f16;
+use ndarray::s;
 use num_complex::Complex;
 use std::collections::BTreeSet;
 use std::env;
@@ -32,6 +33,10 @@ fn work(cuda: &Cuda) {
     run::<f16, f16>(cuda, &matrices(1, 129, 2), &options);
     run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 73, 3), &options);
     eigvalsh(&HermitianBatch::on(cuda, matrices::<f64>(2, 3, 4).view()).unwrap(), &options).unwrap();
+
+    let factor = FactorBatch::on(cuda, matrices::<f16>(2, 9, 5).slice(s![.., .., ..4])).unwrap();
+    let pairs = eigh_factor_as::<f16, f16, Cuda>(&factor, &options).unwrap();
+    pairs.backward(&pairs.cotangents(None, Some(pairs.to_host().unwrap().vectors())).unwrap()).unwrap();
 
     let (plan, other) = (Plan::<f64, Cuda>::new(cuda, 2, 3, &options).unwrap(), Cuda::new(0).unwrap());
     let (a, mut workspace) = (cuda.zeros(18).unwrap(), plan.workspace().unwrap());
@@ -82,6 +87,15 @@ fn ranges_are_nested_and_end() {
         "backward product",
         "backward weigh",
     ];
-    let expected: Vec<_> = backward.into_iter().chain(forward).chain(values).collect();
+    let of_factors = ["backward_factor", "eigh_factor"].map(str::to_owned);
+    let inside = [
+        ["deliver", "label", "load", "mask", "product", "scale", "weigh"].as_slice(),
+        &["certify", "compose", "factorise", "solve", "spectrum", "store"],
+    ];
+    let inside = of_factors.iter().zip(inside).flat_map(|(all, parts)| parts.iter().map(move |part| format!("{all} {part}")));
+    let factors: Vec<_> = inside.chain(of_factors.clone()).collect();
+    let all = backward.into_iter().chain(forward).chain(values).chain(factors.iter().map(String::as_str));
+    let mut expected: Vec<_> = all.collect();
+    expected.sort_unstable();
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }

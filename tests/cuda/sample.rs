@@ -1,7 +1,9 @@
 //! Batches to test with, and comparisons of results.
 
-use eigengrad::cuda::Cuda;
-use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Real, Scalar, Stored, eigh_as};
+use eigengrad::cuda::{Cuda, DeviceBuffer};
+use eigengrad::{
+    Backend, Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Real, Scalar, Stored, eigh_as,
+};
 use ndarray::{Array2, Array3};
 
 /// Positive semi-definite matrices of rank n − n/3, `[batch, n, n]`.
@@ -25,6 +27,13 @@ pub fn numbers<T: Element>(shape: (usize, usize, usize), seed: u64) -> Array3<T>
 
 fn number<T: Scalar>(rng: &mut fastrand::Rng) -> T {
     T::from_parts(Real::of(rng.f64() * 2.0 - 1.0), Real::of(rng.f64() * 2.0 - 1.0))
+}
+
+/// Puts numbers where others were.
+pub fn write<E: Element>(cuda: &Cuda, to: &mut DeviceBuffer<E>, numbers: Vec<E>) {
+    let (len, from) = (numbers.len(), cuda.upload(numbers).unwrap());
+    let (from, to) = (Cuda::view(&from).strided([1, 1, len], [0, 0, 1]), Cuda::view_mut(to).strided([1, 1, len], [0, 0, 1]));
+    cuda.copy(from.unwrap(), to.unwrap()).unwrap();
 }
 
 /// What a forward and a backward pass give, on the host.

@@ -11,8 +11,8 @@ use eigengrad::{
 use ndarray::{Array2, Array3, Axis};
 
 /// Orders and columns, from none to all, small and blocked.
-const SHAPES: [(usize, usize); 12] =
-    [(1, 0), (1, 1), (2, 1), (3, 3), (5, 0), (5, 1), (5, 2), (6, 5), (17, 9), (33, 4), (40, 39), (70, 21)];
+const SHAPES: [(usize, usize); 13] =
+    [(1, 0), (1, 1), (2, 1), (3, 3), (5, 0), (5, 1), (5, 2), (6, 5), (17, 9), (33, 4), (40, 39), (70, 21), (131, 3)];
 
 fn stack<T: Element>(n: usize, r: usize, factors: &[Matrix]) -> Array3<T> {
     Array3::from_shape_fn((factors.len(), n, r), |(b, i, k)| narrow(factors[b][[i, k]]))
@@ -30,7 +30,16 @@ fn factors<T: Element>(n: usize, r: usize, rng: &mut Rng) -> Vec<Matrix> {
     empty_columns.columns_mut().into_iter().step_by(2).for_each(|mut column| column.fill(C::ZERO));
     let equal_columns = Array2::from_shape_fn((n, r), |(i, k)| random[[i, k / 2]]);
     let large = random.mapv(|x| x * 2f64.powi(40));
-    let all = vec![Array2::zeros((n, r)), random, deficient, tied, graded, empty_columns, equal_columns, large];
+    // A first entry whose square is subnormal, and a last column that is, beside other columns.
+    let tiny = crate::numbers::range::<T>().0;
+    let least = |at| match at {
+        _ if r == 1 => 1.0,
+        (0, 0) => 5.0 * tiny.sqrt(),
+        (_, k) if k + 1 == r => 1e3 * tiny,
+        _ => 1.0,
+    };
+    let tiny = Array2::from_shape_fn((n, r), |at| random[at] * least(at));
+    let all = vec![Array2::zeros((n, r)), random, deficient, tied, graded, empty_columns, equal_columns, large, tiny];
     all.iter().map(rounded::<T>).collect()
 }
 
@@ -64,13 +73,13 @@ fn gradient<T: Scalar, B: Engine<T>>(
     pairs.backward(&cotangents(pairs, lambda_bar, v_bar)).unwrap().to_host().unwrap()
 }
 
-fn random_cotangents<T: Scalar>(n: usize, r: usize, count: usize, rng: &mut Rng) -> (Vec<Vec<f64>>, Vec<Matrix>) {
+fn random_cotangents<T: Element>(n: usize, r: usize, count: usize, rng: &mut Rng) -> (Vec<Vec<f64>>, Vec<Matrix>) {
     let lambda_bar = (0..count).map(|_| (0..r).map(|_| f64::from(rng.normal() as f32)).collect()).collect();
     (lambda_bar, (0..count).map(|_| rounded::<T>(&rng.matrix::<T>(n, r))).collect())
 }
 
 /// The n eigenpairs of matrix `b`, those beside the range of B first: λ = 0 there, dropped, with any basis.
-fn completed<T: Scalar>(pairs: &FactorPairs<T, Cpu>, b: usize, rng: &mut Rng) -> Decomposition {
+fn completed<T: Element>(pairs: &FactorPairs<T, Cpu>, b: usize, rng: &mut Rng) -> Decomposition {
     let (n, r) = (pairs.n(), pairs.r());
     let v = pairs.vectors().index_axis_move(Axis(0), b).mapv(wide);
     let mut q: Vec<Vec<C>> = (0..r).map(|k| v.column(k).to_vec()).collect();
@@ -115,7 +124,8 @@ pub fn pairs_of_the_product<T: Scalar, B: Engine<T>>(backend: &B) {
             assert_eq!(d.kept, all.kept, "{n}×{r}, factor {b}");
             assert_eq!(host.rank()[b] as usize, all.rank);
             let gaps = (wide(host.spectrum().gap_kept()[b]).re, wide(host.spectrum().gap_dropped()[b]).re);
-            assert_eq!(gaps, (all.gap_kept, all.gap_dropped), "{n}×{r}, factor {b}");
+            let stored = |gap: f64| wide(narrow::<T::Real>(gap.into())).re;
+            assert_eq!(gaps, (stored(all.gap_kept), stored(all.gap_dropped)), "{n}×{r}, factor {b}");
         }
     }
 }
@@ -211,6 +221,63 @@ pub fn adjoint_to_the_derivative_by_factors<T: Scalar, B: Engine<T>>(backend: &B
     }
 }
 
+/// λ, K, gaps and statuses, and B̄ of the loss Σ c_k λ_k + Σ w |v|⁴, on the CPU and on the backend.
+pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B)
+where
+    Cpu: Engine<T>,
+{
+    let mut rng = Rng::new(69);
+    for (n, r) in [(3, 3), (6, 2), (33, 12), (150, 5)] {
+        let options = Options { cut: Cut::default().at_most(r.max(2) - 1), ..Options::default() };
+        // Eigenvalues that are well apart, so that both know the eigenvectors to round-off.
+        let (left, right) = (rng.unitary::<T>(n), rng.unitary::<T>(r));
+        let factor = |scale: f64| {
+            let left = Array2::from_shape_fn((n, r), |(i, k)| left[[i, k]] * scale * (1.0 + k as f64));
+            rounded::<T>(&times(&left, &right))
+        };
+        let factors =
+            [factor(1.0), Array2::zeros((n, r)), factor(1e-3), rounded::<T>(&rng.matrix::<T>(n, r).mapv(|x| x * f64::NAN))];
+        let (c, w) = (rng.vector(r), rng.matrix::<f64>(n, r));
+        let got = quartic::<T, B>(backend, (n, r), &factors, &options, &c, &w);
+        let expected = quartic::<T, Cpu>(&Cpu::default(), (n, r), &factors, &options, &c, &w);
+        assert_eq!((got.0.kept(), got.0.rank(), got.0.status()), (expected.0.kept(), expected.0.rank(), expected.0.status()));
+        assert_eq!(got.1.status(), expected.1.status(), "{n}×{r}");
+        for (b, norm) in [(0, (r * r) as f64), (1, 0.0), (2, (r * r) as f64 * 1e-6)] {
+            let unit = THRESHOLD * n as f64 * epsilon::<T>();
+            let near = |x: T::Real, y: T::Real| {
+                let (x, y) = (wide(x).re, wide(y).re);
+                assert!(x == y || (x - y).abs() <= unit * norm, "{n}×{r}, factor {b}: {x} and {y}");
+            };
+            got.0.values().row(b).iter().zip(expected.0.values().row(b)).for_each(|(&x, &y)| near(x, y));
+            near(got.0.spectrum().gap_kept()[b], expected.0.spectrum().gap_kept()[b]);
+            near(got.0.spectrum().gap_dropped()[b], expected.0.spectrum().gap_dropped()[b]);
+            let b_bar = |x: &FactorGradient<T, Cpu>| x.b_bar().index_axis_move(Axis(0), b).mapv(wide);
+            let (got, expected) = (b_bar(&got.1), b_bar(&expected.1));
+            // V̄ and F are of order 1 by those of the first factor; V, and B̄ with it, is known to ε·‖A‖/gap.
+            assert!(largest(&(&got - &expected)) <= unit * (r * r) as f64 * (1.0 + largest(&expected)), "{n}×{r}, factor {b}: B̄");
+        }
+    }
+}
+
+/// Decomposes factors, and B̄ of the loss Σ c_k λ_k + Σ w |v|⁴, which no phase changes.
+fn quartic<T: Scalar, B: Engine<T>>(
+    backend: &B,
+    (n, r): (usize, usize),
+    factors: &[Matrix],
+    options: &Options,
+    c: &[f64],
+    w: &Matrix,
+) -> (FactorPairs<T, Cpu>, FactorGradient<T, Cpu>) {
+    let (pairs, host) = decompose::<T, B>(backend, (n, r), factors, options);
+    let v_bar = |b| {
+        let v = host.vectors().index_axis_move(Axis(0), b).mapv(wide);
+        Array2::from_shape_fn((n, r), |at| v[at] * (4.0 * w[at].re * v[at].norm_sqr()))
+    };
+    let v_bar: Vec<_> = (0..factors.len()).map(v_bar).collect();
+    let got = gradient(&pairs, Some(&vec![c.to_vec(); factors.len()]), Some(&v_bar));
+    (host, got)
+}
+
 /// B̄ of a loss that no phase changes, Σ c_k λ_k + Σ w |v|⁴, against sixth-order differences, in f64.
 pub fn differences_by_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(64);
@@ -222,10 +289,7 @@ pub fn differences_by_factors<T: Scalar, B: Engine<T>>(backend: &B) {
             let values: f64 = host.values().iter().zip(&c).map(|(&x, c)| wide(x).re * c).sum();
             values + host.vectors().iter().zip(&w).map(|(&v, w)| wide(v).norm_sqr().powi(2) * w.re).sum::<f64>()
         };
-        let (pairs, host) = decompose::<T, B>(backend, (n, r), std::slice::from_ref(&factor), &Options::default());
-        let v = host.vectors().index_axis_move(Axis(0), 0).mapv(wide);
-        let v_bar = Array2::from_shape_fn((n, r), |at| v[at] * (4.0 * w[at].re * v[at].norm_sqr()));
-        let got = gradient(&pairs, Some(std::slice::from_ref(&c)), Some(std::slice::from_ref(&v_bar)));
+        let got = quartic::<T, B>(backend, (n, r), std::slice::from_ref(&factor), &Options::default(), &c, &w).1;
         got.check().unwrap();
         let (got, expected) =
             (inner(&got.b_bar().index_axis_move(Axis(0), 0).mapv(wide), &e), crate::differences::difference(value, &factor, &e));
@@ -301,7 +365,7 @@ pub fn shapes_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let wide_factor = Array3::<T>::zeros((2, 3, 4));
     assert!(matches!(FactorBatch::<T, B>::on(backend, wide_factor.view()), Err(Error::Wide { n: 3, r: 4 })));
     let mut rng = Rng::new(67);
-    let (n, r, count) = (6, 2, 8);
+    let (n, r, count) = (6, 2, 9);
     let plan = FactorPlan::<T, B>::new(backend, count, n, r, &Options::default()).unwrap();
     let (mut pairs, mut gradient, mut workspace) =
         (plan.pairs::<T>().unwrap(), plan.gradient::<T>().unwrap(), plan.workspace().unwrap());
@@ -331,10 +395,7 @@ pub fn shapes_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
 }
 
 /// Factors in halves are computed in f32 and come back in either.
-pub fn factors_of_halves<T: Element, B: Engine<T::Scalar>>(backend: &B)
-where
-    T: eigengrad::Stored<T::Scalar>,
-{
+pub fn factors_of_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let mut rng = Rng::new(68);
     let (n, r) = (9, 3);
     let factor = rounded::<T>(&rng.matrix::<T>(n, r));
@@ -343,11 +404,24 @@ where
     let expected = eigh_factor(&exact, &Options::default()).unwrap().to_host().unwrap();
     let got = eigh_factor(&batch, &Options::default()).unwrap().to_host().unwrap();
     assert_eq!((got.values(), got.vectors()), (expected.values(), expected.vectors()));
-    let stored = eigengrad::eigh_factor_as::<T, T, B>(&batch, &Options::default()).unwrap().to_host().unwrap();
+    let pairs = eigengrad::eigh_factor_as::<T, T, B>(&batch, &Options::default()).unwrap();
+    let stored = pairs.to_host().unwrap();
     for (x, y) in stored.vectors().iter().zip(expected.vectors()) {
         assert_eq!(wide(*x), wide(narrow::<T>(wide(*y))));
     }
-    let v_bar = Array3::from_shape_fn((1, n, r), |at| narrow::<T>(wide(stored.vectors()[at])));
-    let bars = stored.cotangents(None, Some(v_bar.view())).unwrap();
-    assert!(stored.backward(&bars).unwrap().b_bar().iter().all(|&x| wide(x).norm().is_finite()));
+    // From the stored V and λ in f32, and then rounded once.
+    let (lambda_bar, v_bar) = random_cotangents::<T>(n, r, 1, &mut rng);
+    let bars = (crate::numbers::rows::<T::Real>(r, &lambda_bar), stack::<T>(n, r, &v_bar));
+    let bars = pairs.cotangents(Some(bars.0.view()), Some(bars.1.view())).unwrap();
+    let got = pairs.backward(&bars).unwrap().to_host().unwrap();
+    let d = completed(&stored, 0, &mut rng);
+    let zeros = |count| vec![0.0; count];
+    let full_lambda_bar = [zeros(n - r), lambda_bar[0].clone()].concat();
+    let full_v_bar = Array2::from_shape_fn((n, n), |(i, k)| if k < n - r { C::ZERO } else { v_bar[0][[i, k + r - n]] });
+    let a_bar = oracle::a_bar(&d, &d.f(None), Some(&full_lambda_bar), Some(&full_v_bar));
+    let b_bar = got.b_bar().index_axis_move(Axis(0), 0).mapv(wide);
+    let expected = times(&a_bar, &factor).mapv(|x| x * 2.0);
+    let scale = backward::scale(&d, &d.f(None), Some(&full_lambda_bar), Some(&full_v_bar)) * d.norm().sqrt();
+    let error = largest(&(&b_bar - &expected)) / (n as f64 * T::PRECISION.epsilon() * scale);
+    assert!(error <= THRESHOLD, "{error}");
 }

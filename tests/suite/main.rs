@@ -100,18 +100,19 @@ macro_rules! of_f64 {
             hvp: hessians_by_differences hessians_of_fixed_rank hessians_are_symmetric;
             spectral: functions_by_differences;
             fidelity: fidelity_by_differences;
+            factor: differences_by_factors;
         }
     })* };
 }
 
-/// The tests of factors of the types that are computed in, on backends that take factors.
+/// The tests of factors of the types that are computed in.
 macro_rules! of_factors {
     ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
         #[allow(unused_imports)] // the primitive types need none
         use super::*;
         tests! { $backend, $t;
             factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
-                factors_keep_to_themselves ties_of_factors shapes_of_factors;
+                factors_keep_to_themselves ties_of_factors shapes_of_factors factors_as_on_the_cpu;
         }
     })* };
 }
@@ -125,6 +126,7 @@ macro_rules! of_halves {
             halves: computed_in_f32 stored_as_halves the_default_cut_of_halves ties_of_stored_halves a_gradient_that_overflows
                 the_ends_of_the_range_of_halves;
             operations: operations_stored_as_halves results_that_overflow_halves;
+            factor: factors_of_halves;
         }
     })* };
 }
@@ -134,6 +136,7 @@ macro_rules! suite {
     ($($(#[$condition:meta])* $name:ident = $backend:expr;)*) => { $($(#[$condition])* mod $name {
         use super::*;
         of_scalars! { $backend; float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
+        of_factors! { $backend; factors_float32 = f32, factors_float64 = f64, factors_complex64 = Complex<f32>, factors_complex128 = Complex<f64> }
         of_f64! { $backend; differences_float64 = f64, differences_complex128 = Complex<f64> }
         of_halves! { $backend; float16 = f16, bfloat16 = bf16, complex_float16 = Complex<f16>, complex_bfloat16 = Complex<bf16> }
     })* };
@@ -142,25 +145,4 @@ suite! {
     cpu = Some(eigengrad::Cpu::default());
     #[cfg(feature = "cuda")]
     cuda = gpu::device();
-}
-
-/// Factors: on the CPU.
-mod factors {
-    use super::*;
-    use eigengrad::Cpu;
-    of_factors! { Some(Cpu::default()); float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
-
-    #[test]
-    fn differences() {
-        factor::differences_by_factors::<f64, _>(&Cpu::default());
-        factor::differences_by_factors::<Complex<f64>, _>(&Cpu::default());
-    }
-
-    #[test]
-    fn halves() {
-        factor::factors_of_halves::<f16, _>(&Cpu::default());
-        factor::factors_of_halves::<bf16, _>(&Cpu::default());
-        factor::factors_of_halves::<Complex<f16>, _>(&Cpu::default());
-        factor::factors_of_halves::<Complex<bf16>, _>(&Cpu::default());
-    }
 }

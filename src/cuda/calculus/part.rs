@@ -201,7 +201,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     /// C = α A B + β C.
     pub fn combine(&self, alpha: f64, a: (Form, CUdeviceptr), b: (Form, CUdeviceptr), beta: f64, c: CUdeviceptr) -> Result<()> {
         // SAFETY: the operands and the regions hold a part of this size, and the callers' regions do not overlap.
-        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, n: self.problem.n, alpha, a, b, beta, c }) }
+        unsafe { self.cuda.multiply::<T>(Product { batch: self.batch, shape: [self.problem.n; 3], alpha, a, b, beta, c }) }
     }
 
     /// factor·scale·herm of the matrices at `from`, stored at this part's `out`; `base` are its statuses so far.
