@@ -90,6 +90,7 @@ pub trait Engine<T: Scalar>: Backend {
     ///
     /// # Errors
     /// As [`Engine::eigh`].
+    #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
     fn backward_jvp<'a, O: Stored<T>>(
         &self,
         problem: &Problem,
@@ -105,6 +106,7 @@ pub trait Engine<T: Scalar>: Backend {
     ///
     /// # Errors
     /// As [`Engine::eigh`].
+    #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
     fn double_backward<'a, O: Stored<T>>(
         &self,
         problem: &Problem,

@@ -49,6 +49,7 @@ impl<O: Element, B: Backend> Tangents<O, B> {
     }
 
     /// The memory, as it is: λ̇, V̇ and statuses, shaped as in [`TangentsMut`].
+    #[allow(clippy::type_complexity, reason = "three buffers")]
     pub fn into_buffers(self) -> (B::Buffer<O::Real>, B::Buffer<O>, B::Buffer<Status>) {
         (self.values, self.vectors, self.status)
     }

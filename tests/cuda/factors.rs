@@ -70,10 +70,10 @@ type Results<O> = (FactorPairs<O, Cpu>, FactorGradient<O, Cpu>);
 
 fn assert_same<O: Element>((pairs, gradient): &Results<O>, (other_pairs, other_gradient): &Results<O>) {
     assert_eq!(bytes(pairs.values()), bytes(other_pairs.values()), "λ");
-    assert_eq!(bytes(&pairs.vectors()), bytes(&other_pairs.vectors()), "V");
+    assert_eq!(bytes(pairs.vectors()), bytes(other_pairs.vectors()), "V");
     assert_eq!((pairs.kept(), pairs.rank(), pairs.status()), (other_pairs.kept(), other_pairs.rank(), other_pairs.status()));
-    assert_eq!(bytes(&gradient.b_bar()), bytes(&other_gradient.b_bar()), "B̄");
-    assert_eq!(bytes(&gradient.gauge_defect()), bytes(&other_gradient.gauge_defect()), "ρ");
+    assert_eq!(bytes(gradient.b_bar()), bytes(other_gradient.b_bar()), "B̄");
+    assert_eq!(bytes(gradient.gauge_defect()), bytes(other_gradient.gauge_defect()), "ρ");
     assert_eq!((gradient.tie_defect(), gradient.status()), (other_gradient.tie_defect(), other_gradient.status()));
 }
 
@@ -92,7 +92,7 @@ where
         pass.run().unwrap();
         pass.results()
     });
-    assert_ne!(bytes(&expected[0].1.b_bar()), bytes(&expected[1].1.b_bar()));
+    assert_ne!(bytes(expected[0].1.b_bar()), bytes(expected[1].1.b_bar()));
     assert!(expected[0].1.status()[2].failed() && !expected[0].1.status()[3].failed());
     let mut graph = match cuda.capture(|| pass.run()) {
         Ok(graph) => graph,

@@ -156,7 +156,8 @@ fn divided(function: Function, a: f64, b: f64) -> f64 {
         Function::XLogX if b == 0.0 => a.ln(),
         Function::XLogX => a.ln() + delta.ln_1p() / delta,
         Function::Pow(p) if a.signum() == b.signum() && b != 0.0 => {
-            value(Function::Pow(p), b) * (p * delta.ln_1p()).exp_m1() / (a - b)
+            let (a, b) = if a.abs() < b.abs() { (b, a) } else { (a, b) }; // 1 + δ ≥ 1 has all its digits
+            value(Function::Pow(p), b) * (p * ((a - b) / b).ln_1p()).exp_m1() / (a - b)
         }
         Function::Pow(_) => (value(function, a) - value(function, b)) / (a - b),
         other => panic!("{other:?}"),

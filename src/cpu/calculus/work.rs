@@ -161,11 +161,11 @@ impl<T: Kernels> Work<T> {
             let kept = &pairs.kept[b * n..][..n];
             self.lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
             let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
-            for k in 0..n {
-                let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
+            for (k, &kept) in kept.iter().enumerate() {
+                let as_computed = kept || problem.dropped == Dropped::AsComputed;
                 self.group.columns.lambda[k * width + lane] = if as_computed { self.lambda[k] } else { T::Real::of(0.0) };
                 self.group.columns.label[k * width + lane] = self.labels[k];
-                if !kept[k] {
+                if !kept {
                     let dropped = &mut self.group.dropped;
                     *dropped = dropped.start.min(k)..dropped.end.max(k + 1);
                 }
