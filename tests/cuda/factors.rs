@@ -2,7 +2,8 @@
 #![allow(unsafe_code, reason = "replays: whoever does one keeps the memory that it works on")]
 
 use crate::gpu::device;
-use crate::sample::{bytes, numbers, write};
+use crate::graphs::write;
+use crate::sample::{bytes, numbers};
 use eigengrad::cuda::{Cuda, DeviceBuffer, FactorWorkspace};
 use eigengrad::{
     Backend, CotangentsRef, Cpu, Cut, Dropped, Element, Engine, FactorGradient, FactorPairs, FactorPlan, Options, Real, Result,

@@ -2,7 +2,8 @@
 #![allow(unsafe_code, reason = "replays: whoever does one keeps the memory that it works on")]
 
 use crate::gpu::device;
-use crate::sample::{bytes, matrices, numbers, write};
+use crate::graphs::write;
+use crate::sample::{bytes, matrices, numbers};
 use eigengrad::cuda::{Cuda, DeviceBuffer};
 use eigengrad::{
     Backend, Cotangents, DoubleGradient, Eigenpairs, Engine, Function, HermitianBatch, HermitianRef, Matrices, Of, Options, Plan,

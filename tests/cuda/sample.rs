@@ -29,13 +29,6 @@ fn number<T: Scalar>(rng: &mut fastrand::Rng) -> T {
     T::from_parts(Real::of(rng.f64() * 2.0 - 1.0), Real::of(rng.f64() * 2.0 - 1.0))
 }
 
-/// Puts numbers where others were.
-pub fn write<E: Element>(cuda: &Cuda, to: &mut DeviceBuffer<E>, numbers: Vec<E>) {
-    let (len, from) = (numbers.len(), cuda.upload(numbers).unwrap());
-    let (from, to) = (Cuda::view(&from).strided([1, 1, len], [0, 0, 1]), Cuda::view_mut(to).strided([1, 1, len], [0, 0, 1]));
-    cuda.copy(from.unwrap(), to.unwrap()).unwrap();
-}
-
 /// What a forward and a backward pass give, on the host.
 pub type Results<O> = (Eigenpairs<O, Cpu>, Gradient<O, Cpu>);
 
