@@ -157,7 +157,9 @@ fn divided(function: Function, a: f64, b: f64) -> f64 {
         Function::XLogX => a.ln() + delta.ln_1p() / delta,
         Function::Pow(p) if a.signum() == b.signum() && b != 0.0 => {
             let (a, b) = if a.abs() < b.abs() { (b, a) } else { (a, b) }; // 1 + δ ≥ 1 has all its digits
-            value(Function::Pow(p), b) * (p * ((a - b) / b).ln_1p()).exp_m1() / (a - b)
+            let t = p * ((a - b) / b).ln_1p();
+            let near = value(Function::Pow(p), b) * t.exp_m1();
+            (if t.abs() < 1.0 { near } else { value(function, a) - value(function, b) }) / (a - b)
         }
         Function::Pow(_) => (value(function, a) - value(function, b)) / (a - b),
         other => panic!("{other:?}"),
