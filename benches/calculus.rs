@@ -45,23 +45,22 @@ where
         let values_bar = Array2::from_shape_simple_fn((batch, n), || T::Real::of(random.f64()));
         let vectors_bar = pairs.vectors().mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
         let bars = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view())).unwrap();
-        let functions = [Function::Sqrt, Function::Log, Function::Exp].map(Spectral::<T>::from);
+        let functions = [("sqrt", Function::Sqrt), ("log", Function::Log), ("exp", Function::Exp)];
+        let functions = functions.map(|(name, function)| (name, Spectral::<T>::from(function)));
         let (mut gradient, mut tangents) = (plan.gradient::<T>().unwrap(), plan.tangents::<T>(1).unwrap());
         let (mut matrices, mut twice) = (plan.matrices::<T>().unwrap(), plan.double_gradient::<T>().unwrap());
 
         let mut run = |name: &str| {
             let (pairs, bars, e) = (pairs.as_ref(), bars.as_ref(), e.as_ref());
-            let map = |k: usize, matrices: &mut eigengrad::Matrices<T>, scratch: &mut _| {
-                plan.map_into(pairs, functions[k].as_ref(), Weights::Divided, e, None, matrices.as_mut(), scratch)
-            };
             match name {
                 "backward" => plan.backward_into(pairs, bars, gradient.as_mut(), &mut workspace),
                 "jvp" => plan.jvp_into(pairs, e, tangents.as_mut(), &mut scratch),
                 "backward_jvp" => plan.backward_jvp_into(pairs, bars, e, bars, matrices.as_mut(), &mut scratch),
                 "double_backward" => plan.double_backward_into(pairs, bars, e, bars, twice.as_mut(), &mut scratch),
-                "sqrt" => map(0, &mut matrices, &mut scratch),
-                "log" => map(1, &mut matrices, &mut scratch),
-                _ => map(2, &mut matrices, &mut scratch),
+                _ => {
+                    let (_, function) = functions.iter().find(|(function, _)| *function == name).unwrap();
+                    plan.map_into(pairs, function.as_ref(), Weights::Divided, e, None, matrices.as_mut(), &mut scratch)
+                }
             }
             .unwrap();
         };

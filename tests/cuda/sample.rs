@@ -1,9 +1,7 @@
 //! Batches to test with, and comparisons of results.
 
-use eigengrad::cuda::{Cuda, DeviceBuffer};
-use eigengrad::{
-    Backend, Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Real, Scalar, Stored, eigh_as,
-};
+use eigengrad::cuda::Cuda;
+use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Real, Scalar, Stored, eigh_as};
 use ndarray::{Array2, Array3};
 
 /// Positive semi-definite matrices of rank n − n/3, `[batch, n, n]`.

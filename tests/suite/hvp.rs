@@ -29,11 +29,11 @@ fn second(loss: &Weighted, d: &Decomposition, values_dot: &[f64], v_dot: &Matrix
             });
         }
         Loss::Overlap => {
-            for k in 0..n {
+            for (k, value_dot) in values_dot.iter().enumerate() {
                 let q = loss.overlap(d, k);
                 let q_dot: C = v_dot.column(k).iter().zip(loss.t.column(k)).map(|(v, t)| v.conj() * t).sum();
                 bars.values[k] = 2.0 * (q.conj() * q_dot).re;
-                let weight = q_dot.conj() * d.lambda[k] + q.conj() * values_dot[k];
+                let weight = q_dot.conj() * d.lambda[k] + q.conj() * value_dot;
                 (0..n).for_each(|i| bars.vectors[[i, k]] = 2.0 * weight * loss.t[[i, k]]);
             }
         }

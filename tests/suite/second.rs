@@ -131,8 +131,8 @@ impl<'a, T: Scalar, B: Engine<T>> Case<'a, T, B> {
                 let (a_bar, values, vectors) = oracle::double_backward(d, f, &bars, e, &more);
                 assert_ratio(largest(&(matrix(second.a_bar(), b) - a_bar)), unit, what("Ā̄"));
                 let of_e = n as f64 * epsilon::<T>() * norm(e);
-                for k in 0..n {
-                    assert_ratio((wide(second.values_bar_bar()[[b, k]]).re - values[k]).abs(), of_e, what("λ̄̄"));
+                for (k, value) in values.iter().enumerate() {
+                    assert_ratio((wide(second.values_bar_bar()[[b, k]]).re - value).abs(), of_e, what("λ̄̄"));
                 }
                 assert_ratio(largest(&(matrix(second.vectors_bar_bar(), b) - vectors)), of_e * steepest(f), what("V̄̄"));
                 let expected = oracle::backward_jvp(d, f, &bars, e, &more);

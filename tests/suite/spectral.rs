@@ -195,9 +195,11 @@ pub fn maps_are_their_own_adjoints<T: Scalar, B: Engine<T>>(backend: &B) {
         let ones = vec![1.0; matrices.len()];
         for function in POSITIVE.iter().chain(&ANY) {
             let spectral: Spectral<T, B> = (*function).into();
-            let maps: [&dyn Fn(&[Matrix]) -> Matrices<T>; 2] =
-                [&|e| derivative(backend, &pairs, &spectral, e), &|e| product(backend, &pairs, &options, *function, e, &ones)];
-            for (map, kind) in maps.into_iter().zip([Weights::Divided, Weights::Product]) {
+            for kind in [Weights::Divided, Weights::Product] {
+                let map = |e: &[Matrix]| match kind {
+                    Weights::Divided => derivative(backend, &pairs, &spectral, e),
+                    Weights::Product => product(backend, &pairs, &options, *function, e, &ones),
+                };
                 let (of_x, of_y) = (map(&x), map(&y));
                 for b in 0..matrices.len() {
                     let w = steepest(&oracle::weights(&Decomposition::of(&host, b), *function, kind));
