@@ -96,6 +96,7 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
 
     /// Whether they belong to pairs of this shape.
     pub(crate) fn expect(&self, batch: usize, n: usize) -> Result<()> {
+        expect_shape("cotangents", &[batch, n], &[self.shape[0], self.shape[2]])?;
         self.expect_shape(&[batch, n, n])
     }
 
