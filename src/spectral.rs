@@ -28,7 +28,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     }
 
     /// s·V (W ∘ Vᴴ E V) Vᴴ into caller-owned memory: for [`Weights::Divided`] as [`Eigenpairs::spectral_derivative`], for
-    /// [`Weights::Product`] f(A) E f(A); s `[batch]` may be absent.
+    /// [`Weights::Product`] f(A) E f(A); s `[batch]` may be absent. Products f(λ_i) f(λ_j) are formed first: where one overflows, the
+    /// matrix has [`Status::RESULT_NOT_FINITE`], whatever E and s are.
     ///
     /// # Errors
     /// As [`Plan::jvp_into`].
@@ -92,7 +93,8 @@ pub struct Trace<O: Element, B: Backend = Cpu> {
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     /// f(A) on the kept spectrum, V_K f(Λ_K) V_Kᴴ: the dropped eigenvalues count as mapped to 0.
     ///
-    /// A kept eigenvalue outside the domain of f makes that matrix NaN, with [`Status::OUTSIDE_DOMAIN`].
+    /// A kept eigenvalue outside the domain of f makes that matrix NaN, with [`Status::OUTSIDE_DOMAIN`]; one whose f overflows gives it
+    /// [`Status::RESULT_NOT_FINITE`].
     ///
     /// # Shapes
     /// `[batch, n, n]`.

@@ -58,7 +58,7 @@ fn add<O: Element>(all: &mut [Bits], name: &'static str, x: ArrayView3<'_, O>, s
 fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<O, B>, inputs: &[Input]) -> Vec<Bits> {
     let (n, batch) = (pairs.n(), inputs.len());
     let e: Vec<_> = inputs.iter().map(|x| x.e.clone()).collect();
-    let twice: Vec<_> = e.iter().chain(&e).map(|e| e.mapv(|x| x * 0.5)).collect();
+    let twice: Vec<_> = e.iter().chain(&e).map(|e| e.mapv(|x| x * 2.0)).collect(); // halves, as e is: ½e may be too small for one
     let (e, twice) = (run::hermitian::<O, B>(backend, n, &e), run::hermitian::<O, B>(backend, n, &twice));
     let of_loss = bars(pairs, &inputs.iter().map(|x| &x.bars).collect::<Vec<_>>());
     let more = bars(pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
