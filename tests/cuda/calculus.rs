@@ -388,12 +388,12 @@ macro_rules! of_types {
 }
 // Up to the largest that go in one kernel, and beyond.
 of_types! {
-    float32 = f32, f32: [0, 1, 2, 5, 8, 13, 33, 130], [0, 1, 4, 9, 33, 130];
-    float64 = f64, f64: [0, 1, 2, 3, 6, 16, 35, 66, 89], [0, 1, 5, 12, 32, 89];
-    complex64 = Complex<f32>, Complex<f32>: [1, 2, 4, 7, 9, 32, 98], [1, 3, 8, 31, 97];
-    complex128 = Complex<f64>, Complex<f64>: [1, 2, 3, 4, 5, 6, 7, 8, 12, 17, 34, 50, 74], [1, 2, 7, 16, 33, 74];
+    float32 = f32, f32: [0, 1, 2, 5, 8, 13, 33, 64, 65], [0, 1, 4, 9, 33, 64, 65];
+    float64 = f64, f64: [0, 1, 2, 3, 6, 16, 35, 65], [0, 1, 5, 12, 32, 65];
+    complex64 = Complex<f32>, Complex<f32>: [1, 2, 4, 7, 9, 32, 65], [1, 3, 8, 31, 65];
+    complex128 = Complex<f64>, Complex<f64>: [1, 2, 3, 4, 5, 6, 7, 8, 12, 17, 34, 48, 49, 65], [1, 2, 7, 16, 33, 64, 65];
     float16 = f32, f16: [1, 3, 8], [1, 4];
     bfloat16 = f32, bf16: [1, 4, 7], [1, 4];
-    complex_float16 = Complex<f32>, Complex<f16>: [2, 5, 6, 98], [2, 5];
+    complex_float16 = Complex<f32>, Complex<f16>: [2, 5, 6, 65], [2, 5];
     complex_bfloat16 = Complex<f32>, Complex<bf16>: [3, 4, 8], [3, 8];
 }
