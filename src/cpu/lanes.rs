@@ -147,7 +147,7 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
 }
 
 /// Numbers in the type computed in.
-fn widened<'a, T: Element<Scalar = T>, O: Element<Scalar = T>>(x: &'a [O], wide: &'a mut [T]) -> &'a [T] {
+pub(super) fn widened<'a, T: Element<Scalar = T>, O: Element<Scalar = T>>(x: &'a [O], wide: &'a mut [T]) -> &'a [T] {
     O::as_scalars(x).unwrap_or_else(|| {
         wide.iter_mut().zip(x).for_each(|(to, from)| *to = from.widen());
         &wide[..x.len()]

@@ -1,9 +1,9 @@
-//! The memory of a group of matrices, one in each SIMD lane or a single one: [`Group`], and the moves into it and out of it.
+//! The memory of a group of matrices, one in each SIMD lane or a single one: [`Group`].
 
 use crate::cpu::Kernels;
 use crate::cpu::aligned::Aligned;
 use crate::cpu::lane_kernel::MAX_ROWS;
-use crate::{Element, Function, Real, Scalar, Triangle, Weights};
+use crate::{Function, Real, Triangle, Weights};
 use std::ops::Range;
 
 /// How matrices lie: element (i, k) at `((k·stride + i)·parts + part)·width + lane`.
@@ -16,6 +16,8 @@ pub struct Shape {
     pub(super) parts: usize,
     /// The number of matrices.
     pub(super) width: usize,
+    /// Whether this is one large matrix, multiplied by faer.
+    pub(super) alone: bool,
 }
 
 /// Numbers of a column, `[k, lane]`.
@@ -42,8 +44,6 @@ pub(super) struct Columns<R> {
 #[derive(Debug)]
 pub struct Group<R> {
     pub(super) shape: Shape,
-    /// Whether this is one large matrix, multiplied by faer.
-    pub(super) alone: bool,
     pub(super) v: Aligned<R>,
     /// Vᴴ: with it, every product has the form Aᴴ B.
     pub(super) vh: Aligned<R>,
@@ -86,13 +86,12 @@ impl<R: Real> Group<R> {
         // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
         let padded = n.next_multiple_of(MAX_ROWS);
         let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
-        let shape = Shape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width };
+        let shape = Shape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
         let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
         let matrix = || reals(padded * stride * shape.parts);
         let row = || reals(n);
         Self {
             shape,
-            alone,
             v: matrix(),
             vh: matrix(),
             given: matrix(),
@@ -122,35 +121,6 @@ impl<R: Real> Group<R> {
             with_more: false,
             function: None,
             kind: Weights::Divided,
-        }
-    }
-}
-
-impl Shape {
-    /// Matrices one after the other, `[lane, k, i]`, into a group.
-    pub(super) fn gather<O: Element>(&self, to: &mut [<O::Scalar as Element>::Real], from: &[O]) {
-        let (n, width, number) = (self.n, self.width, self.parts * self.width);
-        for (lane, matrix) in from.chunks_exact((n * n).max(1)).enumerate() {
-            for (to, from) in to.chunks_exact_mut(self.stride * number).zip(matrix.chunks_exact(n.max(1))) {
-                for (to, x) in to.chunks_exact_mut(number).zip(from) {
-                    let x = x.widen();
-                    to[lane] = x.re();
-                    if O::Scalar::COMPLEX {
-                        to[width + lane] = x.im();
-                    }
-                }
-            }
-        }
-    }
-
-    /// The matrix of one lane out of a group, `[k, i]`.
-    pub(super) fn scatter<O: Element>(&self, from: &[<O::Scalar as Element>::Real], lane: usize, to: &mut [O]) {
-        let (width, number) = (self.width, self.parts * self.width);
-        for (to, from) in to.chunks_exact_mut(self.n.max(1)).zip(from.chunks_exact(self.stride * number)) {
-            for (to, x) in to.iter_mut().zip(from.chunks_exact(number)) {
-                let im = if O::Scalar::COMPLEX { x[width + lane] } else { Real::of(0.0) };
-                *to = O::narrow(Scalar::from_parts(x[lane], im));
-            }
         }
     }
 }

@@ -1,12 +1,14 @@
-//! The formulas compiled once for each type and instruction set: [`Calculate`].
+//! The formulas, and the moves into a group and out of it, compiled once for each type and instruction set: [`Calculate`].
 
 use super::formulas::Formulas;
-use super::group::Group;
+use super::group::{Group, Shape};
 use super::multiply::{Alone, InLanes, Way};
 use crate::cpu::Kernels;
+use crate::cpu::moves::{Runs, into_lanes, out_of_lanes};
 use crate::cpu::vector::Vector;
 use crate::{Element, Triangle};
 use num_complex::Complex;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Scalar, Simd, WithSimd};
 
 /// What is done with a group.
@@ -27,9 +29,13 @@ pub enum Step {
     Map,
 }
 
-/// Takes a step with a group.
+/// Takes a step with a group, or moves matrices.
 pub trait Calculate: Element {
     fn calculate(group: &mut Group<Self::Real>, step: Step);
+    /// Matrices one after the other, `[lane, k, i]`, into a group.
+    fn gather(shape: Shape, from: &[Self], to: &mut [Self::Real]);
+    /// As many matrices as `to` has memory for out of a group.
+    fn scatter(shape: Shape, from: &[Self::Real], to: &mut [Self]);
 }
 
 macro_rules! calculate {
@@ -38,10 +44,52 @@ macro_rules! calculate {
             fn calculate(group: &mut Group<Self::Real>, step: Step) {
                 Arch::new().dispatch(Kernel::<'_, $t, $parts, $rows> { group, step });
             }
+            fn gather(shape: Shape, from: &[Self], to: &mut [Self::Real]) {
+                dispatch(Gather::<'_, Self::Real, $parts> { shape, from: cast_slice(from), to }, shape.alone);
+            }
+            fn scatter(shape: Shape, from: &[Self::Real], to: &mut [Self]) {
+                dispatch(Scatter::<'_, Self::Real, $parts> { shape, from, to: cast_slice_mut(to) }, shape.alone);
+            }
         }
     )* }
 }
 calculate!(f32: 1, 4; f64: 1, 4; Complex<f32>: 2, 2; Complex<f64>: 2, 2);
+
+fn dispatch(job: impl WithSimd<Output = ()>, alone: bool) {
+    if alone { Scalar.vectorize(job) } else { Arch::new().dispatch(job) }
+}
+
+struct Gather<'a, R, const C: usize> {
+    shape: Shape,
+    from: &'a [R],
+    to: &'a mut [R],
+}
+
+impl<R: Vector, const C: usize> WithSimd for Gather<'_, R, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { shape, from, to } = self;
+        into_lanes::<S, R, C>(s, from, Runs::rows(shape.n, C, shape.stride), R::vectors_mut(s, to));
+    }
+}
+
+struct Scatter<'a, R, const C: usize> {
+    shape: Shape,
+    from: &'a [R],
+    to: &'a mut [R],
+}
+
+impl<R: Vector, const C: usize> WithSimd for Scatter<'_, R, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { shape, from, to } = self;
+        out_of_lanes(s, R::vectors(s, from), Runs::rows(shape.n, C, shape.stride), to);
+    }
+}
 
 struct Kernel<'a, T: Element, const C: usize, const ROWS: usize> {
     group: &'a mut Group<T::Real>,
@@ -53,7 +101,7 @@ impl<T: Kernels<Real: Vector>, const C: usize, const ROWS: usize> WithSimd for K
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        if self.group.alone {
+        if self.group.shape.alone {
             take::<Scalar, T::Real, C, Alone<T>>(Scalar, self.group, self.step);
         } else {
             take::<S, T::Real, C, InLanes<ROWS>>(s, self.group, self.step);

@@ -1,14 +1,13 @@
 //! The operations, from memory to memory: a group at a time is loaded, calculated, stored and reported on.
 
 use super::kernel::Step;
-use super::work::{Results, Scratch, Work, of, store_values, view};
+use super::work::{Results, Scratch, Work, of, of_lanes, store_values, view};
 use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
 use crate::{
     CotangentsRef, DoubleGradientMut, EigenpairsRef, Element, FunctionRef, HermitianRef, MatricesMut, Of, Stored, TangentsMut,
     Weights,
 };
-use ndarray::ArrayViewMut3;
 use std::ops::Range;
 
 impl<T: Kernels> Scratch<T> {
@@ -32,7 +31,7 @@ impl<T: Kernels> Scratch<T> {
             for direction in 0..directions {
                 work.load_hermitian(a_dot, matrices.start + direction * batch..matrices.end + direction * batch);
                 T::calculate(&mut work.group, Step::Jvp);
-                store(work, &work.group.out, &mut results.vectors, direction, lanes.clone());
+                work.store(|group| &group.out, of_lanes(&mut results.vectors, direction, lanes.clone()));
                 for (lane, b) in lanes.clone().enumerate() {
                     let values = of(&mut results.values, direction, b);
                     store_values(&work.group.columns.dot, work.group.shape.width, lane, values);
@@ -87,7 +86,7 @@ impl<T: Kernels> Scratch<T> {
             work.load_cotangents(&pairs, cotangents, downstream, matrices.clone());
             work.load_hermitian(h, matrices);
             T::calculate(&mut work.group, Step::DoubleBackward);
-            store(work, &work.group.given, &mut results.vectors, 0, lanes.clone());
+            work.store(|group| &group.given, of_lanes(&mut results.vectors, 0, lanes.clone()));
             for (lane, b) in lanes.clone().enumerate() {
                 let values = of(&mut results.values, 0, b);
                 store_values(&work.group.columns.dot, work.group.shape.width, lane, values);
@@ -150,16 +149,16 @@ impl<T: Kernels> Work<T> {
         more: CotangentsRef<'_, O, Cpu>,
         matrices: Range<usize>,
     ) {
-        let (n, shape) = (self.group.shape.n, self.group.shape);
+        let n = self.group.shape.n;
         let all = matrices.start * n * n..matrices.end * n * n;
         self.load_values(|columns| &mut columns.bar, cotangents.values, pairs.kept, matrices.clone());
         self.load_values(|columns| &mut columns.bar_dot, more.values, pairs.kept, matrices);
         (self.group.with_bar, self.group.with_more) = (cotangents.vectors.is_some(), more.vectors.is_some());
         if let Some(v_bar) = cotangents.vectors {
-            shape.gather(&mut self.group.out, &v_bar[all.clone()]);
+            self.load(|group| &mut group.out, &v_bar[all.clone()]);
         }
         if let Some(v_bar) = more.vectors {
-            shape.gather(&mut self.group.more, &v_bar[all]);
+            self.load(|group| &mut group.more, &v_bar[all]);
         }
     }
 }
@@ -172,22 +171,9 @@ fn matrices<'a, O: Element>(problem: &Problem, out: MatricesMut<'a, O, Cpu>) -> 
 }
 
 /// Stores the matrices that are in `out`, and reports.
-fn store_matrices<T: Kernels, O: Stored<T>>(work: &Work<T>, results: &mut Results<'_, O, O::Real>, lanes: Range<usize>) {
-    store(work, &work.group.out, &mut results.matrices, 0, lanes.clone());
+fn store_matrices<T: Kernels, O: Stored<T>>(work: &mut Work<T>, results: &mut Results<'_, O, O::Real>, lanes: Range<usize>) {
+    work.store(|group| &group.out, of_lanes(&mut results.matrices, 0, lanes.clone()));
     for (lane, b) in lanes.enumerate() {
         results.report(0, b, work.found[lane]);
-    }
-}
-
-/// Stores a group's matrices along a direction.
-fn store<T: Kernels, O: Stored<T>>(
-    work: &Work<T>,
-    from: &[T::Real],
-    to: &mut ArrayViewMut3<'_, O>,
-    direction: usize,
-    lanes: Range<usize>,
-) {
-    for (lane, b) in lanes.enumerate() {
-        work.group.shape.scatter(from, lane, of(to, direction, b));
     }
 }

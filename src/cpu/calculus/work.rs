@@ -3,11 +3,12 @@
 use super::group::{Columns, Group};
 use super::kernel::Step;
 use crate::cpu::aligned::Aligned;
+use crate::cpu::lanes::widened;
 use crate::cpu::parallel::{self, Chunk, PerThread};
 use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
 use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, TieRule, cut};
-use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
 
 /// The order up to which lanes win over faer's products of a matrix alone.
@@ -69,10 +70,16 @@ pub(super) fn view<T: Pod>(data: &mut [T], directions: usize, batch: usize) -> A
     ArrayViewMut3::from_shape((directions, batch, length), data).unwrap_or_else(|_| unreachable!("lengths were checked"))
 }
 
+/// What belongs to consecutive matrices along a direction.
+pub(super) fn of_lanes<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, lanes: Range<usize>) -> &'v mut [T] {
+    let mut along = view.view_mut().index_axis_move(Axis(0), direction);
+    along.slice_axis_inplace(Axis(0), Slice::from(lanes));
+    along.into_slice().unwrap_or_default()
+}
+
 /// What belongs to matrix `b` along a direction.
 pub(super) fn of<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, b: usize) -> &'v mut [T] {
-    let of_matrix = view.view_mut().index_axis_move(Axis(0), direction).index_axis_move(Axis(0), b);
-    of_matrix.into_slice().unwrap_or_default()
+    of_lanes(view, direction, b..b + 1)
 }
 
 impl<'a, O: Element, R: Element<Scalar: Real>> Results<'a, O, R> {
@@ -141,6 +148,8 @@ pub(super) struct Work<T: Kernels> {
     pub labels: Vec<T::Real>,
     /// Of each lane.
     pub found: Vec<Finding>,
+    /// Matrices of a group that are stored as another type, in that computed in.
+    wide: Vec<T>,
 }
 
 impl<T: Kernels> Work<T> {
@@ -148,14 +157,32 @@ impl<T: Kernels> Work<T> {
         let group = Group::new::<T>(n, n > LANES_UP_TO);
         let zeros = || vec![T::Real::of(0.0); n];
         let found = vec![Finding::default(); group.shape.width];
-        Self { group, lambda: zeros(), labels: zeros(), found }
+        let wide = vec![T::zero(); n * n * group.shape.width];
+        Self { group, lambda: zeros(), labels: zeros(), found, wide }
+    }
+
+    /// Loads matrices of a batch, which has them one after the other.
+    pub(super) fn load<O: Stored<T>>(&mut self, to: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>, from: &[O]) {
+        T::gather(self.group.shape, widened(from, &mut self.wide), to(&mut self.group));
+    }
+
+    /// Stores the group's matrices, as many as there is memory for.
+    pub(super) fn store<O: Stored<T>>(&mut self, from: impl Fn(&Group<T::Real>) -> &Aligned<T::Real>, to: &mut [O]) {
+        let (shape, from) = (self.group.shape, from(&self.group));
+        match O::as_scalars_mut(to) {
+            Some(to) => T::scatter(shape, from, to),
+            None => {
+                T::scatter(shape, from, &mut self.wide);
+                to.iter_mut().zip(&self.wide).for_each(|(to, &from)| *to = O::narrow(from));
+            }
+        }
     }
 
     /// Begins a group: V, λ, labels by the rule for ties, statuses.
     pub(super) fn start<O: Stored<T>>(&mut self, problem: &Problem, pairs: &EigenpairsRef<'_, O, Cpu>, matrices: Range<usize>) {
         let (n, width) = (problem.n, self.group.shape.width);
         let all = matrices.start * n * n..matrices.end * n * n;
-        self.group.shape.gather(&mut self.group.v, &pairs.vectors[all]);
+        self.load(|group| &mut group.v, &pairs.vectors[all]);
         self.group.dropped = n..0;
         for (lane, b) in matrices.enumerate() {
             let kept = &pairs.kept[b * n..][..n];
@@ -182,7 +209,7 @@ impl<T: Kernels> Work<T> {
     /// Loads Hermitian matrices of a batch, which are numbered as the pairs.
     pub(super) fn load_hermitian<O: Stored<T>>(&mut self, a: HermitianRef<'_, O, Cpu>, matrices: Range<usize>) {
         let n = self.group.shape.n;
-        self.group.shape.gather(&mut self.group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
+        self.load(|group| &mut group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
         T::calculate(&mut self.group, Step::Complete(a.triangle));
     }
 
