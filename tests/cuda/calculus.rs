@@ -28,7 +28,7 @@ fn spectrum(matrix: usize, n: usize) -> Vec<(f64, bool)> {
         4 => ((k / 3) as f64, k >= 3),                  // in groups of three
         _ => ((k as f64 - half).max(0.0), k as f64 > half),
     };
-    let unit = if n > 66 { 0.125 } else { 1.0 };
+    let unit = if n > 40 { 0.125 } else { 1.0 };
     (0..n).map(of).map(|(lambda, kept)| (lambda * unit, kept)).collect()
 }
 
