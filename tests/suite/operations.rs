@@ -182,7 +182,7 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
             let (pairs, _) = run::decompose::<T, B>(backend, n, &a, &Options::default());
             let fresh = everything(backend, &pairs, &inputs);
             let named = |b: usize, name| fresh[b].iter().find(|x| x.0 == name).unwrap();
-            let e = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.mapv(|x| x * 0.5)).collect::<Vec<_>>());
+            let e = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.mapv(|x| x * 2.0)).collect::<Vec<_>>());
             let twice = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.clone()).collect::<Vec<_>>());
             let of_loss = bars(&pairs, &inputs.iter().map(|x| &x.bars).collect::<Vec<_>>());
             let more = bars(&pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
