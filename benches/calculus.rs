@@ -45,17 +45,19 @@ where
         let values_bar = Array2::from_shape_simple_fn((batch, n), || T::Real::of(random.f64()));
         let vectors_bar = pairs.vectors().mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
         let bars = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view())).unwrap();
+        let none = Cotangents::new(&pairs, None, None).unwrap();
         let functions = [("sqrt", Function::Sqrt), ("log", Function::Log), ("exp", Function::Exp)];
         let functions = functions.map(|(name, function)| (name, Spectral::<T>::from(function)));
         let (mut gradient, mut tangents) = (plan.gradient::<T>().unwrap(), plan.tangents::<T>(1).unwrap());
         let (mut matrices, mut twice) = (plan.matrices::<T>().unwrap(), plan.double_gradient::<T>().unwrap());
 
         let mut run = |name: &str| {
-            let (pairs, bars, e) = (pairs.as_ref(), bars.as_ref(), e.as_ref());
+            let (pairs, bars, none, e) = (pairs.as_ref(), bars.as_ref(), none.as_ref(), e.as_ref());
             match name {
                 "backward" => plan.backward_into(pairs, bars, gradient.as_mut(), &mut workspace),
                 "jvp" => plan.jvp_into(pairs, e, tangents.as_mut(), &mut scratch),
                 "backward_jvp" => plan.backward_jvp_into(pairs, bars, e, bars, matrices.as_mut(), &mut scratch),
+                "hvp" => plan.double_backward_into(pairs, bars, e, none, twice.as_mut(), &mut scratch),
                 "double_backward" => plan.double_backward_into(pairs, bars, e, bars, twice.as_mut(), &mut scratch),
                 _ => {
                     let (_, function) = functions.iter().find(|(function, _)| *function == name).unwrap();
@@ -64,7 +66,7 @@ where
             }
             .unwrap();
         };
-        let names = ["backward", "jvp", "sqrt", "log", "exp", "backward_jvp", "double_backward"];
+        let names = ["backward", "jvp", "sqrt", "log", "exp", "backward_jvp", "hvp", "double_backward"];
         for name in names {
             let mut group = c.benchmark_group(name);
             group.throughput(Throughput::Elements(batch as u64));
