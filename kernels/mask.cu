@@ -24,6 +24,7 @@ __global__ void __launch_bounds__(128)
     if (b >= batch) return;
     const long long row = b * n;
     chain<R> groups(n ? widen(values[row]) : R(0), n ? widen(values[row + n - 1]) : R(0), tie_rtol, exact);
+#pragma unroll 1 // ptxas for sm_120 spills pointers otherwise
     for (long long k = row; k < row + n; ++k) {
         const bool keep = kept[k];
         const R x = widen(values[k]);
