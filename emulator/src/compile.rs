@@ -82,7 +82,8 @@ pub(crate) fn compile(unit: &Unit, options: &Options) -> Result<(Vec<u8>, String
     flags.push(format!("-D__CUDA_ARCH__={}", options.number()));
     flags.extend(options.passed.iter().cloned());
     if let Some(list) = &sanitizers {
-        flags.extend([format!("-fsanitize={list}"), "-fno-sanitize-recover=all".to_owned(), "-g".to_owned()]);
+        // The last -O counts. Two thirds of the time with -O2 and -g: nearly all of it is g++'s own.
+        flags.extend([format!("-fsanitize={list}"), "-fno-sanitize-recover=all".to_owned(), "-g1".to_owned(), "-O1".to_owned()]);
     }
     let text = text(unit, options);
     let folder = cache().map_err(|e| format!("the cache: {e}"))?;
