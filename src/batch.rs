@@ -208,12 +208,18 @@ fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Resu
 
 /// Compares the triangles of every matrix; returns those with entries that are not finite.
 fn not_finite<T: Element>(backend: &Cpu, n: usize, data: &[T]) -> Result<Vec<usize>> {
-    let compare =
-        |(matrix, a): (usize, &[T])| compare_triangles(matrix, n, a).map(|finite| (!finite).then_some(matrix)).transpose();
-    let size = (n * n).max(1);
-    let found: Vec<Result<usize>> = match data.len() {
-        ..PARALLEL_FROM => data.chunks_exact(size).enumerate().filter_map(compare).collect(),
-        _ => backend.run(|| data.par_chunks_exact(size).enumerate().filter_map(compare).collect()),
+    let mut all = Vec::new();
+    if data.len() < PARALLEL_FROM {
+        return compare_triangles(0, n, data, &mut all).map(|()| all);
+    }
+    let piece = (PARALLEL_FROM / (n * n)).max(1);
+    let compare = |(p, a): (usize, &[T])| {
+        let mut here = Vec::new();
+        compare_triangles(p * piece, n, a, &mut here).map(|()| here)
     };
-    found.into_iter().collect()
+    let found: Vec<Result<Vec<usize>>> = backend.run(|| data.par_chunks(piece * n * n).enumerate().map(compare).collect());
+    for here in found {
+        all.extend(here?);
+    }
+    Ok(all)
 }

@@ -1,17 +1,34 @@
 //! Whether the triangles of a matrix agree: |A_ij − conj A_ji| ≤ 8·n·ε·max|A|.
 
-use crate::cpu::Tiled;
+use crate::cpu::Compare;
 use crate::scalar::Scalar;
 use crate::{Element, Error, Real, Result};
 use num_traits::{Float, Zero};
 use std::f64::consts::SQRT_2;
 
-/// Looks for the first entry that differs from its mirror, unless the matrix is not finite anyhow; whether it is.
+/// Looks in consecutive matrices, of which the first has the number `first`, for the first entry that differs from its mirror;
+/// notes matrices that are not finite, where it does not look.
 ///
 /// # Errors
 /// [`Error::NotHermitian`].
-pub(crate) fn compare_triangles<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<bool> {
-    let [largest, difference] = T::as_scalars(a).and_then(|a| T::Scalar::extremes(n, a)).unwrap_or_else(|| extremes(n, a));
+pub(crate) fn compare_triangles<T: Element>(first: usize, n: usize, a: &[T], not_finite: &mut Vec<usize>) -> Result<()> {
+    let (count, mut next) = (a.len() / (n * n).max(1), 0);
+    while next < count {
+        // Of types that are only stored each is looked at.
+        let doubtful = T::as_scalars(&a[next * n * n..]).map_or(Some(0), |a| T::Scalar::doubtful(n, a, tolerance::<T>(n, 1.0)));
+        let Some(after) = doubtful else { break };
+        let matrix = next + after;
+        if !compare(first + matrix, n, &a[matrix * n * n..][..n * n])? {
+            not_finite.push(first + matrix);
+        }
+        next = matrix + 1;
+    }
+    Ok(())
+}
+
+/// Compares one matrix, unless it is not finite; whether it is.
+fn compare<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<bool> {
+    let [largest, difference] = extremes(n, a);
     if largest.is_nan() {
         return Ok(false);
     }

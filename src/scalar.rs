@@ -1,6 +1,6 @@
 //! Element types: what a batch may be stored as, and what it is computed in.
 
-use crate::cpu::Tiled;
+use crate::cpu::Compare;
 use half::{bf16, f16};
 use num_complex::Complex;
 use num_traits::{Float, NumAssign};
@@ -125,7 +125,7 @@ pub trait Stored<T: Scalar>: Element<Scalar = T, Real: Element<Scalar = <T as El
 impl<T: Scalar, O: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>>> Stored<T> for O {}
 
 /// A number type that is computed in: `f32`, `f64`, `Complex<f32>`, `Complex<f64>`.
-pub trait Scalar: Element<Scalar = Self, Real: Real> + NumAssign + Neg<Output = Self> + Tiled {
+pub trait Scalar: Element<Scalar = Self, Real: Real> + NumAssign + Neg<Output = Self> + Compare {
     /// Whether numbers of this type have an imaginary part.
     const COMPLEX: bool;
     /// re + i·im; the imaginary part is dropped by real types.

@@ -89,7 +89,7 @@ pub(super) fn write<S: Simd, R: Vector, const C: usize, const COLUMNS: usize>(
                 // What other lanes do to a zero may change its sign.
                 *to = R::adds(x.s, v[(first + q) / C][c][(first + q) % C], x.zero());
             }
-            R::transpose(x.s, tile);
+            R::transpose::<_, 1>(x.s, tile);
             for (from, &row) in tile.iter().zip(&rows).take(lanes) {
                 let (from, to) = (cast_slice::<_, R>(std::slice::from_ref(from)), &mut to[row + first..]);
                 // Whole tiles are one store.

@@ -38,7 +38,7 @@ use crate::{
 use eigh::Solver;
 use parallel::PerThread;
 use std::sync::Arc;
-pub use triangles::Tiled;
+pub use triangles::Compare;
 
 /// The CPU, the default backend.
 #[derive(Clone, Debug, Default)]

@@ -64,7 +64,7 @@ pub(super) fn into_lanes<S: Simd, R: Vector, const C: usize>(s: S, from: &[R], r
             for (lane, vector) in tile.iter_mut().enumerate() {
                 *vector = load(s, from, lane * size + run * runs.length + first);
             }
-            R::transpose(s, tile);
+            R::transpose::<_, 1>(s, tile);
             if runs.step == C && runs.length >= width {
                 to[first..first + width].copy_from_slice(tile);
                 continue;
@@ -103,7 +103,7 @@ pub(super) fn out_of_lanes<S: Simd, R: Vector>(s: S, from: &[R::V<S>], runs: Run
                 Some((from, _)) => tile.copy_from_slice(from),
                 None => tile[..runs.length].copy_from_slice(from),
             }
-            R::transpose(s, tile);
+            R::transpose::<_, 1>(s, tile);
             let at = run * runs.length + first;
             for (vector, to) in tile.iter().zip(to.chunks_exact_mut(size)) {
                 if runs.length >= width {

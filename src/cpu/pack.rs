@@ -73,7 +73,7 @@ fn transpose<S: Simd, R: Vector, const C: usize, const LOWER: bool>(
             for (lane, to) in tile.iter_mut().enumerate() {
                 *to = load(x.s, from, lane * size + row * n * C + first);
             }
-            R::transpose(x.s, tile);
+            R::transpose::<_, 1>(x.s, tile);
             for (q, &component) in tile.iter().enumerate().take(end * C - first) {
                 let part = (first + q) % C;
                 a[at][part] = if LOWER || part == 0 { component } else { R::negs(x.s, component) };

@@ -9,8 +9,8 @@ pub(super) const MAX_WIDTH: usize = 16;
 
 /// Components whose tiles are transposed.
 pub(super) trait Transpose: Sized {
-    /// Transposes a tile of as many vectors as a vector has lanes.
-    fn transpose<S: Simd>(s: S, tile: &mut [Self::V<S>])
+    /// Transposes a tile of as many vectors as a vector has numbers of PARTS components, 1 or 2.
+    fn transpose<S: Simd, const PARTS: usize>(s: S, tile: &mut [Self::V<S>])
     where
         Self: Vector;
 }
@@ -19,24 +19,29 @@ macro_rules! transpose {
     ($($t:ty: $block:ident, $side:literal);*) => { $(
         impl Transpose for $t {
             #[inline(always)]
-            fn transpose<S: Simd>(s: S, tile: &mut [<Self as Vector>::V<S>]) {
+            fn transpose<S: Simd, const PARTS: usize>(s: S, tile: &mut [<Self as Vector>::V<S>]) {
                 #[cfg(target_arch = "x86_64")]
                 if let Some(v3) = x86::avx2(s) {
-                    return x86::transpose::<pulp::$block, $side>(v3, cast_slice_mut(tile), Self::width(s) / $side);
+                    let (tile, blocks) = (cast_slice_mut(tile), Self::width(s) / $side);
+                    return match PARTS {
+                        1 => x86::transpose::<pulp::$block, $side>(v3, tile, blocks),
+                        _ => x86::transpose::<pulp::$block, { $side / 2 }>(v3, tile, blocks),
+                    };
                 }
-                exchange(cast_slice_mut::<_, $t>(tile), Self::width(s));
+                exchange::<_, PARTS>(cast_slice_mut::<_, $t>(tile), Self::width(s) / PARTS);
             }
         }
     )* }
 }
 transpose!(f32: f32x8, 8; f64: f64x4, 4);
 
-/// The portable way: element by element.
+/// The portable way: number by number.
 #[inline(always)]
-fn exchange<R>(tile: &mut [R], side: usize) {
+fn exchange<R, const PARTS: usize>(tile: &mut [R], side: usize) {
+    let numbers = tile.as_chunks_mut::<PARTS>().0;
     for i in 0..side {
         for j in 0..i {
-            tile.swap(i * side + j, j * side + i);
+            numbers.swap(i * side + j, j * side + i);
         }
     }
 }
@@ -112,6 +117,23 @@ mod x86 {
             avx._mm256_shuffle_ps::<0x44>(ba, dc),
             avx._mm256_shuffle_ps::<0xEE>(ba, dc),
         ]
+    }
+
+    /// Pairs: numbers of 64 bits.
+    impl Block<4> for f32x8 {
+        #[inline(always)]
+        fn transpose(v3: V3, rows: [Self; 4]) -> [Self; 4] {
+            cast(<f64x4 as Block<4>>::transpose(v3, cast(rows)))
+        }
+    }
+
+    /// Pairs: halves of registers.
+    impl Block<2> for f64x4 {
+        #[inline(always)]
+        fn transpose(v3: V3, rows: [Self; 2]) -> [Self; 2] {
+            let [a, b]: [__m256d; 2] = cast(rows);
+            cast([v3.avx._mm256_permute2f128_pd::<0x20>(a, b), v3.avx._mm256_permute2f128_pd::<0x31>(a, b)])
+        }
     }
 
     impl Block<4> for f64x4 {

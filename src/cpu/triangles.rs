@@ -1,77 +1,140 @@
-//! How large the components of a matrix are, and how far it is from its adjoint: by square tiles, each beside its mirror image.
+//! Which matrices plainly are Hermitian and finite: by square tiles, each beside its mirror image; smaller matrices in lanes.
 
+use super::moves::{Runs, into_lanes};
 use super::transpose::MAX_WIDTH;
 use super::vector::Vector;
-use crate::Element;
+use crate::{Element, Real};
 use num_complex::Complex;
-use pulp::bytemuck::{cast, cast_slice};
+use pulp::bytemuck::cast_slice;
 use pulp::{Arch, Simd, WithSimd};
-use std::marker::PhantomData;
+use std::array::from_fn;
+use std::f64::consts::SQRT_2;
 
-/// Types whose matrices are read by tiles.
-pub trait Tiled: Element {
-    /// The largest component of A, NaN if one is not finite, and the largest of A − Aᴴ; none if A is smaller than a tile.
-    fn extremes(n: usize, a: &[Self]) -> Option<[Self::Real; 2]>;
+/// The components of the largest matrix in lanes: one smaller than the largest tile, of 16 real numbers.
+const MOST: usize = 256;
+
+/// Types whose triangles are compared many components at a time.
+pub trait Compare: Element {
+    /// The first of some n×n matrices that is not plainly Hermitian and finite: |A − Aᴴ| ≤ `tolerance`·max|A| may not hold. None
+    /// if all are.
+    fn doubtful(n: usize, a: &[Self], tolerance: f64) -> Option<usize>;
 }
 
-macro_rules! tiled {
-    ($($t:ty: $word:ty, $real:ty, $mirror:expr);*) => { $(
-        impl Tiled for $t {
-            fn extremes(n: usize, a: &[Self]) -> Option<[$real; 2]> {
-                Arch::new().dispatch(Extremes::<'_, $word, $real> { n, a: cast_slice(a), mirror: $mirror, components: PhantomData })
+macro_rules! compare {
+    ($($t:ty: $real:ty, $parts:literal);*) => { $(
+        impl Compare for $t {
+            fn doubtful(n: usize, a: &[Self], tolerance: f64) -> Option<usize> {
+                // A modulus is at most √2 times the larger part; once more for rounding.
+                let factor = <$real>::of(SQRT_2 / tolerance * (1.0 + 4.0 * <$real>::PRECISION.epsilon()));
+                Arch::new().dispatch(Doubtful::<'_, $real, $parts> { n, a: cast_slice(a), factor })
             }
         }
     )* }
 }
-// The sign bit of an imaginary part is that of the word it makes with the real part.
-tiled!(f32: f32, f32, 0.0; f64: f64, f64, 0.0; Complex<f32>: f64, f32, -0.0);
+compare!(f32: f32, 1; f64: f64, 1; Complex<f32>: f32, 2; Complex<f64>: f64, 2);
 
-impl Tiled for Complex<f64> {
-    fn extremes(_: usize, _: &[Self]) -> Option<[f64; 2]> {
-        None // words of 128 bits, of which a vector has two: pairs of numbers are as fast
+/// Matrices of numbers of C components; `factor` is √2 over the tolerance.
+struct Doubtful<'a, R, const C: usize> {
+    n: usize,
+    a: &'a [R],
+    factor: R,
+}
+
+impl<R: Vector, const C: usize> WithSimd for Doubtful<'_, R, C> {
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) -> Option<usize> {
+        match R::width(s) / C {
+            0 => Some(0), // no vectors
+            side if self.n < side => self.in_lanes(s),
+            side => self.by_tiles(s, side),
+        }
     }
 }
 
-/// Of numbers of one word; `mirror` has the bits in which a word differs from its conjugate.
-struct Extremes<'a, W, R> {
-    n: usize,
-    a: &'a [W],
-    mirror: W,
-    components: PhantomData<R>,
+/// What vectors of components say: the largest of A, the largest of A − Aᴴ, and 0, or NaN after one that is not finite.
+#[derive(Clone, Copy)]
+struct Seen<V> {
+    largest: V,
+    difference: V,
+    zeros: V,
 }
 
-impl<W: Vector, R: Vector> WithSimd for Extremes<'_, W, R> {
-    type Output = Option<[R; 2]>;
-
+impl<R: Vector, const C: usize> Doubtful<'_, R, C> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) -> Option<[R; 2]> {
-        let Self { n, a, mirror, .. } = self;
-        let width = W::width(s);
-        let last = n.checked_sub(width)?;
-        let (mirror, zero): (R::V<S>, _) = (cast(W::splat(s, mirror)), R::splat(s, R::zero()));
-        let (mut largest, mut difference, mut zeros) = (zero, zero, [zero; 2]);
-        let tiles = n.div_ceil(width);
-        for p in 0..tiles {
-            for q in 0..=p {
-                // The last tile reaches back rather than beyond the end.
-                let (i, j) = (last.min(p * width), last.min(q * width));
-                let mut tile = [W::splat(s, W::zero()); MAX_WIDTH];
-                let tile = &mut tile[..width];
-                for (row, to) in tile.iter_mut().enumerate() {
-                    *to = W::vectors(s, &a[(j + row) * n + i..][..width])[0];
-                }
-                W::transpose(s, tile);
-                for (row, &y) in tile.iter().enumerate() {
-                    let (x, y): (R::V<S>, R::V<S>) = (cast(W::vectors(s, &a[(i + row) * n + j..][..width])[0]), cast(y));
-                    let here = R::abss(s, R::subs(s, x, R::xors(s, y, mirror)));
-                    difference = R::maxs(s, difference, here);
-                    largest = R::maxs(s, largest, R::maxs(s, R::abss(s, x), R::abss(s, y)));
-                    zeros = [R::mul_adds(s, x, zero, zeros[0]), R::mul_adds(s, y, zero, zeros[1])]; // 0·∞ and 0·NaN are NaN
+    fn in_lanes<S: Simd>(&self, s: S) -> Option<usize> {
+        let (n, zero) = (self.n, R::splat(s, R::zero()));
+        let (size, width) = (n * n * C, R::width(s));
+        let mut lanes = [zero; MOST];
+        for (group, a) in self.a.chunks(size * width).enumerate() {
+            into_lanes::<S, R, C>(s, a, Runs::rows(n, C, n), &mut lanes[..size]);
+            let numbers: &[[R::V<S>; C]] = lanes[..size].as_chunks().0;
+            let mut seen = Seen { largest: zero, difference: zero, zeros: zero };
+            for i in 0..n {
+                for j in 0..=i {
+                    let (x, y) = (numbers[i * n + j], numbers[j * n + i]);
+                    for part in 0..C {
+                        let y = if part == 0 { y[part] } else { R::negs(s, y[part]) };
+                        seen = seen.and::<S, R>(s, x[part], y);
+                    }
                 }
             }
+            let lane = R::first(s, R::not(s, seen.plain::<S, R>(s, self.factor)));
+            if lane < width {
+                return Some(group * width + lane);
+            }
         }
-        let zeros = R::adds(s, zeros[0], zeros[1]);
-        let finite = !R::any(s, R::not(s, R::equal(s, zeros, zero)));
-        Some([if finite { R::largest(s, largest) } else { R::nan() }, R::largest(s, difference)])
+        None
+    }
+
+    /// By tiles of `side` rows. Each lane has a largest component of its own, which is at most that of the matrix.
+    #[inline(always)]
+    fn by_tiles<S: Simd>(&self, s: S, side: usize) -> Option<usize> {
+        let (n, zero) = (self.n, R::splat(s, R::zero()));
+        let sign: [R; MAX_WIDTH] = from_fn(|part| if part % C == 0 { R::zero() } else { R::neg_zero() });
+        let sign = R::vectors(s, &sign)[0];
+        let starts = |tile: usize| (n - side).min(tile * side); // the last tile reaches back rather than beyond the end
+        for (matrix, a) in self.a.chunks_exact(n * n * C).enumerate() {
+            let mut seen = Seen { largest: zero, difference: zero, zeros: zero };
+            let row = |i: usize, j: usize| R::vectors(s, &a[(i * n + j) * C..][..side * C])[0];
+            for p in 0..n.div_ceil(side) {
+                for q in 0..=p {
+                    let (i, j) = (starts(p), starts(q));
+                    let mut tile = [zero; MAX_WIDTH];
+                    let tile = &mut tile[..side];
+                    for (k, to) in tile.iter_mut().enumerate() {
+                        *to = row(j + k, i);
+                    }
+                    R::transpose::<S, C>(s, tile);
+                    for (k, &mirrored) in tile.iter().enumerate() {
+                        seen = seen.and::<S, R>(s, row(i + k, j), R::xors(s, mirrored, sign));
+                    }
+                }
+            }
+            if R::any(s, R::not(s, seen.plain::<S, R>(s, self.factor))) {
+                return Some(matrix);
+            }
+        }
+        None
+    }
+}
+
+impl<V: Copy> Seen<V> {
+    /// With x and the conjugate of its mirror image y.
+    #[inline(always)]
+    fn and<S: Simd, R: Vector<V<S> = V>>(self, s: S, x: V, y: V) -> Self {
+        let difference = R::subs(s, x, y);
+        Self {
+            largest: R::maxs(s, self.largest, R::abss(s, x)),
+            difference: R::maxs(s, self.difference, R::abss(s, difference)),
+            zeros: R::mul_adds(s, difference, R::splat(s, R::zero()), self.zeros), // 0·∞ and 0·NaN are NaN
+        }
+    }
+
+    /// Where nothing is in doubt.
+    #[inline(always)]
+    fn plain<S: Simd, R: Vector<V<S> = V>>(&self, s: S, factor: R) -> R::Mask<S> {
+        R::at_most(s, R::mul_adds(s, self.difference, R::splat(s, factor), self.zeros), self.largest)
     }
 }

@@ -39,8 +39,8 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
     fn at_most<S: Simd>(s: S, x: Self::V<S>, y: Self::V<S>) -> Self::Mask<S>;
     fn both<S: Simd>(s: S, x: Self::Mask<S>, y: Self::Mask<S>) -> Self::Mask<S>;
     fn not<S: Simd>(s: S, x: Self::Mask<S>) -> Self::Mask<S>;
-    /// Whether any lane says yes.
-    fn any<S: Simd>(s: S, x: Self::Mask<S>) -> bool;
+    /// The first lane that says yes; the number of lanes if none does.
+    fn first<S: Simd>(s: S, x: Self::Mask<S>) -> usize;
     /// In each lane a where yes, b where no.
     fn select<S: Simd>(s: S, mask: Self::Mask<S>, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// The largest of all lanes.
@@ -50,6 +50,12 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
     #[inline(always)]
     fn width<S: Simd>(_: S) -> usize {
         size_of::<Self::V<S>>() / size_of::<Self>()
+    }
+
+    /// Whether any lane says yes.
+    #[inline(always)]
+    fn any<S: Simd>(s: S, x: Self::Mask<S>) -> bool {
+        Self::first(s, x) < Self::width(s)
     }
 
     /// In each lane a if x = y, otherwise b.
@@ -178,8 +184,8 @@ macro_rules! vector {
                 s.$not(x)
             }
             #[inline(always)]
-            fn any<S: Simd>(s: S, x: S::$mask) -> bool {
-                s.$first(x) < Self::width(s)
+            fn first<S: Simd>(s: S, x: S::$mask) -> usize {
+                s.$first(x)
             }
             #[inline(always)]
             fn select<S: Simd>(s: S, mask: S::$mask, a: S::$v, b: S::$v) -> S::$v {
