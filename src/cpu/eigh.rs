@@ -2,7 +2,9 @@
 
 use super::Kernels;
 use super::evd::Single;
-use super::lane_eigh::{EighLanes, Group};
+use super::lane_cut::Selections;
+use super::lane_eigh::EighLanes;
+use super::lane_group::Group;
 use super::parallel::Chunk;
 use crate::cut;
 use crate::options::Problem;
@@ -122,6 +124,20 @@ impl<T: Kernels> Lanes<T> {
                         to.iter_mut().zip(from).for_each(|(to, &mut from)| *to = O::narrow(from));
                     }
                 },
+            }
+            let here = first..first + count;
+            let selections = Selections {
+                kept: &mut spectrum.kept[first * n..][..count * n],
+                rank: &mut spectrum.rank[here.clone()],
+                gap_kept: &mut spectrum.gap_kept[here.clone()],
+                gap_dropped: &mut spectrum.gap_dropped[here.clone()],
+            };
+            if let Some(values) = R::as_scalars_mut(&mut spectrum.values[first * n..][..count * n])
+                && T::select_lanes(group, problem, selections)
+            {
+                values.copy_from_slice(&group.lambda[..count * n]);
+                spectrum.status[here].fill(Status::OK);
+                continue;
             }
             for (lane, lambda) in group.lambda.chunks_exact_mut(n).take(count).enumerate() {
                 let status = finish(problem, &mut spectrum, first + lane, lambda, group.status[lane]);

@@ -1,56 +1,24 @@
 //! A = V Λ Vᴴ of small matrices, one in each SIMD lane: Householder, implicit QL, the way back.
 
-use super::aligned::Aligned;
 use super::back_transform::{read, reflect, write};
+use super::lane_cut::{Select, Selections};
+use super::lane_group::{Group, part};
 use super::numbers::Numbers;
 use super::pack::pack;
 use super::ql::{Entry, Progress, Sweep, ql};
-use super::rotations::{blocks, identity, rotate};
+use super::rotations::{identity, rotate};
 use super::tridiagonal::Tridiagonalise;
 use super::vector::{Vector, lanes};
-use crate::{Element, Real, Status, Triangle};
+use crate::options::Problem;
+use crate::{Element, Status, Triangle};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
-
-/// The order up to which the QL of two groups takes turns, hiding the latency of its divisions and roots; beyond, their matrices
-/// would crowd the cache.
-const PAIRS_UP_TO: usize = 32;
-
-/// The smallest order that is compiled for itself: its loops are as short as what it takes to begin one.
-const SMALLEST: usize = 4;
 
 /// The order N, or n if that is 0.
 #[inline(always)]
 fn order<const N: usize>(n: usize) -> usize {
     if N == 0 { n } else { N }
-}
-
-/// Scratch memory for one or two groups of as many matrices as there are lanes, and what was found.
-#[derive(Debug)]
-pub struct Group<R> {
-    n: usize,
-    width: usize,
-    /// The number of groups, 1 or 2.
-    groups: usize,
-    /// Packed lower triangles, then the reflectors, of both groups one after the other.
-    a: Aligned<R>,
-    tau: Aligned<R>,
-    rows: Aligned<R>,
-    /// T of one group after the other, and with both groups side by side.
-    tridiagonal: Aligned<R>,
-    t: Aligned<R>,
-    /// The factors of 2ᵉ, and whether a matrix is finite.
-    scale: Aligned<R>,
-    z: Aligned<R>,
-    v: Aligned<R>,
-    /// The place of each eigenvalue among those of its matrix, `[n, lane]`.
-    ranks: Vec<u32>,
-    rotations: Aligned<R>,
-    sweeps: Vec<Sweep>,
-    /// λ of one matrix after the other, ascending.
-    pub(super) lambda: Vec<R>,
-    pub(super) status: Vec<Status>,
 }
 
 /// The lane solver, compiled once for each type and instruction set.
@@ -60,6 +28,8 @@ pub trait EighLanes: Element {
     fn group(n: usize) -> Group<Self::Real>;
     /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
     fn eigh_lanes(group: &mut Group<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
+    /// Cuts what [`EighLanes::eigh_lanes`] found, as many matrices as there is room for; whether all is as usual, see [`Select`].
+    fn select_lanes(group: &mut Group<Self::Real>, problem: &Problem, out: Selections<'_, Self::Real>) -> bool;
 }
 
 macro_rules! eigh_lanes {
@@ -73,59 +43,14 @@ macro_rules! eigh_lanes {
                 let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
                 Arch::new().dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
             }
+            fn select_lanes(group: &mut Group<$real>, problem: &Problem, out: Selections<'_, $real>) -> bool {
+                Arch::new().dispatch(Select { group, problem, out })
+            }
         }
     )* }
 }
 // Columns abreast in a pass of the tridiagonalisation, and in the way back; the crossover.
 eigh_lanes!(f32: f32, 1, 4, 4, 128; f64: f64, 1, 4, 4, 128; Complex<f32>: f32, 2, 2, 2, 128; Complex<f64>: f64, 2, 2, 2, 128);
-
-/// Where a group's part of memory for both begins and ends.
-fn part<R>(memory: &[R], groups: usize, g: usize) -> std::ops::Range<usize> {
-    let size = memory.len() / groups;
-    g * size..(g + 1) * size
-}
-
-impl<R: Real> Group<R> {
-    fn new(n: usize, parts: usize, columns: usize, width: usize) -> Self {
-        let groups = if n <= PAIRS_UP_TO { 2 } else { 1 };
-        let reals = |count: usize| Aligned::new(R::zero(), count * width);
-        let numbers = |count: usize| reals(count * parts);
-        let padded: usize = blocks(n).sum();
-        Self {
-            n,
-            width,
-            groups,
-            a: numbers(groups * n * (n + 1) / 2),
-            tau: numbers(groups * n),
-            rows: numbers(4 * n),
-            tridiagonal: reals(2 * groups * n),
-            t: reals(2 * groups * n),
-            scale: reals(3 * groups),
-            z: reals(groups * n * padded),
-            v: numbers(n * columns),
-            ranks: vec![0; n * width],
-            rotations: reals(2 * groups * rotations(n)),
-            sweeps: Vec::with_capacity(4 * n + 1),
-            lambda: vec![R::zero(); groups * width * n],
-            status: vec![Status::OK; groups * width],
-        }
-    }
-
-    /// The number of matrices that fill the lanes of one group.
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The number of matrices that are decomposed at a time.
-    pub(super) fn capacity(&self) -> usize {
-        self.groups * self.width
-    }
-}
-
-/// The number of rotations that are noted before they are applied: about all where that leaves room in the second cache.
-fn rotations(n: usize) -> usize {
-    (2 * n * n).clamp(n, 4096.max(n))
-}
 
 /// Decomposes a group, or two, stage by stage.
 struct Solve<'a, R, const C: usize, const PASS: usize, const COLUMNS: usize> {
@@ -137,10 +62,14 @@ struct Solve<'a, R, const C: usize, const PASS: usize, const COLUMNS: usize> {
 
 impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSimd for Solve<'_, R, C, PASS, COLUMNS> {
     type Output = ();
+
+    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         match self.group.n {
-            SMALLEST => self.solve::<S, SMALLEST>(s),
+            4 => self.solve::<S, 4>(s),
+            8 => self.solve::<S, 8>(s),
+            16 => self.solve::<S, 16>(s),
             _ => self.solve::<S, 0>(s),
         }
     }
