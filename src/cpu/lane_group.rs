@@ -13,6 +13,7 @@ const PAIRS_UP_TO: usize = 32;
 #[derive(Debug)]
 pub struct Group<R> {
     pub(super) n: usize,
+    /// The number of matrices that fill the lanes of one group.
     pub(super) width: usize,
     /// The number of groups, 1 or 2.
     pub(super) groups: usize,
@@ -69,11 +70,6 @@ impl<R: Real> Group<R> {
             status: vec![Status::OK; groups * width],
             columns: reals(n),
         }
-    }
-
-    /// The number of matrices that fill the lanes of one group.
-    pub(super) fn width(&self) -> usize {
-        self.width
     }
 
     /// The number of matrices that are decomposed at a time.
