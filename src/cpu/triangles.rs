@@ -80,8 +80,7 @@ impl<R: Vector, const C: usize> Doubtful<'_, R, C> {
                     }
                 }
             }
-            let lane = R::first(s, R::not(s, seen.plain::<S, R>(s, self.factor)));
-            if lane < width {
+            if let Some(lane) = R::first(s, R::not(s, seen.plain::<S, R>(s, self.factor))) {
                 return Some(group * width + lane);
             }
         }

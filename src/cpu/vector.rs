@@ -39,8 +39,8 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
     fn at_most<S: Simd>(s: S, x: Self::V<S>, y: Self::V<S>) -> Self::Mask<S>;
     fn both<S: Simd>(s: S, x: Self::Mask<S>, y: Self::Mask<S>) -> Self::Mask<S>;
     fn not<S: Simd>(s: S, x: Self::Mask<S>) -> Self::Mask<S>;
-    /// The first lane that says yes; the number of lanes if none does.
-    fn first<S: Simd>(s: S, x: Self::Mask<S>) -> usize;
+    /// Whether any lane says yes.
+    fn any<S: Simd>(s: S, x: Self::Mask<S>) -> bool;
     /// In each lane a where yes, b where no.
     fn select<S: Simd>(s: S, mask: Self::Mask<S>, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// The largest of all lanes.
@@ -52,10 +52,11 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
         size_of::<Self::V<S>>() / size_of::<Self>()
     }
 
-    /// Whether any lane says yes.
+    /// The first lane that says yes. pulp's own (0.22.3) counts from the last one where a lane is a bit, as with AVX-512.
     #[inline(always)]
-    fn any<S: Simd>(s: S, x: Self::Mask<S>) -> bool {
-        Self::first(s, x) < Self::width(s)
+    fn first<S: Simd>(s: S, x: Self::Mask<S>) -> Option<usize> {
+        let yes = Self::any(s, x).then(|| Self::select(s, x, Self::splat(s, Self::one()), Self::splat(s, Self::zero())))?;
+        bytemuck::cast_slice::<_, Self>(&[yes]).iter().position(|&yes| yes != Self::zero())
     }
 
     /// In each lane a if x = y, otherwise b.
@@ -184,8 +185,8 @@ macro_rules! vector {
                 s.$not(x)
             }
             #[inline(always)]
-            fn first<S: Simd>(s: S, x: S::$mask) -> usize {
-                s.$first(x)
+            fn any<S: Simd>(s: S, x: S::$mask) -> bool {
+                s.$first(x) < Self::width(s)
             }
             #[inline(always)]
             fn select<S: Simd>(s: S, mask: S::$mask, a: S::$v, b: S::$v) -> S::$v {
