@@ -193,12 +193,14 @@ struct limits<float> {
     __device__ static float infinity() { return __uint_as_float(0x7f800000u); }
     __device__ static float nan() { return __uint_as_float(0x7fc00000u); }
     __device__ static float least_normal() { return __uint_as_float(0x00800000u); }
+    __device__ static float epsilon() { return __uint_as_float(0x34000000u); }
 };
 template <>
 struct limits<double> {
     __device__ static double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
     __device__ static double nan() { return __longlong_as_double(0x7ff8000000000000ll); }
     __device__ static double least_normal() { return __longlong_as_double(0x0010000000000000ll); }
+    __device__ static double epsilon() { return __longlong_as_double(0x3cb0000000000000ll); }
 };
 
 // e with 2^e ≤ |x| < 2^(e+1), for finite x ≠ 0; subnormal numbers are scaled to normal ones first.

@@ -10,7 +10,7 @@ use num_complex::Complex;
 
 const ORDERS: [usize; 6] = [8, 32, 33, 4, 16, 64];
 
-const WAYS: [Way; 5] = [Way::Jacobi, Way::JacobiTo(1.0), Way::JacobiTo(0.1), Way::SyevFastest, Way::SyevConsistent];
+const WAYS: [Way; 5] = [Way::Auto, Way::OnChip, Way::Jacobi, Way::JacobiTo(1.0), Way::SyevFastest];
 
 /// A kind of matrices.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +26,15 @@ enum Kind {
     /// Divided by as much.
     Small,
     Zero,
+    /// H_ij·g_i·g_j with H random and g from 1 down to 10⁻¹² or, in single precision, ε².
+    Graded,
+    /// Ones alone.
+    Ones,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::HalfRank, Self::Random, Self::Clustered, Self::Large, Self::Small, Self::Zero];
+    const ALL: [Self; 8] =
+        [Self::HalfRank, Self::Random, Self::Clustered, Self::Large, Self::Small, Self::Zero, Self::Graded, Self::Ones];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +44,8 @@ impl Kind {
             Self::Large => "large",
             Self::Small => "small",
             Self::Zero => "zero",
+            Self::Graded => "graded",
+            Self::Ones => "ones",
         }
     }
 
@@ -55,13 +62,18 @@ impl Kind {
         match self {
             Self::HalfRank => return input::positive(batch, n, n / 2),
             Self::Zero => {}
-            Self::Random | Self::Clustered | Self::Large | Self::Small => {
+            Self::Ones => a.fill(T::from_parts(Real::of(1.0), Real::of(0.0))),
+            Self::Random | Self::Clustered | Self::Large | Self::Small | Self::Graded => {
                 for mut a in a.axis_iter_mut(Axis(0)) {
                     let clustered = |k: usize| if 2 * k < n { 0.5 } else { 1.0 } + k as f64 * epsilon;
                     let mut lambda =
                         |k| if matches!(self, Self::Clustered) { clustered(k) } else { scale * (2.0 * random.f64() - 1.0) };
                     let lambda: Vec<f64> = (0..n).map(&mut lambda).collect();
                     a.assign(&input::with_spectrum::<T>(&lambda, &mut random));
+                    if matches!(self, Self::Graded) {
+                        let grade = |i: usize| 1e-12_f64.max(epsilon * epsilon).powf(i as f64 / (n - 1) as f64);
+                        a.indexed_iter_mut().for_each(|((i, j), x)| *x = x.scale(Real::of(grade(i) * grade(j))));
+                    }
                 }
             }
         }
@@ -116,6 +128,8 @@ fn judged<T: Scalar>(a: &Array3<T>, pairs: &Eigenpairs<T, Cpu>, kind: Kind) -> V
     let rank = match kind {
         Kind::HalfRank => n / 2,
         Kind::Zero => 0,
+        Kind::Ones => 1,
+        Kind::Graded => usize::MAX, // is not asked
         _ => n,
     };
     for (b, (a, v)) in a.outer_iter().zip(pairs.vectors().outer_iter()).enumerate() {
@@ -132,7 +146,7 @@ fn judged<T: Scalar>(a: &Array3<T>, pairs: &Eigenpairs<T, Cpu>, kind: Kind) -> V
         if matches!(kind, Kind::HalfRank) {
             noise = worse(noise, sizes[n - rank - 1] / (T::PRECISION.epsilon() * sizes[n - 1]));
         }
-        ranks += usize::from(pairs.rank()[b] as usize != rank);
+        ranks += usize::from(rank <= n && pairs.rank()[b] as usize != rank);
     }
     let mut fields = vec![
         ("residual", residual.into()),

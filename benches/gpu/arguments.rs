@@ -35,6 +35,7 @@ pub enum Section {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way {
     Auto,
+    OnChip,
     Jacobi,
     /// Jacobi with this tolerance, in ε.
     JacobiTo(f64),
@@ -43,12 +44,13 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Jacobi, Self::SyevFastest, Self::SyevConsistent];
+    pub const ALL: [Self; 5] = [Self::Auto, Self::OnChip, Self::Jacobi, Self::SyevFastest, Self::SyevConsistent];
 
     /// The solver in a type of this ε.
     pub fn solver(self, epsilon: f64) -> Solver {
         match self {
             Self::Auto => Solver::Auto,
+            Self::OnChip => Solver::OnChip,
             Self::Jacobi => Solver::JACOBI,
             Self::JacobiTo(tolerance) => Solver::Jacobi { tolerance: Some(tolerance * epsilon), sweeps: 100 },
             Self::SyevFastest => Solver::Syev(Algorithm::Fastest),
@@ -61,6 +63,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
+            Self::OnChip => f.write_str("on chip"),
             Self::Jacobi => f.write_str("jacobi"),
             Self::JacobiTo(tolerance) => write!(f, "jacobi to {tolerance} ε"),
             Self::SyevFastest => f.write_str("syev fastest"),

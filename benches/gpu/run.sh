@@ -107,7 +107,7 @@ forward() {
     export EIGENGRAD_CACHE=$work/cache
     step warm 60 "$here/eigengrad" warm
     measured copy 30 copy
-    for way in auto jacobi 'syev fastest' 'syev consistent'; do
+    for way in auto 'on chip' jacobi 'syev fastest'; do
         measured "capture-${way// /-}" 30 capture --solver "$way"
     done
     measured forward-deciding 170 forward --n 8 32 33 4 16 64 128
@@ -130,7 +130,8 @@ peers() {
     step warm 60 "$here/eigengrad" warm
     measured copy 30 copy
     step peers 450 env LD_LIBRARY_PATH="$found" python3 "$here/peers.py" --seconds $((limit > 80 ? limit - 80 : limit / 2)) --elements "$elements" \
-        --library-path "$path" ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"}
+        --library-path "$path" ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"} ${EIGENGRAD_BENCH_N:+--n $EIGENGRAD_BENCH_N} \
+        ${EIGENGRAD_BENCH_DTYPE:+--dtype $EIGENGRAD_BENCH_DTYPE}
 }
 
 one() {

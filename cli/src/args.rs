@@ -247,9 +247,11 @@ pub struct Hardware {
 pub enum SolverName {
     /// By type and order.
     Auto,
-    /// Jacobi rotations.
+    /// Our own Jacobi rotations, for matrices that fit in shared memory.
+    OnChip,
+    /// cuSOLVER's Jacobi rotations.
     Jacobi,
-    /// `XsyevBatched`.
+    /// cuSOLVER's `XsyevBatched`.
     Syev,
 }
 

@@ -55,6 +55,7 @@ fn gpu(hardware: &Hardware) -> Option<Device> {
 fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
     let solver = match hardware.solver {
         SolverName::Auto => Solver::Auto,
+        SolverName::OnChip => Solver::OnChip,
         SolverName::Jacobi => Solver::JACOBI,
         SolverName::Syev => Solver::SYEV,
     };

@@ -152,7 +152,8 @@ impl Part<'_> {
         }
         let certified = cuda.certified && with_vectors && n > 0;
         if certified {
-            self.certify::<T>(cuda, matrices, regions.defect)?;
+            // SAFETY: the matrices and the region are those of a part of this size.
+            unsafe { certify::<T>(cuda, n, batch, matrices, regions.defect) }?;
         }
         let defect = if certified { regions.defect } else { 0 };
         let vectors = if with_vectors { matrices } else { 0 };
@@ -172,15 +173,6 @@ impl Part<'_> {
         cuda.bind()?;
         // SAFETY: A, the outputs and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.prepare, Shape::team_each(self.batch, n), arguments) }
-    }
-
-    fn certify<T: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, defect: CUdeviceptr) -> Result<()> {
-        let _range = range(c"eigengrad::certify");
-        let (kernels, n) = (cuda.kernels::<T>()?, self.order);
-        let arguments = arguments![self.batch as i64, n as c_int, matrices, defect];
-        cuda.bind()?;
-        // SAFETY: the matrices and the region hold a part of this size.
-        unsafe { launch(cuda.stream(), kernels.scalar()?.certificate, Shape::team_each(self.batch, n), arguments) }
     }
 
     fn spectrum<T: Kernels, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
@@ -224,7 +216,26 @@ impl Part<'_> {
 }
 
 /// |VᴴV − I| beyond this many n·ε is no round-off.
-const ORTHONORMAL_WITHIN: f64 = 100.0;
+pub(super) const ORTHONORMAL_WITHIN: f64 = 100.0;
+
+/// Enqueues the measurement of max|VᴴV − I| of `batch` matrices.
+///
+/// # Safety
+/// `matrices` are `batch`·n² scalars and `defect` `batch` reals in device memory of the stream of `cuda`.
+pub(super) unsafe fn certify<T: Element>(
+    cuda: &Cuda,
+    n: usize,
+    batch: usize,
+    matrices: CUdeviceptr,
+    defect: CUdeviceptr,
+) -> Result<()> {
+    let _range = range(c"eigengrad::certify");
+    let kernel = cuda.kernels::<T>()?.scalar()?.certificate;
+    let arguments = arguments![batch as i64, n as c_int, matrices, defect];
+    cuda.bind()?;
+    // SAFETY: the caller's.
+    unsafe { launch(cuda.stream(), kernel, Shape::team_each(batch, n), arguments) }
+}
 
 #[cfg(test)]
 mod tests {
@@ -254,7 +265,8 @@ mod tests {
             vectors: at(&vectors),
         };
         let part = Part { problem: &problem, order: 2, batch: 3, out };
-        part.certify::<f64>(&cuda, at(&vectors), at(&defect)).unwrap();
+        // SAFETY: both hold what belongs to three matrices of order 2.
+        unsafe { certify::<f64>(&cuda, 2, 3, at(&vectors), at(&defect)) }.unwrap();
         let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
         part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, at(&defect), at(&vectors)]).unwrap();
         let defect = cuda.download(Cuda::view(&defect)).unwrap();

@@ -96,8 +96,8 @@ impl Drop for Blas {
 }
 
 impl JacobiInfo {
-    /// Eigenvalues are sorted. What goes wrong in the end is told in `context`.
-    pub fn new(context: &Arc<CudaContext>, tolerance: f64, sweeps: i32) -> Result<Self> {
+    /// Eigenvalues are sorted; no tolerance is the library's own. What goes wrong in the end is told in `context`.
+    pub fn new(context: &Arc<CudaContext>, tolerance: Option<f64>, sweeps: i32) -> Result<Self> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: it writes one pointer through a pointer to one.
         let made = unsafe { solver_sys::cusolverDnCreateSyevjInfo(&raw mut raw) };
@@ -109,9 +109,11 @@ impl JacobiInfo {
         // SAFETY: the object is live.
         let limited = unsafe { solver_sys::cusolverDnXsyevjSetMaxSweeps(raw, sweeps) };
         limited.result().map_err(|e| refused("cusolverDnXsyevjSetMaxSweeps", &e))?;
-        // SAFETY: the object is live.
-        let set = unsafe { solver_sys::cusolverDnXsyevjSetTolerance(raw, tolerance) };
-        set.result().map_err(|e| refused("cusolverDnXsyevjSetTolerance", &e))?;
+        if let Some(tolerance) = tolerance {
+            // SAFETY: the object is live.
+            let set = unsafe { solver_sys::cusolverDnXsyevjSetTolerance(raw, tolerance) };
+            set.result().map_err(|e| refused("cusolverDnXsyevjSetTolerance", &e))?;
+        }
         Ok(info)
     }
 

@@ -33,6 +33,9 @@ pub(super) struct Kernels {
 pub(super) struct ScalarKernels {
     pub certificate: Function,
     pub weigh: Function,
+    /// May be launched with as much shared memory as the device gives a block.
+    pub diagonalise: Function,
+    pub repair: Function,
 }
 
 /// A module, loaded in a context.
@@ -48,7 +51,7 @@ unsafe impl Send for Kernels {}
 unsafe impl Sync for Kernels {}
 
 const OF_STORED: [&str; 7] = ["prepare", "spectrum", "label", "finish", "store", "load", "gather"];
-const OF_SCALAR: [&str; 2] = ["certificate", "weigh"];
+const OF_SCALAR: [&str; 4] = ["certificate", "weigh", "diagonalise", "repair"];
 
 /// Every stored type, each of which has a module.
 const DTYPES: [Dtype; 8] =
@@ -147,29 +150,39 @@ impl Alone {
         let module = Module::load(context, &compiled.image)?;
         let name = compiled.names.first().ok_or_else(|| refused("nvrtcGetLoweredName", &"no kernel"))?;
         let function = module.function(name)?;
-        // The second is a hint: how many blocks run side by side is limited by shared memory, and the kernel has no use for a cache.
+        function.may_share(wanted.shared)?;
+        Ok(Self { function, _module: module })
+    }
+}
+
+impl Function {
+    /// Lets launches, in the current context, ask for so many bytes of shared memory, which the kernel prefers to a cache.
+    fn may_share(self, bytes: usize) -> Result<()> {
         use sys::CUfunction_attribute::{
             CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST,
             CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT as PERCENT,
         };
-        for (attribute, value) in [(MOST, wanted.shared as i32), (PERCENT, 100)] {
+        for (attribute, value) in [(MOST, bytes as i32), (PERCENT, 100)] {
             // SAFETY: the module is live, its context current.
-            let set = unsafe { result::function::set_function_attribute(function.0, attribute, value) };
+            let set = unsafe { result::function::set_function_attribute(self.0, attribute, value) };
             set.map_err(|e| refused("cuFuncSetAttribute", &e))?;
         }
-        Ok(Self { function, _module: module })
+        Ok(())
     }
 }
 
 impl Kernels {
     /// Compiles the kernels, or takes them from the cache, and loads them.
-    pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32)) -> Result<Self> {
+    pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32), most_shared: usize) -> Result<Self> {
         let (module, functions) = Module::compile(context, &of_any_order(dtype), capability)?;
         let &[prepare, spectrum, label, finish, store, load, gather, ref of_scalar @ ..] = &*functions else {
             return Err(refused("cuModuleGetFunction", &"too few kernels"));
         };
         let scalar = match *of_scalar {
-            [certificate, weigh] => Some(ScalarKernels { certificate, weigh }),
+            [certificate, weigh, diagonalise, repair] => {
+                diagonalise.may_share(most_shared)?;
+                Some(ScalarKernels { certificate, weigh, diagonalise, repair })
+            }
             _ => None,
         };
         Ok(Self { prepare, spectrum, label, finish, store, load, gather, scalar, _module: module })

@@ -1,4 +1,4 @@
-//! NVIDIA GPUs: cuSOLVER's batched eigensolvers, cuBLAS and our own kernels behind [`Cuda`]. Needs the feature `cuda`.
+//! NVIDIA GPUs: our own kernels, cuSOLVER's batched eigensolvers and cuBLAS behind [`Cuda`]. Needs the feature `cuda`.
 //!
 //! The crate builds without a CUDA toolkit. At run time it looks for the libraries ([`probe`]) and compiles its kernels for the device
 //! at hand. This module holds all the unsafe code of the crate.
@@ -10,6 +10,7 @@ mod calculus;
 mod compile;
 mod context;
 mod device;
+mod diagonalise;
 mod engine;
 mod event;
 mod factor;

@@ -1,6 +1,7 @@
-//! The batched eigensolvers of cuSOLVER: one table of types, sizes of workspaces, ceilings of batches, calls.
+//! Eigensolvers: which one a batch gets; of cuSOLVER's one table of types, sizes of workspaces, ceilings of batches, calls.
 
 use super::device::{Algorithm, Cuda, Solver};
+use super::diagonalise::{OnChip, Repair};
 use super::handles::{JacobiInfo, SolverParams};
 use super::library::{self, Syev};
 use super::refused;
@@ -86,21 +87,31 @@ solve! {
 pub(super) struct Prepared {
     n: usize,
     way: Way,
+    /// For what cuSOLVER fails on; its memory is behind the routine's.
+    repair: Option<(Repair, CUdeviceptr)>,
     /// Bytes of device memory that calls need as scratch.
     pub bytes: usize,
 }
 
 #[derive(Debug)]
 enum Way {
+    OnChip(OnChip),
+    Library(Routine),
+}
+
+/// A routine of cuSOLVER with its settings.
+#[derive(Debug)]
+enum Routine {
     Jacobi { settings: JacobiInfo, lwork: c_int },
     Syev { settings: SolverParams, functions: &'static Syev, host: Vec<u8> },
 }
 
 /// The largest batch that a solver takes. The Jacobi routines count scratch in an `int`, about 1024 + (n + 1)² elements a matrix;
 /// `XsyevBatched` documents n²·batch < 2³¹, and has been seen to fail between 16,384 and 32,768 matrices (docs/design.md).
-fn ceiling(solver: &Choice, n: usize) -> usize {
+fn ceiling(routine: &Choice, n: usize) -> usize {
     const INT: usize = c_int::MAX as usize;
-    match solver {
+    match routine {
+        Choice::OnChip(_) => usize::MAX,
         Choice::Jacobi { .. } => INT / (1024 + (n + 1) * (n + 1)),
         Choice::Syev { .. } => (INT / (n * n)).min(16_384),
     }
@@ -110,19 +121,29 @@ fn ceiling(solver: &Choice, n: usize) -> usize {
 /// What [`Solver::Auto`] and the installed library come to.
 #[derive(Clone, Copy, Debug)]
 enum Choice {
+    OnChip(OnChip),
     Jacobi { tolerance: Option<f64>, sweeps: i32 },
     Syev { algorithm: Algorithm, functions: &'static Syev },
 }
 
-fn choose<T: Scalar>(solver: Solver, n: usize) -> Result<Choice> {
+/// The order up to which ours is faster than cuSOLVER's fastest, in every type: docs/performance.md.
+const ON_CHIP_UP_TO: usize = 48;
+
+fn choose<T: Scalar>(cuda: &Cuda, n: usize) -> Result<Choice> {
+    let on_chip = OnChip::new::<T>(n, cuda.most_shared());
     let jacobi = Choice::Jacobi { tolerance: None, sweeps: 100 };
-    let single = T::PRECISION == crate::Precision::F32;
-    Ok(match (solver, library::syev()) {
+    Ok(match (cuda.solver, library::syev()) {
+        (Solver::OnChip, _) => {
+            let beyond = || refused("the solver on chip", &format!("matrices of {n}×{n} do not fit in shared memory"));
+            Choice::OnChip(on_chip.ok_or_else(beyond)?)
+        }
         (Solver::Jacobi { tolerance, sweeps }, _) => Choice::Jacobi { tolerance, sweeps },
         (Solver::Syev(algorithm), functions) => Choice::Syev { algorithm, functions: functions? },
-        // Residuals of 9e-9 have been reported of the Jacobi routines in double precision.
-        (Solver::Auto, Ok(functions)) if n > 32 || !single => Choice::Syev { algorithm: Algorithm::Fastest, functions },
-        (Solver::Auto, _) => jacobi,
+        (Solver::Auto, functions) => match (on_chip.filter(|_| n <= ON_CHIP_UP_TO), functions) {
+            (Some(layout), _) => Choice::OnChip(layout),
+            (None, Ok(functions)) => Choice::Syev { algorithm: Algorithm::Fastest, functions },
+            (None, Err(_)) => jacobi,
+        },
     })
 }
 
@@ -130,15 +151,25 @@ impl Prepared {
     /// The solver that `cuda` asks for, for the largest part of `batch` whose scratch fits in `limit` bytes beside `of_each` bytes a
     /// matrix; and the size of that part.
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
-        let choice = choose::<T>(cuda.solver, n)?;
+        let choice = choose::<T>(cuda, n)?;
         cuda.bind()?;
-        let mut way = Way::new::<T>(cuda.stream().context(), &choice)?;
+        let mut way = Way::new(cuda.stream().context(), &choice)?;
         let mut part = batch.min(ceiling(&choice, n));
         loop {
-            let bytes = way.size::<T>(cuda, n, part)?;
+            let (bytes, repair) = match &mut way {
+                Way::OnChip(_) => (Some(0), None),
+                Way::Library(routine) => {
+                    let bytes = routine.size::<T>(cuda, n, part)?.map(|bytes| bytes.next_multiple_of(256));
+                    let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(n, part) } else { None };
+                    (
+                        bytes.map(|bytes| bytes.saturating_add(repair.map_or(0, |repair| repair.bytes))),
+                        repair.zip(bytes.map(|x| x as CUdeviceptr)),
+                    )
+                }
+            };
             let fits = |bytes: &usize| part == 1 || bytes.saturating_add(part.saturating_mul(of_each)) <= limit;
             match bytes.filter(fits) {
-                Some(bytes) => return Ok((Self { n, way, bytes }, part)),
+                Some(bytes) => return Ok((Self { n, way, repair, bytes }, part)),
                 None => part = part.div_ceil(2),
             }
         }
@@ -157,16 +188,51 @@ impl Prepared {
         memory: Memory,
     ) -> Result<()> {
         cuda.bind()?;
-        let (bytes, n, mode) = (self.bytes, self.n, MODES[usize::from(with_vectors)]);
-        let mut handle = cuda.solver_handle();
+        let repair = self.repair.map(|(repair, behind)| (repair, memory.scratch + behind));
+        if let Some((repair, at)) = repair {
+            // SAFETY: the caller's.
+            unsafe { repair.keep::<T>(cuda, batch, memory.a, at) }?;
+        }
         match &mut self.way {
-            Way::Jacobi { settings, lwork } => {
+            // SAFETY: the caller's.
+            Way::OnChip(layout) => unsafe { layout.solve::<T>(cuda, batch, with_vectors, memory) }?,
+            Way::Library(routine) => {
+                let bytes = self.repair.map_or(self.bytes, |(_, behind)| behind as usize);
+                // SAFETY: the caller's.
+                unsafe { routine.solve::<T>(cuda, [self.n, batch], bytes, with_vectors, memory) }?;
+            }
+        }
+        match repair {
+            // SAFETY: the caller's; the matrices were kept there.
+            Some((repair, at)) => unsafe { repair.solve::<T>(cuda, batch, with_vectors, memory, at) },
+            None => Ok(()),
+        }
+    }
+}
+
+impl Routine {
+    /// Enqueues the decomposition of `batch` matrices of order n.
+    ///
+    /// # Safety
+    /// As that of [`Prepared::solve`], and what was prepared.
+    unsafe fn solve<T: Scalar + Solve>(
+        &mut self,
+        cuda: &Cuda,
+        [n, batch]: [usize; 2],
+        bytes: usize,
+        with_vectors: bool,
+        memory: Memory,
+    ) -> Result<()> {
+        let mode = MODES[usize::from(with_vectors)];
+        let mut handle = cuda.solver_handle();
+        match self {
+            Routine::Jacobi { settings, lwork } => {
                 let shape = [int(n)?, int(batch)?];
                 // SAFETY: the handle is live while it is locked, the settings while they are borrowed; the memory is the caller's.
                 let done = unsafe { T::jacobi(handle.raw(), mode, shape, memory, *lwork, settings.raw()) };
                 done.result().map_err(|e| refused(T::JACOBI[0], &e))
             }
-            Way::Syev { settings, functions, host } => {
+            Routine::Syev { settings, functions, host } => {
                 if functions.wants_zeros && bytes > 0 {
                     // SAFETY: the scratch holds as many bytes.
                     let zeroed =
@@ -205,11 +271,12 @@ impl Prepared {
 }
 
 impl Way {
-    fn new<T: Scalar>(context: &Arc<CudaContext>, choice: &Choice) -> Result<Self> {
+    fn new(context: &Arc<CudaContext>, choice: &Choice) -> Result<Self> {
         match *choice {
+            Choice::OnChip(layout) => Ok(Self::OnChip(layout)),
             Choice::Jacobi { tolerance, sweeps } => {
-                let settings = JacobiInfo::new(context, tolerance.unwrap_or(T::PRECISION.epsilon()), sweeps)?;
-                Ok(Self::Jacobi { settings, lwork: 0 })
+                let settings = JacobiInfo::new(context, tolerance, sweeps)?;
+                Ok(Self::Library(Routine::Jacobi { settings, lwork: 0 }))
             }
             Choice::Syev { algorithm, functions } => {
                 let settings = SolverParams::new(context)?;
@@ -219,11 +286,13 @@ impl Way {
                     let set = unsafe { (functions.set_options)(settings.raw(), SYEV_BATCHED, algorithm as c_int) };
                     set.result().map_err(|e| refused("cusolverDnSetAdvOptions", &e))?;
                 }
-                Ok(Self::Syev { settings, functions, host: Vec::new() })
+                Ok(Self::Library(Routine::Syev { settings, functions, host: Vec::new() }))
             }
         }
     }
+}
 
+impl Routine {
     /// Makes this ready for `batch` matrices, and returns how many bytes of device memory calls need; nothing if those are too many
     /// matrices for the library.
     fn size<T: Scalar + Solve>(&mut self, cuda: &Cuda, n: usize, batch: usize) -> Result<Option<usize>> {

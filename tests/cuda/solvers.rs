@@ -38,14 +38,26 @@ fn accurate<T: Scalar>(cuda: &Cuda)
 where
     Cuda: Engine<T>,
 {
-    let exact = Solver::Jacobi { tolerance: Some(T::PRECISION.epsilon()), sweeps: 30 };
-    let syev = [Solver::Syev(Algorithm::Fastest), Solver::Syev(Algorithm::Consistent)];
-    for solver in [Solver::Auto, Solver::JACOBI, exact].into_iter().chain(syev) {
+    let exact = Solver::Jacobi { tolerance: Some(10.0 * T::PRECISION.epsilon()), sweeps: 30 };
+    let syev = [Solver::SYEV, Solver::Syev(Algorithm::Consistent)];
+    for solver in [Solver::Auto, Solver::OnChip, Solver::JACOBI, exact].into_iter().chain(syev) {
         let cuda = cuda.clone().with_solver(solver).certified();
-        for n in [1, 2, 3, 8, 31, 32, 33, 40] {
+        if solver == syev[1] && !is_known(&cuda) {
+            continue;
+        }
+        for n in [1, 2, 3, 8, 31, 32, 33, 40, 49, 65] {
             let (residual, orthogonality) = ratios::<T>(&cuda, n);
             assert!(residual <= 10.0 && orthogonality <= 10.0, "{solver:?}, n = {n}: {residual}, {orthogonality}");
         }
+    }
+}
+
+/// cuSOLVER 12.0.4 documents an algorithm that it refuses.
+fn is_known(cuda: &Cuda) -> bool {
+    match Plan::<f32, Cuda>::new(cuda, 1, 3, &Options::default()).unwrap().workspace() {
+        Ok(_) => true,
+        Err(e) if e.to_string().contains("cusolverDnSetAdvOptions") => false,
+        Err(e) => panic!("{e}"),
     }
 }
 
@@ -74,6 +86,29 @@ fn matrices_that_do_not_converge() {
         assert!(pairs.vectors().index_axis(ndarray::Axis(0), b).iter().all(|x| x.is_finite() == converges));
         assert!(pairs.values().row(b).iter().all(|x| x.is_finite() == converges));
         assert_eq!(pairs.rank()[b], if converges { 12 } else { 0 });
+    }
+}
+
+/// A = D B D with D from 1 to 10⁻⁴ and B well conditioned: our rotations keep a relative accuracy, docs/derivation.md §13.
+#[test]
+fn small_eigenvalues_of_graded_matrices() {
+    let Some(cuda) = device() else { return };
+    for n in [5, 8, 20] {
+        let random = matrices::<Complex<f32>>(4, n, 22);
+        let grade = |i: usize| 1e-4_f32.powf(i as f32 / (n - 1) as f32);
+        let a = ndarray::Array3::from_shape_fn((4, n, n), |(b, i, j)| {
+            let one = if i == j { 1.0 } else { 0.0 };
+            (random[[b, i, j]] * (0.1 / n as f32) + one) * grade(i) * grade(j)
+        });
+        let wide = a.mapv(|x| Complex::new(f64::from(x.re), f64::from(x.im)));
+        let expected = eigvalsh(&HermitianBatch::new(wide.view()).unwrap(), &Options::default()).unwrap();
+        for solver in [Solver::Auto, Solver::OnChip] {
+            let cuda = cuda.clone().with_solver(solver);
+            let values = eigvalsh(&HermitianBatch::on(&cuda, a.view()).unwrap(), &Options::default()).unwrap();
+            for (&x, &y) in values.to_host(&cuda).unwrap().values().iter().zip(expected.values()) {
+                assert!((f64::from(x) - y).abs() <= 10.0 * n as f64 * f64::from(f32::EPSILON) * y, "n = {n}: {x} for {y}");
+            }
+        }
     }
 }
 

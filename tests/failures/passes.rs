@@ -119,13 +119,20 @@ fn of_solvers() {
     let with = |solver| cuda.clone().with_solver(solver);
     let jacobi =
         ["cusolverDnCheevjBatched", "cusolverDnCheevjBatched_bufferSize", "cusolverDnXsyevjSetTolerance", "cuLaunchKernel"];
-    forward::<Complex<f32>, Complex<f32>>(&emulator, with(Solver::JACOBI), (3, 4), &jacobi);
+    let to_tolerance = Solver::Jacobi { tolerance: Some(1e-6), sweeps: 30 };
+    forward::<Complex<f32>, Complex<f32>>(&emulator, with(to_tolerance), (3, 4), &jacobi);
     let syev =
         ["cusolverDnXsyevBatched", "cusolverDnXsyevBatched_bufferSize", "cuMemAllocAsync", "cuMemsetD8Async", "cuMemGetInfo"];
     forward::<f64, f64>(&emulator, with(Solver::SYEV), (3, 4), &syev);
     let consistent = with(Solver::Syev(Algorithm::Consistent)).certified().with_workspace_limit(1);
     forward::<Complex<f64>, Complex<f64>>(&emulator, consistent, (3, 3), &["cusolverDnSetAdvOptions", "cuLaunchKernel"]);
-    forward::<f16, f32>(&emulator, with(Solver::Auto), (2, 3), &["cusolverDnSsyevjBatched"]);
+    forward::<f16, f32>(&emulator, with(Solver::Auto), (2, 3), &["cuLaunchKernel"]);
+    forward::<f64, f64>(
+        &emulator,
+        with(Solver::Auto),
+        (1, 49),
+        &["cusolverDnXsyevBatched", "cuMemcpyDtoDAsync", "cuLaunchKernel"],
+    );
 }
 
 fn backward<T: Element, O: Stored<T::Scalar>>(emulator: &Emulator, shape: (usize, usize), dropped: Dropped, calls: &[&str])

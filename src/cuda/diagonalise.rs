@@ -1,0 +1,131 @@
+//! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails on; launches of kernels/diagonalise.cu.
+
+use super::device::Cuda;
+use super::forward::{ORTHONORMAL_WITHIN, certify};
+use super::kernels::{Shape, arguments, launch};
+use super::refused;
+use super::solver::Memory;
+use super::workspace::Cursor;
+use crate::{Element, Real, Result, Scalar};
+use cudarc::driver::{result, sys::CUdeviceptr};
+use std::ffi::c_int;
+
+/// How n×n matrices lie in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OnChip {
+    n: usize,
+    /// Threads that share a matrix.
+    team: usize,
+    /// Matrices in a block.
+    teams: usize,
+}
+
+impl OnChip {
+    /// None where matrices are too large for the shared memory that a device gives a block.
+    pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
+        let team = match n {
+            ..=3 => 2,
+            4..=6 => 4,
+            7..=12 => 8,
+            13..=24 if size_of::<T>() < 16 => 16,
+            ..=40 => 128,
+            _ => 256,
+        };
+        let teams = if team > 32 { 1 } else { 128 / team };
+        (teams * bytes::<T>(n, true) <= most_shared).then_some(Self { n, team, teams })
+    }
+
+    /// Enqueues the decomposition of `batch` matrices.
+    ///
+    /// # Safety
+    /// As that of [`Prepared::solve`](super::solver::Prepared::solve); no scratch is used.
+    pub unsafe fn solve<T: Scalar>(self, cuda: &Cuda, batch: usize, with_vectors: bool, memory: Memory) -> Result<()> {
+        let Self { n, team, teams } = self;
+        let bytes = bytes::<T>(n, with_vectors);
+        let (blocks, threads) = (batch.div_ceil(teams) as u32, (team as u32, teams as u32));
+        let shape = Shape { blocks, threads, shared: (teams * bytes) as u32 };
+        let (vectors, bytes) = (c_int::from(with_vectors), bytes as c_int);
+        let arguments = arguments![batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info];
+        let kernel = cuda.kernels::<T>()?.scalar()?.diagonalise;
+        cuda.bind()?;
+        // SAFETY: the caller's.
+        unsafe { launch(cuda.stream(), kernel, shape, arguments) }
+    }
+}
+
+/// Of shared memory for a matrix, as kernels/diagonalise.cu lays it out.
+fn bytes<T: Scalar>(n: usize, with_vectors: bool) -> usize {
+    let players = n.next_multiple_of(2);
+    let pairs = players / 2;
+    let scalars = players * (players | 1) + if with_vectors { players * n } else { 0 } + pairs;
+    (scalars * size_of::<T>() + pairs * size_of::<T::Real>()).next_multiple_of(16)
+}
+
+/// Bytes that matrices are repaired in, unless one needs more.
+const REPAIR: usize = 1 << 26;
+
+/// The matrices of a part as they were, and the memory in which those that failed are decomposed again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repair {
+    n: usize,
+    /// Decomposed at a time.
+    blocks: usize,
+    /// Behind the start of its memory.
+    defect: CUdeviceptr,
+    work: CUdeviceptr,
+    pub bytes: usize,
+}
+
+impl Repair {
+    /// For parts of so many matrices; none where those are beyond the kernel's indices.
+    pub fn new<T: Scalar>(n: usize, part: usize) -> Option<Self> {
+        if n > 1 << 10 {
+            return None;
+        }
+        let blocks = (REPAIR / bytes::<T>(n, true)).clamp(1, part);
+        let mut cursor = Cursor(0);
+        cursor.take::<T>(part.checked_mul(n * n)?)?;
+        let defect = cursor.take::<<T as Element>::Real>(part)?;
+        let work = cursor.take::<u8>(blocks * bytes::<T>(n, true))?;
+        Some(Self { n, blocks, defect, work, bytes: usize::try_from(cursor.0).ok()? })
+    }
+
+    /// Enqueues a copy of the matrices to `at`.
+    ///
+    /// # Safety
+    /// `matrices` are `batch`·n² scalars, `at` the memory for a part of as many or more, of the stream of `cuda`.
+    pub unsafe fn keep<T: Scalar>(self, cuda: &Cuda, batch: usize, matrices: CUdeviceptr, at: CUdeviceptr) -> Result<()> {
+        let bytes = batch * self.n * self.n * size_of::<T>();
+        // SAFETY: the caller's.
+        let copied = unsafe { result::memcpy_dtod_async(at, matrices, bytes, cuda.stream().cu_stream()) };
+        copied.map_err(|e| refused("cuMemcpyDtoDAsync", &e))
+    }
+
+    /// Enqueues the decomposition of those matrices that a solver failed on.
+    ///
+    /// # Safety
+    /// `memory` is what the solver left of `batch` matrices, and `at` where [`Repair::keep`] put them.
+    pub unsafe fn solve<T: Scalar>(
+        self,
+        cuda: &Cuda,
+        batch: usize,
+        with_vectors: bool,
+        memory: Memory,
+        at: CUdeviceptr,
+    ) -> Result<()> {
+        let Memory { a, lambda, info, .. } = memory;
+        let (defect, work) = (if with_vectors { at + self.defect } else { 0 }, at + self.work);
+        if with_vectors {
+            // SAFETY: the caller's.
+            unsafe { certify::<T>(cuda, self.n, batch, a, defect) }?;
+        }
+        let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * self.n as f64 * T::PRECISION.epsilon());
+        let (n, vectors, bytes) = (self.n as c_int, c_int::from(with_vectors), bytes::<T>(self.n, with_vectors) as i64);
+        let arguments = arguments![batch as i64, n, vectors, bytes, at, a, lambda, info, defect, bound, work];
+        let shape = Shape { blocks: self.blocks.min(batch) as u32, threads: (256, 1), shared: 0 };
+        let kernel = cuda.kernels::<T>()?.scalar()?.repair;
+        cuda.bind()?;
+        // SAFETY: the caller's; the work's memory is behind the matrices'.
+        unsafe { launch(cuda.stream(), kernel, shape, arguments) }
+    }
+}
