@@ -76,7 +76,7 @@ fn ranges_are_nested_and_end() {
         }
     }
     assert_eq!(open, [""; 0], "\n{log}");
-    let forward = ["eigh", "eigh certify", "eigh prepare", "eigh solve", "eigh spectrum", "eigh store"];
+    let forward = ["eigh", "eigh certify", "eigh prepare", "eigh solve", "eigh solve certify", "eigh spectrum", "eigh store"];
     let values = ["eigvalsh", "eigvalsh prepare", "eigvalsh solve", "eigvalsh spectrum"];
     let backward = [
         "backward",

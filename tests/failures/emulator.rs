@@ -1,7 +1,7 @@
 //! The emulator's own functions: failures on purpose, and what is alive.
 #![allow(unsafe_code, reason = "functions of the emulator")]
 
-use crate::gpu::device;
+use crate::gpu::{device, is_emulated};
 use libloading::Library;
 use std::ffi::c_int;
 use std::io::Write as _;
@@ -20,8 +20,7 @@ pub const CONTEXT: usize = 0;
 
 /// The emulator's folder, if that is what is used.
 pub fn folder() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("EIGENGRAD_CUDA_LIB_DIR")?);
-    folder.join("libeigengrad_emulator.so").exists().then_some(folder)
+    is_emulated().then(|| std::env::var_os("EIGENGRAD_CUDA_LIB_DIR")).flatten().map(PathBuf::from)
 }
 
 /// The turn of a test that uses a device in this process; for failures and objects are counted for the whole of it.

@@ -1,7 +1,8 @@
-//! The GPU that tests run on, if there is one.
+//! The GPU that tests run on, if there is one, and whether it is one.
 
 use eigengrad::cuda::Cuda;
 use std::io::Write;
+use std::path::Path;
 
 /// The first GPU, on a stream of its own. Without one says so, and fails if `EIGENGRAD_REQUIRE_CUDA` is 1.
 pub fn device() -> Option<Cuda> {
@@ -13,4 +14,9 @@ pub fn device() -> Option<Cuda> {
             None
         }
     }
+}
+
+/// Whether CUDA is the emulator, whose sums have one order. NVIDIA's products and solvers choose theirs by the size of the batch.
+pub fn is_emulated() -> bool {
+    std::env::var_os("EIGENGRAD_CUDA_LIB_DIR").is_some_and(|folder| Path::new(&folder).join("libeigengrad_emulator.so").exists())
 }

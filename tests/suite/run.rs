@@ -41,3 +41,13 @@ pub fn backward<T: Scalar, B: Engine<T>>(
 pub fn hermitian<T: Element, B: Engine<T::Scalar>>(backend: &B, n: usize, matrices: &[Matrix]) -> HermitianBatch<T, B> {
     HermitianBatch::on(backend, stack::<T>(n, matrices).view()).unwrap()
 }
+
+/// Whether a matrix of order `n` gets the same bits in a batch of any size: not from NVIDIA's libraries, which CUDA takes beyond n = 48.
+pub fn has_bits_of_its_own<B: 'static>(n: usize) -> bool {
+    #[cfg(feature = "cuda")]
+    let by_libraries =
+        std::any::TypeId::of::<B>() == std::any::TypeId::of::<eigengrad::cuda::Cuda>() && !crate::gpu::is_emulated();
+    #[cfg(not(feature = "cuda"))]
+    let by_libraries = false;
+    !by_libraries || n <= 48
+}
