@@ -53,8 +53,10 @@ impl Context {
     /// Runs all work of all its streams.
     pub(crate) fn synchronize(&self) -> Result<(), i32> {
         self.legacy.refuse_capture()?;
+        let streams = stream::of_context(self.name);
+        streams.iter().try_for_each(|stream| stream.refuse_capture())?;
         self.legacy.drain();
-        stream::of_context(self.name).iter().for_each(|stream| stream.drain());
+        streams.iter().for_each(|stream| stream.drain());
         self.check()
     }
 

@@ -3,24 +3,35 @@
 use super::refused;
 use crate::{Error, Result};
 use cudarc::driver::{CudaContext, DriverError, result};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What failed where nobody could be told, with the contexts that it failed in.
 static UNTOLD: Mutex<Vec<(Weak<CudaContext>, Error)>> = Mutex::new(Vec::new());
 
+/// The contexts of devices, each shared while anybody has it: cudarc waits for the whole device when it makes the first stream of a
+/// `CudaContext`, which the driver refuses, and spoils the capture, while any stream of the device is captured.
+static CONTEXTS: Mutex<BTreeMap<usize, Weak<CudaContext>>> = Mutex::new(BTreeMap::new());
+
 /// The context of a device.
 ///
 /// # Errors
 /// [`Error::Backend`]; where the driver fails after it gave the context, cudarc keeps it until the process ends.
 pub(super) fn of_device(ordinal: usize) -> Result<Arc<CudaContext>> {
+    let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(context) = contexts.get(&ordinal).and_then(Weak::upgrade) {
+        return Ok(context);
+    }
     let failed = |call, e| refused(&format!("device {ordinal}: {call}"), &e);
     result::init().map_err(|e| failed("cuInit", e))?;
     let number = i32::try_from(ordinal).map_err(|e| refused(&format!("device {ordinal}"), &e))?;
     result::device::get(number).map_err(|e| failed("cuDeviceGet", e))?;
     // cudarc does not say which of its calls it was.
     let calls = "one of cuInit, cuDeviceGet, cuDevicePrimaryCtxRetain, cuDeviceGetAttribute, cuCtxGetCurrent and cuCtxSetCurrent";
-    CudaContext::new(ordinal).map_err(|e| failed(calls, e))
+    let context = CudaContext::new(ordinal).map_err(|e| failed(calls, e))?;
+    contexts.insert(ordinal, Arc::downgrade(&context));
+    Ok(context)
 }
 
 /// Makes a context the calling thread's.
