@@ -1,11 +1,12 @@
 //! A = V Λ Vᴴ of one large matrix, by faer: scaled by a power of two before.
 
 use super::Kernels;
+use super::parallel::par;
 use crate::scalar::sealed::Ldexp;
 use crate::{Element, Error, Real, Result, Status, Triangle};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::{Mat, MatMut, MatRef, Par};
+use faer::{Mat, MatMut, MatRef};
 use num_complex::Complex;
 use num_traits::Float;
 use std::fmt;
@@ -96,11 +97,11 @@ macro_rules! evd {
     ($($t:ty),*) => { $(
         impl Evd for $t {
             fn evd_memory(n: usize) -> StackReq {
-                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, Par::Seq, Default::default())
+                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, par(n), Default::default())
             }
             fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
                 let lambda = faer::diag::DiagMut::from_slice_mut(lambda);
-                evd::self_adjoint_evd(a, lambda, vectors, Par::Seq, memory, Default::default()).is_ok()
+                evd::self_adjoint_evd(a, lambda, vectors, par(a.nrows()), memory, Default::default()).is_ok()
             }
         }
     )* }

@@ -21,8 +21,8 @@ impl<T: Kernels> Workspace<T> {
         let (n, r) = if problem.matrices.batch == 0 { (0, 0) } else { (problem.matrices.n, problem.r) };
         Ok(Self {
             shape: (n, r),
-            solvers: PerThread::new(threads, || FactorSolver::new(n, r))?,
-            products: PerThread::new(threads, || Ok(Products::new(n, r)))?,
+            solvers: PerThread::new(threads, n, || FactorSolver::new(n, r))?,
+            products: PerThread::new(threads, n, || Ok(Products::new(n, r)))?,
         })
     }
 

@@ -167,8 +167,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         let (threads, n) = (self.threads(), if problem.batch == 0 { 0 } else { problem.n });
         Ok(Workspace {
             n,
-            solvers: PerThread::new(threads, || Solver::new(n))?,
-            assemblies: PerThread::new(threads, || Ok(assemble::Assembly::new(n)))?,
+            solvers: PerThread::new(threads, n, || Solver::new(n))?,
+            assemblies: PerThread::new(threads, n, || Ok(assemble::Assembly::new(n)))?,
         })
     }
 
@@ -186,8 +186,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
         let solvers = &workspace.solvers;
         let grain = solvers.with(|solver| solver.width());
-        let work = |chunk: eigh::Forward<'_, I, O>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
-        self.run(|| parallel::each(chunk, grain, &work));
+        let work = |solver: &mut Solver<T>, chunk: eigh::Forward<'_, I, O>| solver.decompose(problem, a.triangle, chunk);
+        self.run(|| solvers.each(chunk, grain, &work));
         Ok(())
     }
 
@@ -201,8 +201,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
         let solvers = &workspace.solvers;
         let grain = solvers.with(|solver| solver.width());
-        let work = |chunk: eigh::Forward<'_, I, T, R>| solvers.with(|s| s.decompose(problem, a.triangle, chunk));
-        self.run(|| parallel::each(chunk, grain, &work));
+        let work = |solver: &mut Solver<T>, chunk: eigh::Forward<'_, I, T, R>| solver.decompose(problem, a.triangle, chunk);
+        self.run(|| solvers.each(chunk, grain, &work));
         Ok(())
     }
 
@@ -217,8 +217,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         let chunk = backward::Backward { n: problem.n, pairs, cotangents, out };
         let assemblies = &workspace.assemblies;
         let grain = assemblies.with(|assembly| assembly.width());
-        let work = |chunk: backward::Backward<'_, O, G>| assemblies.with(|assembly| backward::backward(problem, chunk, assembly));
-        self.run(|| parallel::each(chunk, grain, &work));
+        let work = |assembly: &mut assemble::Assembly<T>, chunk| backward::backward(problem, chunk, assembly);
+        self.run(|| assemblies.each(chunk, grain, &work));
         Ok(())
     }
 
@@ -330,8 +330,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         workspace: &mut factor::Workspace<T>,
     ) -> Result<()> {
         let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
-        let work = |chunk: factor::Forward<'_, I, O>| solvers.with(|solver| solver.decompose(problem, chunk));
-        self.run(|| parallel::each(factor::Forward { shape, b, out }, 1, &work));
+        let work = |solver: &mut factor::FactorSolver<T>, chunk| solver.decompose(problem, chunk);
+        self.run(|| solvers.each(factor::Forward { shape, b, out }, 1, &work));
         Ok(())
     }
 
@@ -344,8 +344,8 @@ impl<T: Kernels> Engine<T> for Cpu {
         workspace: &mut factor::Workspace<T>,
     ) -> Result<()> {
         let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
-        let work = |chunk: factor_backward::Backward<'_, O>| products.with(|products| products.backward(problem, chunk));
-        self.run(|| parallel::each(factor_backward::Backward { shape, pairs, cotangents, out }, 1, &work));
+        let work = |products: &mut factor_backward::Products<T>, chunk| products.backward(problem, chunk);
+        self.run(|| products.each(factor_backward::Backward { shape, pairs, cotangents, out }, 1, &work));
         Ok(())
     }
 }

@@ -1,7 +1,19 @@
-//! Splitting a batch over threads: [`each`] halves it until the pieces are small, [`PerThread`] lends each thread its scratch.
+//! Threads: matrices are split over them, and each large matrix is shared by them, too, through [`par`], which is faer's own parallelism.
 
 use crate::Result;
-use std::sync::{Mutex, PoisonError};
+use faer::Par;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// The order from which threads share a matrix: below, handing the work over takes longer than it saves.
+const SHARED_FROM: usize = 256;
+
+/// In as many parts whatever the number of threads, since sums, and with them bits, depend on it.
+const PARTS: usize = 8;
+
+/// How work on a matrix is split whose largest dimension is `n`, no larger than what the thread's scratch was made for.
+pub(super) fn par(n: usize) -> Par {
+    if n < SHARED_FROM { Par::Seq } else { Par::rayon(PARTS) }
+}
 
 /// A run of consecutive matrices with all that is read and written of them.
 pub(super) trait Chunk: Send + Sized {
@@ -14,9 +26,13 @@ pub(super) trait Chunk: Send + Sized {
 /// Pieces for each thread: a slow core should not hold up the others, and each piece costs a hand-over (8 were slower at n = 16).
 const PIECES: usize = 4;
 
-/// Calls `work` on pieces whose sizes are multiples of `grain`, except for the last.
-pub(super) fn each<C: Chunk>(chunk: C, grain: usize, work: &(impl Fn(C) + Sync)) {
-    let pieces = PIECES * rayon::current_num_threads();
+/// Calls `work`, which needs no scratch, on pieces of the chunk.
+pub(super) fn each<C: Chunk>(chunk: C, work: &(impl Fn(C) + Sync)) {
+    split(chunk, PIECES * rayon::current_num_threads(), 1, work);
+}
+
+/// Calls `work` on at most so many pieces, whose sizes are multiples of `grain`, except for the last.
+fn split<C: Chunk>(chunk: C, pieces: usize, grain: usize, work: &(impl Fn(C) + Sync)) {
     let size = chunk.batch().div_ceil(pieces).max(1).next_multiple_of(grain);
     halve(chunk, size, work);
 }
@@ -30,18 +46,51 @@ fn halve<C: Chunk>(chunk: C, size: usize, work: &(impl Fn(C) + Sync)) {
     rayon::join(|| halve(left, size, work), || halve(right, size, work));
 }
 
-/// A value for each thread of a pool.
+/// Scratch for each thread of a pool, for matrices of order `n`.
 #[derive(Debug)]
-pub(super) struct PerThread<S>(Box<[Mutex<S>]>);
+pub(super) struct PerThread<S> {
+    n: usize,
+    scratch: Box<[Mutex<S>]>,
+}
 
 impl<S> PerThread<S> {
-    pub(super) fn new(threads: usize, make: impl Fn() -> Result<S>) -> Result<Self> {
-        (0..threads.max(1)).map(|_| make().map(Mutex::new)).collect::<Result<_>>().map(Self)
+    pub(super) fn new(threads: usize, n: usize, make: impl Fn() -> Result<S>) -> Result<Self> {
+        let scratch = (0..threads.max(1)).map(|_| make().map(Mutex::new)).collect::<Result<_>>()?;
+        Ok(Self { n, scratch })
     }
 
-    /// Lends the calling thread its value; a thread of another pool shares one with a thread of this.
+    /// Calls `work` on pieces whose sizes are multiples of `grain`, except for the last, with the scratch of a thread.
+    ///
+    /// While a thread waits for its share of a matrix it may take up another piece, which needs scratch of its own. So there are no
+    /// more pieces of large matrices than scratch, and no piece waits for one that its own thread has put aside.
+    pub(super) fn each<C: Chunk>(&self, chunk: C, grain: usize, work: &(impl Fn(&mut S, C) + Sync))
+    where
+        S: Send,
+    {
+        let threads = rayon::current_num_threads();
+        let piece = |chunk| self.with(|scratch| work(scratch, chunk));
+        match par(self.n) {
+            Par::Seq => split(chunk, PIECES * threads, grain, &piece),
+            // In the pool, whatever thread called: it alone shares a matrix.
+            Par::Rayon(_) => rayon::scope(|_| split(chunk, threads.min(self.scratch.len()), grain, &piece)),
+        }
+    }
+
+    /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of another pool shares one with a thread
+    /// of this.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
-        let own = &self.0[rayon::current_thread_index().unwrap_or(0) % self.0.len()];
-        f(&mut own.lock().unwrap_or_else(PoisonError::into_inner))
+        let own = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
+        let (before, from) = self.scratch.split_at(own);
+        let mut free = from.iter().chain(before).find_map(free);
+        let scratch = free.get_or_insert_with(|| self.scratch[own].lock().unwrap_or_else(PoisonError::into_inner));
+        f(scratch)
+    }
+}
+
+fn free<S>(scratch: &Mutex<S>) -> Option<MutexGuard<'_, S>> {
+    match scratch.try_lock() {
+        Ok(scratch) => Some(scratch),
+        Err(TryLockError::Poisoned(scratch)) => Some(scratch.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

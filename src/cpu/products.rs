@@ -4,11 +4,12 @@ use super::Kernels;
 use super::assemble::{Assemble, Column, Found};
 use super::backward::{Backward, Spread};
 use super::columns::Columns;
+use super::parallel::par;
 use crate::options::Problem;
 use crate::{Cpu, Dropped, EigenpairsRef, Element, Real, Status, Stored, cut};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatMut, MatRef};
 use num_complex::Complex;
 
 /// Scratch memory for one matrix: its columns that matter, and the products of them.
@@ -124,17 +125,19 @@ macro_rules! multiply {
     ($($t:ty = $one:expr),*) => { $(
         impl Multiply for $t {
             fn adjoint_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                matmul(c, Accum::Replace, a.adjoint(), b, $one, Par::Seq);
+                let par = par(a.nrows().max(c.nrows()));
+                matmul(c, Accum::Replace, a.adjoint(), b, $one, par);
             }
             fn times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                matmul(c, Accum::Replace, a, b, $one, Par::Seq);
+                matmul(c, Accum::Replace, a, b, $one, par(a.nrows().max(a.ncols())));
             }
             fn add_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                matmul(c, Accum::Add, a, b, $one, Par::Seq);
+                matmul(c, Accum::Add, a, b, $one, par(a.nrows().max(a.ncols())));
             }
             fn times_adjoint(c: MatMut<'_, $t>, accumulate: Accum, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
                 use BlockStructure::{Rectangular, TriangularLower};
-                triangular::matmul(c, TriangularLower, accumulate, a, Rectangular, b.adjoint(), Rectangular, $one, Par::Seq);
+                let par = par(c.nrows());
+                triangular::matmul(c, TriangularLower, accumulate, a, Rectangular, b.adjoint(), Rectangular, $one, par);
             }
         }
     )* }

@@ -297,6 +297,37 @@ pub fn differences_by_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
+type Results<T> = (FactorPairs<T, Cpu>, FactorGradient<T, Cpu>);
+
+/// Asserts that factor `b` of both has the same bits.
+fn assert_same<T: Scalar>(x: &Results<T>, y: &Results<T>, b: usize) {
+    let one = |x: ndarray::ArrayView3<'_, T>| x.index_axis_move(Axis(0), b).iter().copied().collect::<Vec<_>>();
+    assert!(same_bits(one(x.0.vectors()), one(y.0.vectors())) && same_bits(one(x.1.b_bar()), one(y.1.b_bar())), "factor {b}");
+    assert!(same_bits(x.0.values().row(b).to_vec(), y.0.values().row(b).to_vec()), "factor {b}");
+    assert_eq!((x.0.kept().row(b), x.1.status()[b]), (y.0.kept().row(b), y.1.status()[b]));
+}
+
+/// From 256 rows on, threads share each factor, too.
+pub fn factors_by_any_number_of_threads<T: Scalar, B: Engine<T>>(_: &B)
+where
+    Cpu: Engine<T>,
+{
+    if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
+        return; // threads are the CPU's
+    }
+    for (n, r, count) in [(33, 7, 9), (600, 40, 4), (400, 390, 3)] {
+        let mut rng = Rng::new(71);
+        let factors: Vec<_> = (0..count).map(|_| rounded::<T>(&rng.matrix::<T>(n, r))).collect();
+        let (lambda_bar, v_bar) = random_cotangents::<T>(n, r, count, &mut rng);
+        let by = |threads| {
+            let (pairs, host) = decompose::<T, Cpu>(&Cpu::with_threads(threads).unwrap(), (n, r), &factors, &Options::default());
+            (host, gradient(&pairs, Some(&lambda_bar), Some(&v_bar)))
+        };
+        let expected = by(1);
+        [2, 5].map(by).iter().for_each(|got| (0..count).for_each(|b| assert_same(&expected, got, b)));
+    }
+}
+
 /// One factor that is not finite, or whose B Bᴴ overflows, leaves the others as they were; the same bits alone, elsewhere, again.
 pub fn factors_keep_to_themselves<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(65);
@@ -307,16 +338,11 @@ pub fn factors_keep_to_themselves<T: Scalar, B: Engine<T>>(backend: &B) {
             let (pairs, host) = decompose::<T, B>(backend, (n, r), factors, &Options::default());
             (host, gradient(&pairs, Some(&lambda_bar[..factors.len()]), Some(&v_bar[..factors.len()])))
         };
-        let same =
-            |x: &(FactorPairs<T, Cpu>, FactorGradient<T, Cpu>), y: &(FactorPairs<T, Cpu>, FactorGradient<T, Cpu>), b: usize| {
-                let one = |x: ndarray::ArrayView3<'_, T>| x.index_axis_move(Axis(0), b).iter().copied().collect::<Vec<_>>();
-                assert!(same_bits(one(x.0.vectors()), one(y.0.vectors())) && same_bits(one(x.1.b_bar()), one(y.1.b_bar())));
-                assert!(same_bits(x.0.values().row(b).to_vec(), y.0.values().row(b).to_vec()));
-                assert_eq!((x.0.kept().row(b), x.1.status()[b]), (y.0.kept().row(b), y.1.status()[b]));
-            };
         let whole = run(&clean);
-        (0..clean.len()).for_each(|b| same(&whole, &run(&clean), b));
-        (0..3).for_each(|b| same(&whole, &run(&clean[..3]), b));
+        (0..clean.len()).for_each(|b| assert_same(&whole, &run(&clean), b));
+        if crate::run::has_bits_of_its_own::<B>(usize::MAX) {
+            (0..3).for_each(|b| assert_same(&whole, &run(&clean[..3]), b));
+        }
         let mut dirty = clean.clone();
         dirty[2][[n - 1, 0]] = C::new(f64::NAN, 0.0);
         dirty[4][[0, r - 1]] = C::new(f64::INFINITY, 0.0);
@@ -327,7 +353,7 @@ pub fn factors_keep_to_themselves<T: Scalar, B: Engine<T>>(backend: &B) {
                 2 | 4 => Status::NOT_FINITE,
                 5 => Status::VALUES_OVERFLOW,
                 _ => {
-                    same(&whole, &bad, b);
+                    assert_same(&whole, &bad, b);
                     continue;
                 }
             };

@@ -1,9 +1,10 @@
 //! C = Aᴴ B by faer, compiled once for each type.
 
 use super::multiply::{Part, Term};
+use crate::cpu::parallel::par;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
@@ -29,11 +30,12 @@ macro_rules! multiply_alone {
                     Term::Add => (Accum::Add, $one),
                     Term::Subtract => (Accum::Add, -$one),
                 };
+                let par = par(rows.len().max(columns.len()).max(inner.len()));
                 if *upper && rows == columns {
                     use BlockStructure::{Rectangular, TriangularUpper};
-                    triangular::matmul(c, TriangularUpper, accumulate, a, Rectangular, b, Rectangular, alpha, Par::Seq);
+                    triangular::matmul(c, TriangularUpper, accumulate, a, Rectangular, b, Rectangular, alpha, par);
                 } else {
-                    matmul(c, accumulate, a, b, alpha, Par::Seq);
+                    matmul(c, accumulate, a, b, alpha, par);
                 }
             }
         }

@@ -107,5 +107,5 @@ pub(in crate::cpu) fn trace<T: Kernels, O: Stored<T>>(
             results.report(0, local, finding(&pairs, function, b, n));
         }
     };
-    cpu.run(|| crate::cpu::parallel::each(results, 1, &each));
+    cpu.run(|| crate::cpu::parallel::each(results, &each));
 }

@@ -4,7 +4,7 @@ use super::group::{Columns, Group};
 use super::kernel::Step;
 use crate::cpu::aligned::Aligned;
 use crate::cpu::lanes::widened;
-use crate::cpu::parallel::{self, Chunk, PerThread};
+use crate::cpu::parallel::{Chunk, PerThread};
 use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
 use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, TieRule, cut};
@@ -24,7 +24,7 @@ pub struct Scratch<T: Kernels> {
 impl<T: Kernels> Scratch<T> {
     pub(in crate::cpu) fn new(problem: &Problem, threads: usize) -> Result<Self> {
         let n = if problem.batch == 0 { 0 } else { problem.n };
-        Ok(Self { n, work: PerThread::new(threads, || Ok(Work::new(n)))? })
+        Ok(Self { n, work: PerThread::new(threads, n, || Ok(Work::new(n)))? })
     }
 
     pub(in crate::cpu) fn serves(&self, problem: &Problem) -> bool {
@@ -42,15 +42,13 @@ impl<T: Kernels> Scratch<T> {
             return;
         }
         let width = self.work.with(|work| work.group.shape.width);
-        let groups = |mut results: Results<'_, O, R>| {
-            self.work.with(|scratch| {
-                for first in (0..results.batch()).step_by(width) {
-                    let end = results.batch().min(first + width);
-                    work(scratch, &mut results, first..end);
-                }
-            });
+        let groups = |scratch: &mut Work<T>, mut results: Results<'_, O, R>| {
+            for first in (0..results.batch()).step_by(width) {
+                let end = results.batch().min(first + width);
+                work(scratch, &mut results, first..end);
+            }
         };
-        cpu.run(|| parallel::each(results, width, &groups));
+        cpu.run(|| self.work.each(results, width, &groups));
     }
 }
 
