@@ -35,6 +35,9 @@ if [[ -z ${EIGENGRAD_CUDA_LIB_DIR:-} ]]; then
     for folder in "${folders[@]}"; do
         ln -s "$folder"/*.so* "$libraries" 2>>"$work/links"
     done
+    for library in "$libraries"/*.so.[0-9]*; do # by the names, too, that a toolkit beside the wheels may have in the loader's folders
+        ln -sf "$library" "${library%%.so.*}.so"
+    done
     export EIGENGRAD_CUDA_LIB_DIR=$libraries
     driver=/usr/local/nvidia/lib64 # where containers have it
     path=$libraries:${found:+$found:}$driver

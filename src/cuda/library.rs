@@ -300,6 +300,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 enum Unusable {
     Absent(libloading::Error),
     Lacks(&'static str),
+    Shadowed(String),
 }
 
 impl fmt::Display for Unusable {
@@ -307,6 +308,7 @@ impl fmt::Display for Unusable {
         match self {
             Self::Absent(e) => write!(f, "cannot be loaded, {}", e.source().unwrap_or(e)),
             Self::Lacks(symbol) => write!(f, "has no {symbol}"),
+            Self::Shadowed(name) => write!(f, "would not be called, but another {name}, which the system's loader finds first"),
         }
     }
 }
@@ -320,6 +322,9 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
             return Err(Unusable::Lacks(symbol));
         }
     }
+    if let Some(name) = shadow(&library, sought) {
+        return Err(Unusable::Shadowed(name));
+    }
     let begins = |path: &PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         sought.companion.is_some_and(|companion| name.starts_with(companion))
@@ -331,6 +336,19 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
     let version = version_of(&library, sought.version);
     std::mem::forget(library);
     Ok(version)
+}
+
+/// The name under which cudarc, which opens libraries by names of its own, would find another library than this.
+///
+/// Calls of both would then meet in what they share: cuBLAS crashes with the cublasLt of another version.
+fn shadow(library: &libloading::Library, sought: &Library) -> Option<String> {
+    let names = cudarc::get_lib_name_candidates(sought.name.trim_start_matches("lib"));
+    let (name, called) = names.into_iter().find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)))?;
+    let symbol = sought.symbols.first()?.as_bytes();
+    // SAFETY: the addresses of the function are compared, and not used.
+    let [here, there] = [library, &called].map(|library| unsafe { library.get::<*const c_void>(symbol) }.map(|at| *at));
+    let same = here.is_ok_and(|here| there.is_ok_and(|there| here == there));
+    if !same { Some(name) } else { None }
 }
 
 fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {

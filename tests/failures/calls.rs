@@ -8,6 +8,7 @@ use crate::trial::Trial;
 use cudarc::driver::CudaContext;
 use eigengrad::cuda::{Cuda, DeviceBuffer, Solver, devices, probe};
 use eigengrad::{Backend, Error, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigh, eigvalsh};
+use std::process::Command;
 
 #[test]
 fn of_devices() {
@@ -174,6 +175,29 @@ fn one_is_hidden() {
     match tried.unwrap_err() {
         Error::Library { library, reason, .. } => {
             assert!(library == hidden || reason.contains(&format!("has no {hidden}")), "{library}: {reason}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// A library of another folder that cudarc would find first, by a name without a version: the one that is named in vain is told.
+#[test]
+fn that_are_shadowed() {
+    let Some(emulator) = folder() else { return };
+    let others = tempfile::tempdir().unwrap();
+    let [source, library] = ["blas.c", "libcublas.so"].map(|name| others.path().join(name));
+    std::fs::write(&source, "int cublasCreate_v2(void) { return 1; }").unwrap();
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(made.success());
+    passes(command("calls::one_is_shadowed").env("EIGENGRAD_CUDA_LIB_DIR", emulator).env("LD_LIBRARY_PATH", others.path()));
+}
+
+#[test]
+#[ignore = "started by that_are_shadowed"]
+fn one_is_shadowed() {
+    match Cuda::new(0).unwrap_err() {
+        Error::Library { library: "libcublas", reason, .. } => {
+            assert!(reason.contains("libcublas.so.13 would not be called, but another libcublas.so, "), "{reason}");
         }
         other => panic!("{other}"),
     }
