@@ -48,7 +48,7 @@ impl Cuda {
     /// both `work` has to enqueue the same and nothing else: to allocate, to free, to wait, and thus to upload and to download, is refused
     /// while it is recorded. Numbers that kernels are given by value stay those of the recording; memory stays where it is,
     /// and what it holds may change. Other threads may not wait for the whole device meanwhile, as cudarc does when it makes the first
-    /// stream of a `CudaContext` (backends of [`Cuda::new`] share one); what they enqueue on this stream is recorded too.
+    /// stream of a `CudaContext` (backends of [`Cuda::new`] share one) and cuBLAS when the last clone of a backend is dropped; what they enqueue on this stream is recorded too.
     ///
     /// [`Plan::backward_into`](crate::Plan::backward_into) can be recorded. Of [`Plan::eigh_into`](crate::Plan::eigh_into) cuSOLVER does
     /// not promise it. Memory that [`Cuda::read`] and [`Cuda::write`] lend cannot take part, since it is ordered by events.
