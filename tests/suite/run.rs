@@ -45,9 +45,8 @@ pub fn hermitian<T: Element, B: Engine<T::Scalar>>(backend: &B, n: usize, matric
 /// Whether a matrix of order `n` gets the same bits in a batch of any size: not from NVIDIA's libraries, which CUDA takes beyond n = 48.
 pub fn has_bits_of_its_own<B: 'static>(n: usize) -> bool {
     #[cfg(feature = "cuda")]
-    let by_libraries =
-        std::any::TypeId::of::<B>() == std::any::TypeId::of::<eigengrad::cuda::Cuda>() && !crate::gpu::is_emulated();
+    let by_libraries = !crate::gpu::is_emulated();
     #[cfg(not(feature = "cuda"))]
     let by_libraries = false;
-    !by_libraries || n <= 48
+    n <= 48 || !by_libraries || std::any::TypeId::of::<B>() == std::any::TypeId::of::<Cpu>()
 }
