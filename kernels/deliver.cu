@@ -22,13 +22,15 @@ __global__ void __launch_bounds__(256)
     const bool here = b < batch;
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0, found = here ? base[b] : 0;
     const bool refuse = refused(found, refuse_ties);
-    const R by = here && scale ? factor * scale[b] : factor, half = R(0.5), nan = limits<R>::nan();
+    const R by = here && scale ? R(0.5) * factor * scale[b] : R(0.5) * factor, nan = limits<R>::nan();
     from += b * n * n, out += b * n * n;
     R infinite = 0;
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int i = e / n, j = e % n;
-        // Halved before they are added, which is exact: a fused multiply-add would round (i, j) and (j, i) differently by any other factor.
-        S x = times(times(from[static_cast<long long>(j) * n + i], half) + times(conj(from[e]), half), by);
+        // Of both triangles the lower one's: a fused multiply-add rounds a sum of products otherwise when they change places.
+        const long long row = i > j ? i : j, column = i > j ? j : i;
+        S x = times(from[column * n + row], by) + times(conj(from[row * n + column]), by);
+        if (i < j) x = conj(x);
         if (refuse) x = make<S>::from(nan, nan);
         else if (i == j) x = make<S>::from(re(x), 0);
         const T stored = narrow<T>::from(x);
