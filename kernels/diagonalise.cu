@@ -191,8 +191,9 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
     if (here && lane == 0) info[b] = done ? 0 : n + 1;
 }
 
+// Left to itself (0 blocks) ptxas spills doubles to have more blocks at once.
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, sizeof(real_of<S>) == sizeof(float) ? 0 : 1)
     diagonalise(long long batch, int n, int vectors, int bytes, S* v, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
     extern __shared__ uint4 memory[];
     S* const of_team = reinterpret_cast<S*>(memory + threadIdx.y * (bytes / sizeof(uint4)));
@@ -201,7 +202,7 @@ __global__ void __launch_bounds__(256)
 }
 
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 1)
     repair(long long batch, int n, int vectors, long long bytes, const S* __restrict__ a, S* __restrict__ v, real_of<S>* lambda, int* info,
            real_of<S>* defect, real_of<S> bound, uint4* memory) {
     S* const of_block = reinterpret_cast<S*>(memory + blockIdx.x * (bytes / sizeof(uint4)));
