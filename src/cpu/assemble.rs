@@ -43,8 +43,8 @@ pub(super) struct Found<R> {
     /// The largest tie defect in X.
     pub tie_defect: R,
     pub gauge_defect: R,
-    /// Whether Ā, as it was computed, is finite; nothing if nobody looked.
-    pub finite: Option<bool>,
+    /// Whether Ā, as it was computed, is finite.
+    pub finite: bool,
 }
 
 /// Assembles Ā of as many matrices as are worked on at a time.

@@ -126,8 +126,7 @@ where
     }
     // Rounded to another type, or doubled, it may have overflowed since.
     let as_computed = G::as_scalars(a_bar).is_some() && problem.gradient == GradientForm::Hermitian;
-    let finite = found.finite.filter(|_| as_computed);
-    let finite = finite.unwrap_or_else(|| a_bar.iter().fold(true, |finite, x| finite & x.widen().finite()));
+    let finite = if as_computed { found.finite } else { a_bar.iter().fold(true, |finite, x| finite & x.widen().finite()) };
     *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
 }
 

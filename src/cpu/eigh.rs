@@ -75,7 +75,7 @@ impl<T: Kernels> Solver<T> {
     /// The number of matrices that are as fast to decompose as one.
     pub(super) fn width(&self) -> usize {
         match self {
-            Self::Lanes(lanes) => lanes.group.width,
+            Self::Lanes(lanes) => lanes.group.capacity(),
             Self::Single(_) => 1,
         }
     }

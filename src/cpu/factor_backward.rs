@@ -98,7 +98,7 @@ impl<T: Kernels> Products<T> {
         let kept = &pairs.kept[b * r..][..r];
         self.lambda.iter_mut().zip(&pairs.values[b * r..]).for_each(|(to, from)| *to = from.widen());
         let tied = cut::label(matrices.ties, matrices.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
-        self.columns.start(Dropped::AsComputed, chunk.cotangents.vectors.is_some());
+        self.columns.start(Dropped::AsComputed, chunk.cotangents.vectors.is_some(), tied);
         let mut spread = Spread::default();
         for k in 0..r {
             let lambda_bar = chunk.cotangents.values.filter(|_| kept[k]).map_or(T::Real::of(0.0), |x| x[b * r + k].widen());

@@ -11,10 +11,9 @@ use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Rows of the largest block of the micro-kernel: 4 for real, 2 for complex numbers, by [`COLUMNS`]. Eight accumulators either way,
-/// which keep two FMA units of latency 4 busy.
-pub(super) const MAX_ROWS: usize = 4;
-pub(super) const COLUMNS: usize = 2;
+/// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
+/// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
+pub(super) const BLOCK: usize = 4;
 
 /// What is read and written of a group, one matrix after the other.
 #[derive(Debug)]
@@ -61,21 +60,26 @@ struct Kernel<'a, R, const C: usize, const ROWS: usize> {
 impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C, ROWS> {
     type Output = ();
 
-    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        match self.group.n {
-            4 => self.assemble(s, 4),
-            8 => self.assemble(s, 8),
-            16 => self.assemble(s, 16),
-            n => self.assemble(s, n),
-        }
+        if S::REGISTER_COUNT < 32 { self.of_order::<S, 2>(s) } else { self.of_order::<S, 4>(s) }
     }
 }
 
 impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
+    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
     #[inline(always)]
-    fn assemble<S: Simd>(self, s: S, n: usize) {
+    fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
+        match self.group.n {
+            4 => self.assemble::<S, COLUMNS>(s, 4),
+            8 => self.assemble::<S, COLUMNS>(s, 8),
+            16 => self.assemble::<S, COLUMNS>(s, 16),
+            n => self.assemble::<S, COLUMNS>(s, n),
+        }
+    }
+
+    #[inline(always)]
+    fn assemble<S: Simd, const COLUMNS: usize>(self, s: S, n: usize) {
         let (group, work) = (self.group, self.work);
         let stride = stride(n);
         let tied = group.columns.label(s, n, work.columns);
@@ -87,7 +91,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         let matrices = Matrices { x, n, stride };
         let [v, columns_of_v, v_bar, g] =
             [&mut group.v, &mut group.columns_of_v, &mut group.v_bar, &mut group.g].map(|y| &mut x.numbers_mut(y)[..size(n)]);
-        let m = &mut x.numbers_mut(&mut group.m)[..MAX_ROWS * padded(n)];
+        let m = &mut x.numbers_mut(&mut group.m)[..BLOCK * padded(n)];
         into_lanes::<S, R, C>(s, work.v, Runs::rows(n, C, stride), columns_of_v.as_flattened_mut());
         (found[TIE_DEFECT], found[GAUGE_DEFECT]) = (x.zero(), x.zero());
         let mut weighed = None;
@@ -98,7 +102,8 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
             if C == 2 || tied {
                 matrices.norms(v, v_bar, label, norm);
             }
-            found[TIE_DEFECT] = matrices.weigh::<ROWS>(v, v_bar, &Weights { lambda, label, lambda_bar, norm, tied }, g, defects);
+            found[TIE_DEFECT] =
+                matrices.weigh::<ROWS, COLUMNS>(v, v_bar, &Weights { lambda, label, lambda_bar, norm, tied }, g, defects);
             weighed = Some(&*g);
         }
         if C == 2 && weighed.is_some() {
@@ -109,7 +114,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         }
         // V̄ has done its part.
         let a_bar = v_bar;
-        found[NOT_FINITE] = matrices.conjugate::<ROWS>(columns_of_v, weighed, lambda_bar, m, a_bar);
+        found[NOT_FINITE] = matrices.conjugate::<ROWS, COLUMNS>(columns_of_v, weighed, lambda_bar, m, a_bar);
         out_of_lanes(s, a_bar.as_flattened(), Runs::rows(n, C, stride), work.a_bar);
     }
 }

@@ -1,6 +1,5 @@
 //! Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ, one matrix in each SIMD lane: scalar code over vectors of lanes.
 
-use super::lane_kernel::COLUMNS;
 use super::numbers::{Number, Numbers};
 use super::vector::Vector;
 use pulp::Simd;
@@ -16,7 +15,8 @@ pub(super) struct Weights<'a, V> {
     pub tied: bool,
 }
 
-type Block<S, R, const C: usize, const ROWS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
+/// ROWS by COLUMNS entries of a product, in registers.
+type Block<S, R, const C: usize, const ROWS: usize, const COLUMNS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
 
 /// n×n matrices of numbers by rows, `stride` apart.
 pub(super) struct Matrices<S, R, const C: usize> {
@@ -43,14 +43,14 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
     }
 
     #[inline(always)]
-    fn zeros<const ROWS: usize>(&self) -> Block<S, R, C, ROWS> {
+    fn zeros<const ROWS: usize, const COLUMNS: usize>(&self) -> Block<S, R, C, ROWS, COLUMNS> {
         [[[self.x.zero(); C]; COLUMNS]; ROWS]
     }
 
     /// G_ij = F_ij·½(X_ij − conj X_ji), where F_ij is 0 between equal labels, and λ̄ on the diagonal; X is not formed.
     /// Leaves |Im X_kk| in `phase` and returns the tie defects.
     #[inline(always)]
-    pub fn weigh<const ROWS: usize>(
+    pub fn weigh<const ROWS: usize, const COLUMNS: usize>(
         &self,
         v: &[Number<S, R, C>],
         v_bar: &[Number<S, R, C>],
@@ -60,8 +60,8 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
     ) -> R::V<S> {
         let mut tie_defect = self.x.zero();
         for j0 in (0..self.n.div_ceil(COLUMNS)).map(|j| j * COLUMNS) {
-            for i0 in (0..j0 / ROWS + 1).map(|i| i * ROWS) {
-                let mut x = self.zeros::<ROWS>();
+            for i0 in (0..(j0 + COLUMNS).div_ceil(ROWS)).map(|i| i * ROWS) {
+                let mut x = self.zeros::<ROWS, COLUMNS>();
                 let (rows_i, rows_j) = (self.rows(v, i0).zip(self.rows(v_bar, i0)), self.rows(v, j0).zip(self.rows(v_bar, j0)));
                 for ((vi, bi), (vj, bj)) in rows_i.zip(rows_j) {
                     let (Some(vi), Some(bi)) = (vi.first_chunk::<ROWS>(), bi.first_chunk::<ROWS>()) else { break };
@@ -84,9 +84,9 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
 
     /// The entries of G in a block of X − Xᴴ.
     #[inline(always)]
-    fn weigh_block<const ROWS: usize>(
+    fn weigh_block<const ROWS: usize, const COLUMNS: usize>(
         &self,
-        x: &Block<S, R, C, ROWS>,
+        x: &Block<S, R, C, ROWS, COLUMNS>,
         i0: usize,
         j0: usize,
         weights: &Weights<'_, R::V<S>>,
@@ -123,9 +123,9 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
 
     /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) of a block where labels agree, otherwise 0; skew(X) is 0 on D×D.
     #[inline(always)]
-    fn tie_defect<const ROWS: usize>(
+    fn tie_defect<const ROWS: usize, const COLUMNS: usize>(
         &self,
-        x: &Block<S, R, C, ROWS>,
+        x: &Block<S, R, C, ROWS, COLUMNS>,
         i0: usize,
         j0: usize,
         weights: &Weights<'_, R::V<S>>,
@@ -149,7 +149,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
     /// Ā = V G Vᴴ from the columns of V, a few rows of M = V G at a time; without G it is diag λ̄. One triangle is computed, the other
     /// is its mirror. NaN where an entry of Ā is not finite, otherwise 0.
     #[inline(always)]
-    pub fn conjugate<const ROWS: usize>(
+    pub fn conjugate<const ROWS: usize, const COLUMNS: usize>(
         &self,
         columns: &[Number<S, R, C>],
         g: Option<&[Number<S, R, C>]>,
@@ -161,11 +161,11 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
         let m = m.as_chunks_mut::<ROWS>().0;
         for i0 in (0..self.n.div_ceil(ROWS)).map(|i| i * ROWS) {
             match g {
-                Some(g) => self.rows_of_product(columns, g, i0, m),
+                Some(g) => self.rows_of_product::<ROWS, COLUMNS>(columns, g, i0, m),
                 None => self.rows_of_scaled(columns, lambda_bar, i0, m),
             }
-            for j0 in (0..(i0 + ROWS) / COLUMNS).map(|j| j * COLUMNS) {
-                let mut x = self.zeros::<ROWS>();
+            for j0 in (0..(i0 + ROWS).div_ceil(COLUMNS)).map(|j| j * COLUMNS) {
+                let mut x = self.zeros::<ROWS, COLUMNS>();
                 for (a, b) in self.rows(columns, j0).zip(&*m) {
                     let Some(a) = a.first_chunk::<COLUMNS>() else { break };
                     for r in 0..ROWS {
@@ -186,9 +186,9 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
 
     /// The entries of a block on or below the diagonal, and their mirrors.
     #[inline(always)]
-    fn store_block<const ROWS: usize>(
+    fn store_block<const ROWS: usize, const COLUMNS: usize>(
         &self,
-        x: &Block<S, R, C, ROWS>,
+        x: &Block<S, R, C, ROWS, COLUMNS>,
         i0: usize,
         j0: usize,
         zeros: &mut [R::V<S>; ROWS],
@@ -211,7 +211,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
 
     /// Rows of M = V G from i0 on, column by column.
     #[inline(always)]
-    fn rows_of_product<const ROWS: usize>(
+    fn rows_of_product<const ROWS: usize, const COLUMNS: usize>(
         &self,
         columns: &[Number<S, R, C>],
         g: &[Number<S, R, C>],
@@ -219,7 +219,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
         m: &mut [[Number<S, R, C>; ROWS]],
     ) {
         for (j, m) in m.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate().take(self.n.div_ceil(COLUMNS)) {
-            let mut x = self.zeros::<ROWS>();
+            let mut x = self.zeros::<ROWS, COLUMNS>();
             for (a, b) in self.rows(columns, i0).zip(self.rows(g, j * COLUMNS)) {
                 let (Some(a), Some(b)) = (a.first_chunk::<ROWS>(), b.first_chunk::<COLUMNS>()) else { break };
                 for r in 0..ROWS {

@@ -8,7 +8,7 @@ use super::aligned::Aligned;
 use super::assemble::{Assemble, Found};
 use super::backward::Backward;
 use super::lane_columns::{Columns, Given};
-use super::lane_kernel::{MAX_ROWS, Work};
+use super::lane_kernel::{BLOCK, Work};
 use crate::options::Problem;
 use crate::{Dropped, Element, Real, Scalar, Status, Stored, TieRule};
 
@@ -59,12 +59,12 @@ pub(super) const NOT_FINITE: usize = 2;
 
 /// n rounded up to whole blocks.
 pub(super) const fn padded(n: usize) -> usize {
-    n.next_multiple_of(MAX_ROWS)
+    n.next_multiple_of(BLOCK)
 }
 
 /// The distance of rows, off powers of two, which would crowd into a few cache sets.
 pub(super) const fn stride(n: usize) -> usize {
-    if n > MAX_ROWS { padded(n) + 1 } else { padded(n) }
+    if n > BLOCK { padded(n) + 1 } else { padded(n) }
 }
 
 /// The numbers of a matrix, with one more row for what is read beyond the last.
@@ -91,7 +91,7 @@ impl<T: Kernels> Lanes<T> {
             columns_of_v: numbers(size(n)),
             v_bar: numbers(size(n)),
             g: numbers(size(n)),
-            m: numbers(MAX_ROWS * padded(n)),
+            m: numbers(BLOCK * padded(n)),
             norm: reals(n),
             gauge_defect: reals(n),
             found: reals(3),
@@ -138,11 +138,7 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
 
     fn found(&self, b: usize) -> Found<T::Real> {
         let found = |what: usize| self.group.found[what * self.group.width + b];
-        Found {
-            tie_defect: found(TIE_DEFECT),
-            gauge_defect: found(GAUGE_DEFECT),
-            finite: Some(found(NOT_FINITE) == T::Real::of(0.0)),
-        }
+        Found { tie_defect: found(TIE_DEFECT), gauge_defect: found(GAUGE_DEFECT), finite: found(NOT_FINITE) == T::Real::of(0.0) }
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) trait Chunk: Send + Sized {
 /// Pieces for each thread: a slow core should not hold up the others, and each piece costs a hand-over (8 were slower at n = 16).
 const PIECES: usize = 4;
 
+/// Numbers of the matrices of a piece, at least: some 3 to 7 µs of work, about what a hand-over takes.
+const LEAST: usize = 2048;
+
 /// Calls `work`, which needs no scratch, on pieces of the chunk.
 pub(super) fn each<C: Chunk>(chunk: C, work: &(impl Fn(C) + Sync)) {
     split(chunk, PIECES * rayon::current_num_threads(), 1, work);
@@ -70,7 +73,10 @@ impl<S> PerThread<S> {
         let threads = rayon::current_num_threads();
         let piece = |chunk| self.with(|scratch| work(scratch, chunk));
         match par(self.n) {
-            Par::Seq => split(chunk, PIECES * threads, grain, &piece),
+            Par::Seq => {
+                let pieces = (chunk.batch() * self.n * self.n / LEAST).clamp(1, PIECES * threads);
+                split(chunk, pieces, grain, &piece);
+            }
             // In the pool, whatever thread called: it alone shares a matrix.
             Par::Rayon(_) => rayon::scope(|_| split(chunk, threads.min(self.scratch.len()), grain, &piece)),
         }

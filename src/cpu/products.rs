@@ -3,10 +3,10 @@
 use super::Kernels;
 use super::assemble::{Assemble, Column, Found};
 use super::backward::{Backward, Spread};
-use super::columns::Columns;
+use super::columns::{Columns, TILE};
 use super::parallel::par;
 use crate::options::Problem;
-use crate::{Cpu, Dropped, EigenpairsRef, Element, Real, Status, Stored, cut};
+use crate::{CotangentsRef, Cpu, Dropped, EigenpairsRef, Element, Real, Status, Stored, cut};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef};
@@ -20,32 +20,32 @@ pub(super) struct Products<T: Kernels> {
     labels: Vec<T::Real>,
     m: Mat<T>,
     a_bar: Mat<T>,
+    finite: bool,
 }
 
 impl<T: Kernels> Products<T> {
     pub(super) fn new(n: usize) -> Self {
         let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
         let reals = || vec![T::Real::of(0.0); n];
-        Self { columns: Columns::new(n, n), lambda: reals(), labels: reals(), m: zeros(), a_bar: zeros() }
+        Self { columns: Columns::new(n, n), lambda: reals(), labels: reals(), m: zeros(), a_bar: zeros(), finite: true }
     }
 }
 
 impl<T: Kernels> Assemble<T> for Products<T> {
     fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrix: Backward<'_, O, G>) {
         let Backward { n, pairs, cotangents, out } = matrix;
-        self.columns.start(problem.dropped, cotangents.vectors.is_some());
-        self.take(problem, pairs, cotangents.values, out.status, out.tie_defect);
+        self.take(problem, pairs, cotangents, out.status, out.tie_defect);
         if self.columns.of.len() == n {
             self.columns.dropped = Dropped::AsComputed; // there is no D, and (8) does not divide by λ
         }
         self.columns.load(pairs.vectors, cotangents.vectors);
         self.multiply();
         out.gauge_defect.copy_from_slice(&self.columns.gauge_defect);
-        self.store(out.a_bar);
+        self.finite = self.store(out.a_bar);
     }
 
     fn found(&self, _: usize) -> Found<T::Real> {
-        Found { tie_defect: self.columns.tie_defect, gauge_defect: self.columns.largest_gauge_defect(), finite: None }
+        Found { tie_defect: self.columns.tie_defect, gauge_defect: self.columns.largest_gauge_defect(), finite: self.finite }
     }
 }
 
@@ -55,17 +55,18 @@ impl<T: Kernels> Products<T> {
         &mut self,
         problem: &Problem,
         pairs: EigenpairsRef<'_, O, Cpu>,
-        values_bar: Option<&[O::Real]>,
+        cotangents: CotangentsRef<'_, O, Cpu>,
         status: &mut [Status],
         tie_defect: &mut [T::Real],
     ) {
         self.lambda.iter_mut().zip(pairs.values).for_each(|(to, from)| *to = from.widen());
         let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, pairs.kept, &mut self.labels);
         status[0] |= Status::TIED.when(tied);
+        self.columns.start(problem.dropped, cotangents.vectors.is_some(), tied);
         let mut spread = Spread::default();
         for (k, &kept) in pairs.kept.iter().enumerate() {
             let (lambda, label) = (self.lambda[k], self.labels[k]);
-            let lambda_bar = values_bar.filter(|_| kept).map_or(T::Real::of(0.0), |x| x[k].widen());
+            let lambda_bar = cotangents.values.filter(|_| kept).map_or(T::Real::of(0.0), |x| x[k].widen());
             spread.see(label, lambda_bar);
             self.columns.column(Column { k, lambda, label, lambda_bar });
         }
@@ -97,15 +98,27 @@ impl<T: Kernels> Products<T> {
         }
     }
 
-    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) {
-        let n = self.a_bar.nrows();
+    /// Writes both triangles; whether the entries are finite.
+    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) -> bool {
+        let (n, mut finite) = (self.a_bar.nrows(), true);
         for j in 0..n {
-            for (i, &x) in self.a_bar.col_as_slice(j).iter().enumerate().skip(j) {
-                let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
-                a_bar[j * n + i] = G::narrow(x.conj());
-                a_bar[i * n + j] = G::narrow(x);
+            let (to, from) = (&mut a_bar[j * n + j..(j + 1) * n], &self.a_bar.col_as_slice(j)[j..]);
+            let diagonal = T::from_parts(from[0].re(), T::Real::of(0.0));
+            for (to, &x) in to.iter_mut().zip([&diagonal].into_iter().chain(&from[1..])) {
+                finite &= x.finite();
+                *to = G::narrow(x.conj());
             }
         }
+        for j0 in (0..n).step_by(TILE) {
+            for i0 in (j0..n).step_by(TILE) {
+                for i in i0..n.min(i0 + TILE) {
+                    for j in j0..i.min(j0 + TILE) {
+                        a_bar[i * n + j] = G::narrow(self.a_bar[(i, j)]);
+                    }
+                }
+            }
+        }
+        finite
     }
 }
 

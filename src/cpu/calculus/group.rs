@@ -2,7 +2,7 @@
 
 use crate::cpu::Kernels;
 use crate::cpu::aligned::Aligned;
-use crate::cpu::lane_kernel::MAX_ROWS;
+use crate::cpu::lane_kernel::BLOCK;
 use crate::{Function, Real, Triangle, Weights};
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ impl<R: Real> Group<R> {
     pub(super) fn new<T: Kernels<Real = R>>(n: usize, alone: bool) -> Self {
         let width = if alone { 1 } else { T::lanes() };
         // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
-        let padded = n.next_multiple_of(MAX_ROWS);
+        let padded = n.next_multiple_of(BLOCK);
         let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
         let shape = Shape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
         let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
