@@ -57,6 +57,15 @@ pub fn the_catalogue_of_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
+/// Of orders that the CPU takes to faer, alone and shared by threads; on an emulated GPU they would take too long.
+pub fn the_catalogue_by_faer<T: Scalar, B: Engine<T>>(backend: &B) {
+    if run::on_the_cpu::<B>() {
+        for n in [130, 257] {
+            check::<T, B>(backend, n, &catalogue::<T>(n, &mut Rng::new(n as u64)));
+        }
+    }
+}
+
 pub fn large_matrices<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(1);
     for n in [256, 512] {

@@ -41,13 +41,9 @@ fn problem<T: Scalar>(n: usize, count: usize, seed: u64) -> (Vec<Matrix>, Vec<Ve
     (matrices, lambda_bar, v_bar)
 }
 
-fn on_the_cpu<B>() -> bool {
-    std::any::type_name::<B>() == std::any::type_name::<Cpu>()
-}
-
 /// Orders, and one that the CPU takes to faer, which is too many for an emulated GPU.
-fn orders<B>(orders: &[usize]) -> Vec<usize> {
-    orders.iter().copied().chain(on_the_cpu::<B>().then_some(130)).collect()
+fn orders<B: 'static>(orders: &[usize]) -> Vec<usize> {
+    orders.iter().copied().chain(run::on_the_cpu::<B>().then_some(130)).collect()
 }
 
 pub fn the_same_bits_again_elsewhere_and_alone<T: Scalar, B: Engine<T>>(backend: &B) {
@@ -156,7 +152,7 @@ pub fn any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
 where
     Cpu: Engine<T>,
 {
-    if !on_the_cpu::<B>() {
+    if !run::on_the_cpu::<B>() {
         return; // threads are the CPU's
     }
     // From n = 256 on, threads share each matrix, too.

@@ -57,8 +57,8 @@ macro_rules! of_scalars {
         #[allow(unused_imports)] // the primitive types need none
         use super::*;
         tests! { $backend, $t;
-            decomposition: the_catalogue_of_spectra large_matrices the_spectrum_of_eigvalsh_is_cut_as_that_of_eigh
-                no_matrices_and_matrices_of_no_order matrices_of_order_one;
+            decomposition: the_catalogue_of_spectra the_catalogue_by_faer large_matrices
+                the_spectrum_of_eigvalsh_is_cut_as_that_of_eigh no_matrices_and_matrices_of_no_order matrices_of_order_one;
             cut: every_rank_in_one_batch the_default_relative_cut tolerances_and_strictness at_most_the_largest ties_across_the_cut
                 data_computed_in_a_coarser_precision;
             backward: the_formula a_dropped_part_that_is_not_zero dropped_eigenvalues_declared_zero nothing_to_declare_zero

@@ -42,11 +42,16 @@ pub fn hermitian<T: Element, B: Engine<T::Scalar>>(backend: &B, n: usize, matric
     HermitianBatch::on(backend, stack::<T>(n, matrices).view()).unwrap()
 }
 
+/// Whether the backend is the CPU.
+pub fn on_the_cpu<B: 'static>() -> bool {
+    std::any::TypeId::of::<B>() == std::any::TypeId::of::<Cpu>()
+}
+
 /// Whether a matrix of order `n` gets the same bits in a batch of any size: not from NVIDIA's libraries, which CUDA takes beyond n = 48.
 pub fn has_bits_of_its_own<B: 'static>(n: usize) -> bool {
     #[cfg(feature = "cuda")]
     let by_libraries = !crate::gpu::is_emulated();
     #[cfg(not(feature = "cuda"))]
     let by_libraries = false;
-    n <= 48 || !by_libraries || std::any::TypeId::of::<B>() == std::any::TypeId::of::<Cpu>()
+    n <= 48 || !by_libraries || on_the_cpu::<B>()
 }
