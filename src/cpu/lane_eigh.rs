@@ -256,3 +256,51 @@ impl<R: Vector, const C: usize, const COLUMNS: usize, const N: usize> WithSimd f
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const N: usize = 6;
+
+    /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which no sweep makes negligible.
+    fn decompose(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
+        let group = &mut f64::group(N);
+        let (arch, width, size) = (Arch::new(), group.width, N * N * group.width);
+        let mut random = fastrand::Rng::with_seed(11);
+        let a: Vec<f64> = (0..group.groups * size).map(|_| random.f64() - 0.5).collect();
+        for (g, a) in a.chunks(size).enumerate() {
+            arch.dispatch(Reduce::<'_, f64, 1, 4, 0> { group, g, triangle: Triangle::Lower, a });
+        }
+        if let Some(b) = stuck {
+            let row = b / width * N + N / 2;
+            group.tridiagonal[(2 * row + 1) * width + b % width] = f64::NAN;
+        }
+        let count = group.groups;
+        arch.dispatch(Diagonalise::<'_, f64, 2, 0> { group, count, with_vectors: true });
+        let mut v = vec![0.0; a.len()];
+        for (g, vectors) in v.chunks_mut(size).enumerate() {
+            arch.dispatch(Order::<'_, f64, 0> { group, g });
+            arch.dispatch(TransformBack::<'_, f64, 1, 4, 0> { group, g, vectors });
+        }
+        (group.lambda.clone(), v, group.status.clone())
+    }
+
+    #[test]
+    fn a_lane_that_does_not_converge_leaves_the_others_alone() {
+        let (lambda, v, status) = decompose(None);
+        assert_eq!(status, vec![Status::OK; status.len()]);
+        for stuck in 0..status.len() {
+            let (lambda_beside, v_beside, status) = decompose(Some(stuck));
+            for (b, status) in status.into_iter().enumerate() {
+                if b == stuck {
+                    assert_eq!(status, Status::NOT_CONVERGED);
+                    continue;
+                }
+                assert_eq!(status, Status::OK, "{b} beside {stuck}");
+                assert_eq!(lambda_beside[b * N..][..N], lambda[b * N..][..N], "{b} beside {stuck}");
+                assert_eq!(v_beside[b * N * N..][..N * N], v[b * N * N..][..N * N], "{b} beside {stuck}");
+            }
+        }
+    }
+}
