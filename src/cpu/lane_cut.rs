@@ -109,8 +109,8 @@ fn cut<S: Simd, R: Vector>(s: S, lambda: &[R::V<S>], tau: R::V<S>) -> Cut<R::V<S
 mod tests {
     use super::*;
     use crate::cpu::lane_eigh::EighLanes;
+    use crate::cpu::vector::dispatch;
     use crate::{Cut, Options, cut};
-    use pulp::Arch;
 
     /// Ascending, a few magnitudes of either sign, so that zeros and ties are frequent.
     fn spectrum(n: usize, random: &mut fastrand::Rng) -> Vec<f32> {
@@ -133,7 +133,7 @@ mod tests {
                     let (mut gap_kept, mut gap_dropped) = (vec![0.0; count], vec![0.0; count]);
                     let (k, r, g, d) = (&mut *kept, &mut *rank, &mut *gap_kept, &mut *gap_dropped);
                     let out = Selections { kept: k, rank: r, gap_kept: g, gap_dropped: d };
-                    assert!(Arch::new().dispatch(Select { group: &mut group, problem: &problem, out }));
+                    assert!(dispatch(Select { group: &mut group, problem: &problem, out }));
                     for (b, lambda) in group.lambda.chunks_exact(n).take(count).enumerate() {
                         let mut expected = vec![true; n];
                         let one = cut::select(&problem, lambda, &mut expected);

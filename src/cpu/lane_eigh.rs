@@ -8,12 +8,12 @@ use super::pack::pack;
 use super::ql::{Entry, Progress, Sweep, ql};
 use super::rotations::{identity, rotate};
 use super::tridiagonal::Tridiagonalise;
-use super::vector::{Vector, lanes};
+use super::vector::{Vector, dispatch, lanes};
 use crate::options::Problem;
 use crate::{Element, Status, Triangle};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// The order N, or n if that is 0.
 #[inline(always)]
@@ -41,10 +41,10 @@ macro_rules! eigh_lanes {
             }
             fn eigh_lanes(group: &mut Group<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
                 let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
-                Arch::new().dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
+                dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
             }
             fn select_lanes(group: &mut Group<$real>, problem: &Problem, out: Selections<'_, $real>) -> bool {
-                Arch::new().dispatch(Select { group, problem, out })
+                dispatch(Select { group, problem, out })
             }
         }
     )* }
@@ -266,22 +266,22 @@ mod tests {
     /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which no sweep makes negligible.
     fn decompose(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
         let group = &mut f64::group(N);
-        let (arch, width, size) = (Arch::new(), group.width, N * N * group.width);
+        let (width, size) = (group.width, N * N * group.width);
         let mut random = fastrand::Rng::with_seed(11);
         let a: Vec<f64> = (0..group.groups * size).map(|_| random.f64() - 0.5).collect();
         for (g, a) in a.chunks(size).enumerate() {
-            arch.dispatch(Reduce::<'_, f64, 1, 4, 0> { group, g, triangle: Triangle::Lower, a });
+            dispatch(Reduce::<'_, f64, 1, 4, 0> { group, g, triangle: Triangle::Lower, a });
         }
         if let Some(b) = stuck {
             let row = b / width * N + N / 2;
             group.tridiagonal[(2 * row + 1) * width + b % width] = f64::NAN;
         }
         let count = group.groups;
-        arch.dispatch(Diagonalise::<'_, f64, 2, 0> { group, count, with_vectors: true });
+        dispatch(Diagonalise::<'_, f64, 2, 0> { group, count, with_vectors: true });
         let mut v = vec![0.0; a.len()];
         for (g, vectors) in v.chunks_mut(size).enumerate() {
-            arch.dispatch(Order::<'_, f64, 0> { group, g });
-            arch.dispatch(TransformBack::<'_, f64, 1, 4, 0> { group, g, vectors });
+            dispatch(Order::<'_, f64, 0> { group, g });
+            dispatch(TransformBack::<'_, f64, 1, 4, 0> { group, g, vectors });
         }
         (group.lambda.clone(), v, group.status.clone())
     }

@@ -5,11 +5,11 @@ use super::lane_products::{Matrices, Weights};
 use super::lanes::{GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, padded, size, stride};
 use super::moves::{Runs, into_lanes, out_of_lanes};
 use super::numbers::Numbers;
-use super::vector::{Vector, lanes};
+use super::vector::{Vector, dispatch, lanes};
 use crate::Element;
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
 /// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
@@ -45,7 +45,7 @@ macro_rules! assemble_lanes {
                 let Work { columns, v, v_bar, a_bar, gauge_defect } = work;
                 let (v, v_bar, a_bar) = (cast_slice(v), v_bar.map(cast_slice), cast_slice_mut(a_bar));
                 let work = Work { columns, v, v_bar, a_bar, gauge_defect };
-                Arch::new().dispatch(Kernel::<'_, $real, $parts, $rows> { group, work });
+                dispatch(Kernel::<'_, $real, $parts, $rows> { group, work });
             }
         }
     )* }

@@ -23,6 +23,8 @@ mod moves;
 mod numbers;
 mod pack;
 mod parallel;
+#[cfg(test)]
+mod portable;
 mod products;
 mod ql;
 mod rotations;
@@ -66,7 +68,7 @@ impl Cpu {
 
     /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for AVX-512.
     pub fn instruction_set(&self) -> &'static str {
-        pulp::Arch::new().dispatch(Name)
+        vector::dispatch(Name)
     }
 
     /// Runs `work` on the threads of this backend.

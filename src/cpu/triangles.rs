@@ -2,11 +2,11 @@
 
 use super::moves::{Runs, into_lanes};
 use super::transpose::MAX_WIDTH;
-use super::vector::Vector;
+use super::vector::{Vector, dispatch};
 use crate::{Element, Real};
 use num_complex::Complex;
 use pulp::bytemuck::cast_slice;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use std::array::from_fn;
 use std::f64::consts::SQRT_2;
 
@@ -26,7 +26,7 @@ macro_rules! compare {
             fn doubtful(n: usize, a: &[Self], tolerance: f64) -> Option<usize> {
                 // A modulus is at most √2 times the larger part; once more for rounding.
                 let factor = <$real>::of(SQRT_2 / tolerance * (1.0 + 4.0 * <$real>::PRECISION.epsilon()));
-                Arch::new().dispatch(Doubtful::<'_, $real, $parts> { n, a: cast_slice(a), factor })
+                dispatch(Doubtful::<'_, $real, $parts> { n, a: cast_slice(a), factor })
             }
         }
     )* }

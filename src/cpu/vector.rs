@@ -2,7 +2,7 @@
 
 use super::transpose::Transpose;
 use crate::Real;
-use pulp::{Arch, Simd, WithSimd, bytemuck};
+use pulp::{Simd, WithSimd, bytemuck};
 use std::marker::PhantomData;
 
 /// A component type with vectors of it, one component for each lane.
@@ -78,9 +78,18 @@ pub(super) trait Vector: Real + Transpose + bytemuck::Pod {
     }
 }
 
+/// Works by the instruction set at hand; tests ask for others.
+#[inline(always)]
+pub(super) fn dispatch<W: WithSimd>(work: W) -> W::Output {
+    #[cfg(test)]
+    return super::portable::dispatch(work);
+    #[cfg(not(test))]
+    pulp::Arch::new().dispatch(work)
+}
+
 /// The number of lanes of the instruction set at hand.
 pub(super) fn lanes<R: Vector>() -> usize {
-    Arch::new().dispatch(Lanes::<R>(PhantomData))
+    dispatch(Lanes::<R>(PhantomData))
 }
 
 struct Lanes<R>(PhantomData<R>);

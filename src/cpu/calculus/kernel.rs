@@ -5,11 +5,11 @@ use super::group::{Group, Shape};
 use super::multiply::{Alone, InLanes, Way};
 use crate::cpu::Kernels;
 use crate::cpu::moves::{Runs, into_lanes, out_of_lanes};
-use crate::cpu::vector::Vector;
+use crate::cpu::vector::{Vector, dispatch};
 use crate::{Element, Triangle};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Scalar, Simd, WithSimd};
+use pulp::{Scalar, Simd, WithSimd};
 
 /// What is done with a group.
 #[derive(Clone, Copy, Debug)]
@@ -42,21 +42,21 @@ macro_rules! calculate {
     ($($t:ty: $parts:literal, $rows:literal);*) => { $(
         impl Calculate for $t {
             fn calculate(group: &mut Group<Self::Real>, step: Step) {
-                Arch::new().dispatch(Kernel::<'_, $t, $parts, $rows> { group, step });
+                dispatch(Kernel::<'_, $t, $parts, $rows> { group, step });
             }
             fn gather(shape: Shape, from: &[Self], to: &mut [Self::Real]) {
-                dispatch(Gather::<'_, Self::Real, $parts> { shape, from: cast_slice(from), to }, shape.alone);
+                transfer(Gather::<'_, Self::Real, $parts> { shape, from: cast_slice(from), to }, shape.alone);
             }
             fn scatter(shape: Shape, from: &[Self::Real], to: &mut [Self]) {
-                dispatch(Scatter::<'_, Self::Real, $parts> { shape, from, to: cast_slice_mut(to) }, shape.alone);
+                transfer(Scatter::<'_, Self::Real, $parts> { shape, from, to: cast_slice_mut(to) }, shape.alone);
             }
         }
     )* }
 }
 calculate!(f32: 1, 4; f64: 1, 4; Complex<f32>: 2, 2; Complex<f64>: 2, 2);
 
-fn dispatch(job: impl WithSimd<Output = ()>, alone: bool) {
-    if alone { Scalar.vectorize(job) } else { Arch::new().dispatch(job) }
+fn transfer(job: impl WithSimd<Output = ()>, alone: bool) {
+    if alone { Scalar.vectorize(job) } else { dispatch(job) }
 }
 
 struct Gather<'a, R, const C: usize> {
