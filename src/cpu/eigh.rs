@@ -8,7 +8,7 @@ use super::lane_group::Group;
 use super::parallel::Chunk;
 use crate::cut;
 use crate::options::Problem;
-use crate::{Cpu, Element, Real, Result, SpectrumMut, Status, Stored, Triangle};
+use crate::{Cpu, Element, Precision, Real, Result, SpectrumMut, Status, Stored, Triangle};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
@@ -67,7 +67,10 @@ pub(super) struct Lanes<T: Kernels> {
 impl<T: Kernels> Solver<T> {
     pub(super) fn new(n: usize) -> Result<Self> {
         if (1..=<T as EighLanes>::UP_TO).contains(&n) {
-            return Ok(Self::Lanes(Box::new(Lanes { group: T::group(n), a: Vec::new(), vectors: Vec::new() })));
+            let group = T::group(n);
+            // Halves are computed in f32.
+            let wide = || Vec::with_capacity(if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
+            return Ok(Self::Lanes(Box::new(Lanes { a: wide(), vectors: wide(), group })));
         }
         Single::new(n).map(Self::Single)
     }
