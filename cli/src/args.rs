@@ -57,8 +57,8 @@ pub enum Command {
     /// Time the forward and the backward pass, beside torch, CuPy and JAX if asked, on every device that is found
     ///
     /// Inputs are A = X Xᴴ / n with Gaussian X, cotangents λ̄ Gaussian and V̄ = 2 W∘V, W uniform. On the CPU the forward is timed from
-    /// the user's array to the outputs, copies and the Hermitian check included; on a GPU both passes are timed from memory that
-    /// is there to memory that is there, as the peers are everywhere.
+    /// the user's array to the outputs, the Hermitian check included; on a GPU both passes are timed from memory that is there to
+    /// memory that is there, as the peers are everywhere.
     ///
     /// GB/s counts what must move, once: forward A in, λ and V out; backward V, V̄, λ and λ̄ in, Ā out. Next to it is what part that is
     /// of the bandwidth of a copy, measured on the same device in the same run. A batch that fits in the caches can exceed it.
@@ -234,7 +234,7 @@ pub struct Hardware {
     /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had, auto then takes the CPU
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
-    /// The eigensolver of a GPU: heevjBatched, XsyevBatched, or the one that suits
+    /// The eigensolver of a GPU: ours, heevjBatched, XsyevBatched, or the one that suits
     #[arg(long, value_enum, default_value_t = SolverName::Auto)]
     pub solver: SolverName,
     /// Threads of the CPU [default: one a core]
@@ -242,7 +242,7 @@ pub struct Hardware {
     pub threads: Option<usize>,
 }
 
-/// An eigensolver of cuSOLVER.
+/// An eigensolver on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SolverName {
     /// By type and order.
