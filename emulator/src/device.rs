@@ -29,6 +29,17 @@ pub(crate) fn capability() -> (c_int, c_int) {
     given.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))).unwrap_or((9, 0))
 }
 
+/// Bytes of shared memory that a block can opt in to, by the CUDA C++ Programming Guide's table of compute capabilities.
+pub(crate) fn most_shared() -> c_int {
+    let kibibytes = match capability() {
+        (7, 5) => 64,
+        (8, 0 | 7) => 163,
+        (8, _) | (12, _) => 99,
+        _ => 227,
+    };
+    kibibytes << 10
+}
+
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 /// The device of an ordinal.
@@ -145,7 +156,7 @@ extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_
             82 => 65_536,                                           // registers per multiprocessor
             85 => device as c_int,                                  // board group
             87 => 2,                                                // f32 : f64
-            97 => 232_448,                                          // shared memory per block, opted in
+            97 => most_shared(),                                    // shared memory per block, opted in
             106 => 32,                                              // blocks per multiprocessor
             111 => 1024,                                            // reserved shared memory per block
             115 => setting("EIGENGRAD_EMULATOR_POOLS", 1) as c_int, // memory pools

@@ -1,6 +1,7 @@
 //! Launches of kernels.
 
 use crate::answer::*;
+use crate::device::most_shared;
 use crate::kernel::Kernel;
 use crate::memory;
 use crate::module::{Function, function};
@@ -21,8 +22,6 @@ struct Line([u8; 64]);
 const LARGEST_BLOCK: [c_uint; 3] = [1024, 1024, 64];
 const LARGEST_GRID: [c_uint; 3] = [c_int::MAX as c_uint, 65_535, 65_535];
 const MOST_THREADS: c_uint = 1024;
-/// Bytes of shared memory that a block can have, on compute capability 9.0.
-pub(crate) const MOST_SHARED: c_uint = 227 << 10;
 
 thread_local! {
     static RUNNING: Cell<Option<&'static str>> = const { Cell::new(None) };
@@ -160,7 +159,7 @@ extern "C" fn cuFuncSetAttribute(name: *mut c_void, attribute: c_int, value: c_i
     answer("cuFuncSetAttribute", || {
         let function = function(name)?;
         match c_uint::try_from(value) {
-            Ok(bytes) if attribute == 8 && bytes <= MOST_SHARED => function.dynamic.store(bytes, Ordering::Relaxed),
+            Ok(bytes) if attribute == 8 && value <= most_shared() => function.dynamic.store(bytes, Ordering::Relaxed),
             _ if attribute == 8 => return Err(INVALID_VALUE),
             _ => {}
         }

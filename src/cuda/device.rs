@@ -2,12 +2,12 @@
 
 use super::handles::{Blas, SolverHandle};
 use super::kernels::{Alone, Instantiation, Kernels};
-use super::{calculus, factor};
-use super::{context, library, refused};
+use super::{calculus, context, factor, graph, library, refused};
 use crate::{Dtype, Element, Result};
 use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaStream};
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// One GPU, seen through one stream, on which all work of this backend is enqueued in order.
@@ -38,7 +38,8 @@ pub enum Solver {
     Jacobi {
         /// The tolerance that the library is given; none is its own, of which 12.0.4 is 2 to 7 times as fast as with ε, and no worse.
         tolerance: Option<f64>,
-        /// The largest number of sweeps; a matrix that needs more is [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED).
+        /// The largest number of sweeps; a matrix of which the library says that it needs more is
+        /// [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED). 12.0.4 does not say so of every matrix that does.
         sweeps: i32,
     },
     /// cuSOLVER's `XsyevBatched`, of CUDA 12.6 update 2 and later.
@@ -75,9 +76,13 @@ impl StreamId {
     }
 }
 
-/// What belongs to a stream. Fields are dropped in this order: the handles before the stream that they work on.
+/// What belongs to a stream, until nothing is captured any more.
 #[derive(Debug)]
-struct Shared {
+struct Shared(Option<Parts>);
+
+/// Fields are dropped in this order: the handles before the stream that they work on.
+#[derive(Debug)]
+struct Parts {
     solver: Mutex<SolverHandle>,
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
@@ -88,6 +93,9 @@ struct Shared {
     most_shared: usize,
     stream: Arc<CudaStream>,
 }
+
+/// CU_STREAM_PER_THREAD.
+const PER_THREAD: usize = 2;
 
 /// The streams that have a backend. A handle takes up to 32 MiB of the device and milliseconds to make.
 static STREAMS: Mutex<Vec<(StreamId, Weak<Shared>)>> = Mutex::new(Vec::new());
@@ -106,12 +114,17 @@ impl Cuda {
         Self::from_stream(context.new_stream().map_err(|e| refused(calls, &e))?)
     }
 
-    /// The GPU of a stream that exists, on that stream.
+    /// The GPU of a stream that exists, on that stream; not the per-thread default stream, which is another one in each thread, while memory
+    /// and workspaces go from thread to thread.
     ///
     /// # Errors
-    /// As [`Cuda::new`].
+    /// As [`Cuda::new`], and [`Error::Backend`](crate::Error::Backend) for the per-thread default stream.
     pub fn from_stream(stream: Arc<CudaStream>) -> Result<Self> {
         library::require()?;
+        if stream.cu_stream().addr() == PER_THREAD {
+            let reason = "it is another stream in each thread: make one by CudaContext::new_stream";
+            return Err(refused("the per-thread default stream", &reason));
+        }
         let id = StreamId::of(&stream);
         let mut streams = lock(&STREAMS);
         streams.retain(|(_, shared)| shared.strong_count() > 0);
@@ -236,6 +249,21 @@ impl Cuda {
     }
 }
 
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        let Some(parts) = &self.0 else { unreachable!("taken only when it is dropped") };
+        parts
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        graph::drop_uncaptured(self.0.take());
+    }
+}
+
 impl Shared {
     fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = stream.context();
@@ -243,7 +271,7 @@ impl Shared {
         let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
         let opted_in = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         let most_shared = context.attribute(opted_in).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
-        Ok(Self {
+        Ok(Self(Some(Parts {
             solver: Mutex::new(SolverHandle::new(&stream)?),
             blas: Mutex::new(Blas::new(&stream)?),
             kernels: Mutex::default(),
@@ -253,7 +281,7 @@ impl Shared {
             capability,
             most_shared: usize::try_from(most_shared).unwrap_or(0),
             stream,
-        })
+        })))
     }
 }
 

@@ -40,17 +40,22 @@ pub trait Gemm: Sized {
         handle: cublasHandle_t,
         shape: [c_int; 4],
         op: [cublasOperation_t; 2],
-        by: [Self; 2],
+        by: &Factors<Self>,
         abc: [CUdeviceptr; 3],
     ) -> cublasStatus_t;
 }
+
+/// α and β as cuBLAS reads them: `cuDoubleComplex` is aligned to 16 bytes, and where num_complex's is not cuBLAS crashes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub struct Factors<T>([T; 2]);
 
 macro_rules! gemm {
     ($($t:ty = $function:ident),*) => { $(
         impl Gemm for $t {
             const GEMM: &str = stringify!($function);
-            unsafe fn gemm(handle: cublasHandle_t, [m, n, k, batch]: [c_int; 4], [op_a, op_b]: [cublasOperation_t; 2], by: [$t; 2], [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
-                let (alpha, beta) = (std::ptr::from_ref(&by[0]).cast(), std::ptr::from_ref(&by[1]).cast());
+            unsafe fn gemm(handle: cublasHandle_t, [m, n, k, batch]: [c_int; 4], [op_a, op_b]: [cublasOperation_t; 2], by: &Factors<$t>, [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
+                let (alpha, beta) = (std::ptr::from_ref(&by.0[0]).cast(), std::ptr::from_ref(&by.0[1]).cast());
                 let (a, b, c) = (a as *const $t, b as *const $t, c as *mut $t);
                 let rows = |op, plain, adjoint| if op == cublasOperation_t::CUBLAS_OP_N { plain } else { adjoint };
                 let (rows_a, rows_b) = (rows(op_a, m, k), rows(op_b, k, n));
@@ -83,11 +88,11 @@ impl Cuda {
         };
         let int = |x: usize| c_int::try_from(x).map_err(|e| refused(T::GEMM, &e));
         let shape = [int(m)?, int(n)?, int(k)?, int(batch)?];
-        let by = [alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0)));
+        let by = Factors([alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0))));
         self.bind()?;
         let mut blas = self.blas();
         // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
-        let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], by, [a, b, c]) };
+        let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], &by, [a, b, c]) };
         done.result().map_err(|e| refused(T::GEMM, &e))
     }
 }

@@ -6,7 +6,8 @@ use crate::{Backend, Error, Result};
 use cudarc::driver::result::{graph, stream};
 use cudarc::driver::sys::{CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUstreamCaptureMode, CUstreamCaptureStatus};
 use cudarc::driver::{CudaContext, CudaStream};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a closure enqueued, to be enqueued again as a whole, without the host's part in it: a CUDA graph.
 ///
@@ -48,7 +49,8 @@ impl Cuda {
     /// both `work` has to enqueue the same and nothing else: to allocate, to free, to wait, and thus to upload and to download, is refused
     /// while it is recorded. Numbers that kernels are given by value stay those of the recording; memory stays where it is,
     /// and what it holds may change. Other threads may not wait for the whole device meanwhile, as cudarc does when it makes the first
-    /// stream of a `CudaContext` (backends of [`Cuda::new`] share one) and cuBLAS when the last clone of a backend is dropped; what they enqueue on this stream is recorded too.
+    /// stream of a `CudaContext` (backends of [`Cuda::new`] share one); what they enqueue on this stream is recorded too. Backends
+    /// whose last clone is dropped meanwhile are kept until nothing is recorded, since cuBLAS waits for the device in the end.
     ///
     /// [`Plan::backward_into`](crate::Plan::backward_into) can be recorded. Of [`Plan::eigh_into`](crate::Plan::eigh_into) cuSOLVER does
     /// not promise it. Memory that [`Cuda::read`] and [`Cuda::write`] lend cannot take part, since it is ordered by events.
@@ -118,6 +120,42 @@ pub(super) fn is_captured(stream: &CudaStream) -> Result<bool> {
     Ok(status != CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE)
 }
 
+/// How many streams are captured, and what was dropped meanwhile.
+#[derive(Debug)]
+struct Captures {
+    going: usize,
+    kept: Vec<Box<dyn Kept>>,
+}
+
+trait Kept: Send + fmt::Debug {}
+impl<T: Send + fmt::Debug> Kept for T {}
+
+static CAPTURES: Mutex<Captures> = Mutex::new(Captures { going: 0, kept: Vec::new() });
+
+fn captures() -> MutexGuard<'static, Captures> {
+    CAPTURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Captures {
+    fn end(&mut self) {
+        self.going -= 1;
+        if self.going == 0 {
+            self.kept.clear();
+        }
+    }
+}
+
+/// Drops what may wait for the whole device in its destructor, as cuBLAS's handles do, while no stream is captured: the driver would
+/// end the capture, whichever thread waits.
+pub(super) fn drop_uncaptured<T: Send + fmt::Debug + 'static>(owner: T) {
+    let mut captures = captures();
+    if captures.going > 0 {
+        captures.kept.push(Box::new(owner));
+    } else {
+        drop(owner); // and nobody begins to capture meanwhile
+    }
+}
+
 /// A stream whose work is recorded until this ends or is dropped.
 struct Recording<'a>(&'a Cuda);
 
@@ -127,9 +165,12 @@ impl<'a> Recording<'a> {
         // Not global: that would refuse the allocations and the waiting of every other thread. Not relaxed: that would let through, once
         // and unrecorded, what a library does behind our back.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        let mut captures = captures();
         // SAFETY: the stream is live and its context current.
         let begun = unsafe { stream::begin_capture(cuda.stream().cu_stream(), mode) };
-        begun.map_err(|e| refused("cuStreamBeginCapture", &e)).map(|()| Self(cuda))
+        begun.map_err(|e| refused("cuStreamBeginCapture", &e))?;
+        captures.going += 1;
+        Ok(Self(cuda))
     }
 
     fn end(self) -> Result<Recorded> {
@@ -146,6 +187,7 @@ impl<'a> Recording<'a> {
         let raw = unsafe { stream::end_capture(self.0.stream().cu_stream()) };
         let recorded = raw.map_err(|e| refused("cuStreamEndCapture", &e));
         let recorded = recorded.map(|raw| Recorded { raw, context: context.clone() });
+        Captures::end(&mut captures());
         allocation::free_kept(self.0.stream());
         bound.and(recorded)
     }

@@ -71,8 +71,8 @@ enum Factor<T> {
 
 impl<T: Number> Factor<T> {
     fn parse(at: *const T, on_device: bool) -> Result<Self, c_int> {
-        if at.is_null() {
-            Err(INVALID_VALUE)
+        if at.is_null() || !at.addr().is_multiple_of(size_of::<T>()) {
+            Err(INVALID_VALUE) // NVIDIA's types are aligned to their size, and cuBLAS crashes where one is not
         } else if on_device {
             Device::new(at, 1).map(Self::Stored).ok_or(INVALID_VALUE)
         } else {

@@ -4,6 +4,7 @@ use super::device::Device;
 use super::status::{INVALID_VALUE, NOT_INITIALIZED};
 use super::{VERSION, answer, give_back};
 use crate::census::{self, Kind};
+use crate::context;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -59,6 +60,7 @@ extern "C" fn cublasDestroy_v2(handle: *mut c_void) -> c_int {
     give_back("cublasDestroy_v2", || {
         handles().1.remove(&handle.addr()).ok_or(NOT_INITIALIZED)?;
         census::died(Kind::BlasHandle, handle.addr());
+        let _ = context::current().and_then(|context| context.synchronize()); // as cuBLAS does, which ends any capture
         Ok(())
     })
 }

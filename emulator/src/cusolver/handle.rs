@@ -3,6 +3,7 @@
 use super::status::{INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED};
 use super::{answer, give_back, store};
 use crate::census::{self, Kind};
+use crate::context;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -80,7 +81,11 @@ extern "C" fn cusolverDnCreate(out: Option<&mut MaybeUninit<*mut c_void>>) -> c_
 
 #[unsafe(no_mangle)]
 extern "C" fn cusolverDnDestroy(handle: *mut c_void) -> c_int {
-    give_back("cusolverDnDestroy", || destroy(&HANDLES, handle))
+    give_back("cusolverDnDestroy", || {
+        destroy(&HANDLES, handle)?;
+        let _ = context::current().and_then(|context| context.synchronize()); // as cuSOLVER does, which ends any capture
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]
