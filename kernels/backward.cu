@@ -18,16 +18,16 @@ namespace eigengrad {
 
 // What is decided for the whole batch.
 struct rules {
-    int exact, dropped_zero, refuse_ties, form;
-    double tie_rtol, gauge_round_off;
+    int ties, dropped_zero, form;
+    double tie_rtol, round_off;
 };
 
 // The columns of one matrix in the order K, D, and its report.
-template <class R, int N, int TILES>
+template <class R, int N, int TILE, int TILES>
 struct columns {
     using real = R;
     R lambda[N], lambda_bar[N];
-    R weight[N]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
+    R weight[TILE * ((N + TILE - 1) / TILE)]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
     R norm[N], gauge[N], tie[N]; // ‖v̄‖, ρ, tie defects; at first λ, λ̄ and whether it is kept, as they are stored
     int label[N]; // as in label.cu
     int place[N]; // of each column as it is stored
@@ -41,7 +41,7 @@ struct columns {
 template <int N, class C>
 __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vectors) {
     const auto* const lambda = c.norm;
-    chain<typename C::real> groups(lambda[0], lambda[N - 1], rule.tie_rtol, rule.exact);
+    chain<typename C::real> groups(lambda[0], lambda[N - 1], rule.tie_rtol, rule.ties);
     int rank = 0, end = N;
     for (int k = 0; k < N; ++k) {
         const bool keep = c.tie[k] != 0;
@@ -49,10 +49,11 @@ __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vector
         c.place[k] = place;
         c.label[place] = group;
     }
+    for (int k = N; k < static_cast<int>(sizeof(c.weight) / sizeof(c.weight[0])); ++k) c.weight[k] = 0;
     c.by_lambda = rule.dropped_zero && has_vectors && rank < N;
-    c.status = found | (groups.tied ? TIED : 0);
+    c.status = found | groups.found();
     c.kept = rank;
-    c.rank = refused(c.status, rule.refuse_ties) ? 0 : rank;
+    c.rank = refused(c.status) ? 0 : rank;
     c.rows = c.by_lambda ? c.rank : c.rank ? N : 0;
 }
 
@@ -65,26 +66,6 @@ __device__ void fill(C& c, int k, bool dropped_zero, bool has_vectors) {
     c.lambda[place] = keep || !dropped_zero ? lambda : 0;
     c.lambda_bar[place] = lambda_bar;
     c.weight[place] = !keep ? 0 : c.by_lambda ? 1 / (2 * lambda) : has_vectors ? 0 : lambda_bar / 2;
-}
-
-// The 2-norm of a column. Padding is zero.
-template <int N, int AT_ONCE, class S>
-__device__ real_of<S> norm(const S* x) {
-    using R = real_of<S>;
-    R squares = 0;
-    for (int i = 0; i < N; i += AT_ONCE) {
-        const pack<S, AT_ONCE> some = read<AT_ONCE>(x + i);
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; ++u) squares += square(some.at[u]);
-    }
-    // Where this has a square, no square that counts has over- or underflown.
-    if (squares * squares > 0 && finite(squares * squares)) return square_root(squares);
-    R largest = limits<R>::least_normal();
-    for (int i = 0; i < N; ++i) largest = larger(largest, size(x[i]));
-    const R scale = 1 / largest;
-    squares = 0;
-    for (int i = 0; i < N; ++i) squares += square(times(x[i], scale));
-    return squares == 0 ? R(0) : largest * square_root(squares);
 }
 
 // X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved, and what is reported: ρ, and above the diagonal
@@ -101,7 +82,7 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     const bool both = i < c.rank, tied = both && c.label[i] == c.label[j];
     const S x_ji = both ? x[j * LD + i] : zero;
     const S skew = times(x_ij - conj(x_ji), R(0.5));
-    S g = tied ? zero : times(skew, 1 / (c.lambda[j] - c.lambda[i]));
+    S g = tied ? zero : times(skew, over_gap(c.lambda[i], c.lambda[j]));
     if (c.weight[j] != 0) g = g - (times(x_ij, c.weight[j]) + times(conj(x_ji), c.weight[i])); // (24)
     x[i * LD + j] = g;
     if (!tied) return;
@@ -110,9 +91,10 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     x[j * LD + i] = make<S>::from(defect, 0);
 }
 
-// The tie defect of column k and the later ones of its group: what weigh_pair left of X, or none of it, and from the first the spread of λ̄.
+// The tie defect of column k and the later ones of its group: what weigh_pair left of X, or none of it, and from the first the spread of
+// λ̄, `scale` being the largest.
 template <int LD, class S, class C>
-__device__ real_of<S> tie_defect_of(const S* x, const C& c, int k) {
+__device__ real_of<S> tie_defect_of(const S* x, const C& c, int k, real_of<S> scale) {
     using R = real_of<S>;
     R largest = 0;
     spread<R> of_group(c.lambda_bar[k]);
@@ -121,7 +103,7 @@ __device__ real_of<S> tie_defect_of(const S* x, const C& c, int k) {
         if (x) largest = larger(largest, re(x[k * LD + i]));
     }
     const bool first = k == 0 || c.label[k - 1] != c.label[k];
-    return first ? larger(largest, of_group.relative()) : largest;
+    return first ? larger(largest, relative(of_group.half(), scale)) : largest;
 }
 
 // A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked for. Whether it is finite as G.
@@ -158,7 +140,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     using S = scalar_of<O>;
     using R = real_of<O>;
     using on = layout<S, N, TILE>;
-    using C = columns<R, N, on::LOWER>;
+    using C = columns<R, N, TILE, on::LOWER>;
     constexpr int LD = on::LD, SIZE = on::SIZE, SIDE = on::SIDE, AT_ONCE = on::AT_ONCE, THREADS = MATRICES * on::TEAM;
     static_assert(MATRICES * (2 * SIZE * sizeof(S) + sizeof(C)) <= BYTES, "the shared memory of the launch holds two matrices and a report each");
     extern __shared__ uint4 memory[];
@@ -216,8 +198,11 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         }
         __syncthreads();
     }
-    if (m < here)
-        for (int k = t; k < c.kept; k += on::TEAM) c.tie[k] = tie_defect_of<LD>(vectors_bar && rank ? g : nullptr, c, k);
+    if (m < here) {
+        R scale = 0;
+        for (int k = 0; c.status & TIED && k < c.kept; ++k) scale = larger(scale, magnitude(c.lambda_bar[k]));
+        for (int k = t; k < c.kept; k += on::TEAM) c.tie[k] = tie_defect_of<LD>(vectors_bar && rank ? g : nullptr, c, k, scale);
+    }
     if (vectors_bar) {
         if (works) add_trapezoid<LD>(z, TILE * J, rows, v + TILE * I, g + TILE * J);
         __syncthreads();
@@ -234,7 +219,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     __syncthreads();
     if (lower) {
         add_columns<LD>(a, g + TILE * (J * LD + I));
-        const bool refuse = refused(c.status, rule.refuse_ties);
+        const bool refuse = refused(c.status);
         c.infinite[I * (I + 1) / 2 + J] = !store_both<G, N, LD>(v, a, I, J, rule.form, refuse) && !refuse;
     }
     __syncthreads();
@@ -255,7 +240,9 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         bool infinite = false;
         for (int q = 0; q < on::LOWER; ++q) infinite |= c.infinite[q];
         tie_defect[first + m] = tie;
-        status[first + m] = c.status | (defect > static_cast<R>(rule.gauge_round_off) ? PHASE_DEPENDENT : 0) | (infinite ? GRADIENT_NOT_FINITE : 0);
+        const R round_off = static_cast<R>(rule.round_off);
+        const unsigned defects = (defect > round_off ? PHASE_DEPENDENT : 0) | (tie > round_off ? TIE_DEFECT : 0);
+        status[first + m] = c.status | (refused(c.status) ? 0 : defects) | (infinite ? GRADIENT_NOT_FINITE : 0);
     }
 }
 

@@ -3,7 +3,7 @@
 //   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n, n] V, one vector after the other
 //   values_bar, vectors_bar λ̄ and V̄, values_bar_dot, vectors_bar_dot their tangents, each null for 0; what lies outside K is not used
 //   a_dot   [batch, n, n] row-major, of which one triangle is used
-//   out     [batch, n, n] row-major, NaN for refused matrices; status [batch] found, TIED and RESULT_NOT_FINITE
+//   out     [batch, n, n] row-major, NaN for refused matrices; status [batch] found, what ties are, and RESULT_NOT_FINITE
 //
 // Ā̇ = V (ΩG − GΩ + Ġ) Vᴴ with Ω = F ∘ P. Where X is 0 in the columns of D, F ∘ X = 2G on D×K, hence P_DD (F ∘ X) is a product with 2G.
 // Threads share matrices as in jvp.cu. Bytes: V, Ȧ, V̄, V̄̇, λ, λ̄, λ̄̇ read and Ā̇ written once. Flops, complex: 52·n³, 8·n³ more for V̄̇ and
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
                 if (I + u < N && c.label[I + u]) x_dot.at[u][w] = make<S>::from(0, 0);
     }
     __syncthreads();
-    a.turn();
+    a.turn(rule);
     __syncthreads();
     tile<S, TILE> turned; // −2ΩG
     if (a.works) {
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         x[i * LD + j] = entry;
         x[j * LD + i] = conj(entry);
     });
-    a.assemble(rule, out, status);
+    a.assemble(out, status);
 }
 
 } // namespace eigengrad

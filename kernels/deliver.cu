@@ -14,14 +14,14 @@ namespace eigengrad {
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    deliver_matrices(long long batch, int n, int refuse_ties, real_of<T> factor, const real_of<T>* __restrict__ scale,
+    deliver_matrices(long long batch, int n, real_of<T> factor, const real_of<T>* __restrict__ scale,
                      const scalar_of<T>* __restrict__ from, const unsigned* base, unsigned* status, T* __restrict__ out) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     const long long b = matrix_of_team();
     const bool here = b < batch;
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0, found = here ? base[b] : 0;
-    const bool refuse = refused(found, refuse_ties);
+    const bool refuse = refused(found);
     const R by = here && scale ? R(0.5) * factor * scale[b] : R(0.5) * factor, nan = limits<R>::nan();
     from += b * n * n, out += b * n * n;
     R infinite = 0;
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(256)
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    deliver_vectors(long long batch, int n, int refuse_ties, const int* __restrict__ labels, const scalar_of<T>* __restrict__ from,
+    deliver_vectors(long long batch, int n, const int* __restrict__ labels, const scalar_of<T>* __restrict__ from,
                     const real_of<T>* __restrict__ reals, const unsigned* base, unsigned* status, stored_real_of<T>* __restrict__ values,
                     T* __restrict__ vectors) {
     using S = scalar_of<T>;
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(256)
     const long long b = matrix_of_team();
     const bool here = b < batch;
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0, found = here ? base[b] : 0;
-    const bool refuse = refused(found, refuse_ties);
+    const bool refuse = refused(found);
     const R nan = limits<R>::nan();
     from += b * n * n, vectors += b * n * n, labels += b * n, reals += b * n, values += b * n;
     R infinite = 0;

@@ -4,7 +4,7 @@
 //   values_bar, vectors_bar λ̄ and V̄, values_down, vectors_down those from downstream, each null for 0; what lies outside K is not used
 //   h       [batch, n, n] row-major, of which one triangle is used
 //   a_bar   [batch, n, n] row-major; values_bar_bar [batch, n], vectors_bar_bar [batch, n, n] as V; 0 outside K, NaN for refused matrices
-//   status  [batch] found, TIED and RESULT_NOT_FINITE
+//   status  [batch] found, what ties are, and RESULT_NOT_FINITE
 //
 // B = F ∘ skew(M), M = 2QG − XΩ + what comes from downstream, Ω = F ∘ Q; on D×D, where X is 0 in the columns of D and hence F ∘ X = 2G on
 // D×K, B = herm(2ΩG). Threads share matrices as in jvp.cu. Bytes: V, H, V̄, λ, λ̄ read and Ā̄, V̄̄, λ̄̄ written once. Flops, complex: 60·n³,
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     tile<S, TILE> m;
     if (a.works) add_by_rows<LD>(m, N, p + I, g + J); // 2QG
     __syncthreads();
-    a.turn();
+    a.turn(rule);
     __syncthreads();
     if (a.works) {
         if (vectors_bar) subtract_by_rows<LD>(m, N, x + I, p + J); // − XΩ
@@ -65,14 +65,14 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     __syncthreads();
     if (a.works) {
         write_rows<LD>(x + I * LD + J, m);
-        write_vectors<O, N, LD>(a.p, z, c, a.t, a.I, a.J, a.refuses(c, rule));
+        write_vectors<O, N, LD>(a.p, z, c, a.t, a.I, a.J, refused(c.status));
     }
     if (vectors_down) a.template inner<false>(vectors_down, a.all_g, a.g);
     __syncthreads();
     scatter<N, of::THREADS>(vectors_bar_bar + a.first * N * N, a.here * N, a.all_p, column_at<typename of::on, N>);
     for (int k = threadIdx.x; k < a.here * N; k += of::THREADS) {
         const auto& column = a.all[k / N];
-        const R stored = a.refuses(column, rule) ? limits<R>::nan() : column.dot[k % N];
+        const R stored = refused(column.status) ? limits<R>::nan() : column.dot[k % N];
         values_bar_bar[a.first * N + k] = narrow<stored_real_of<O>>::from(stored);
     }
     a.each_pair([&](int i, int j) { // B
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         x[i * LD + j] = m_ij;
         x[j * LD + i] = conj(m_ij);
     });
-    a.assemble(rule, a_bar, status);
+    a.assemble(a_bar, status);
 }
 
 } // namespace eigengrad

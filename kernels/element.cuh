@@ -175,6 +175,9 @@ template <class R>
 __device__ R smaller(R x, R y) { return x < y ? x : y; }
 __device__ inline float magnitude(float x) { return fabsf(x); }
 __device__ inline double magnitude(double x) { return fabs(x); }
+// 1/(y − x); halves keep the difference from overflowing, which would make it 0.
+template <class R>
+__device__ R over_gap(R x, R y) { return R(0.5) / (R(0.5) * y - R(0.5) * x); }
 // max(|re|, |im|).
 template <class T>
 __device__ real_of<T> size(T x) { return larger(magnitude(re(x)), magnitude(im(x))); }
@@ -191,6 +194,7 @@ struct limits;
 template <>
 struct limits<float> {
     __device__ static float infinity() { return __uint_as_float(0x7f800000u); }
+    __device__ static float largest() { return __uint_as_float(0x7f7fffffu); }
     __device__ static float nan() { return __uint_as_float(0x7fc00000u); }
     __device__ static float least_normal() { return __uint_as_float(0x00800000u); }
     __device__ static float epsilon() { return __uint_as_float(0x34000000u); }
@@ -198,6 +202,7 @@ struct limits<float> {
 template <>
 struct limits<double> {
     __device__ static double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
+    __device__ static double largest() { return __longlong_as_double(0x7fefffffffffffffll); }
     __device__ static double nan() { return __longlong_as_double(0x7ff8000000000000ll); }
     __device__ static double least_normal() { return __longlong_as_double(0x0010000000000000ll); }
     __device__ static double epsilon() { return __longlong_as_double(0x3cb0000000000000ll); }

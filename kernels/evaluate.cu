@@ -63,13 +63,13 @@ __global__ void __launch_bounds__(128)
     const long long row = b * n;
     unsigned result = found[b];
     R sum = 0;
-    for (int k = 0; k < n && !refused(result, 0); ++k) {
+    for (int k = 0; k < n && !refused(result); ++k) {
         if (!kept[row + k]) continue;
         const R x = widen(values[row + k]);
         if (defined_at(f, x)) sum += sample_at<stored_real_of<T>>(f, x, 0, given, nullptr, row + k).f;
         else result |= OUTSIDE_DOMAIN;
     }
-    const bool none = refused(result, 0);
+    const bool none = refused(result);
     total[b] = none ? limits<R>::nan() : sum;
     status[b] = result | (none || finite(sum) ? 0 : RESULT_NOT_FINITE);
 }

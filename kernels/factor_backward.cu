@@ -37,13 +37,13 @@ __global__ void __launch_bounds__(256) scale_rows(long long batch, int r, real_o
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    deliver_columns(long long batch, int n, int r, int refuse_ties, const scalar_of<T>* from, unsigned* status, T* out) {
+    deliver_columns(long long batch, int n, int r, const scalar_of<T>* from, unsigned* status, T* out) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     const long long matrix = matrix_of_team();
     const bool here = matrix < batch;
     const unsigned entries = here ? static_cast<unsigned>(n) * r : 0, before = here ? status[matrix] : 0;
-    const bool refuse = refused(before, refuse_ties);
+    const bool refuse = refused(before);
     const S nan = make<S>::from(limits<R>::nan(), limits<R>::nan());
     from += matrix * n * r, out += matrix * n * r;
     R infinite = 0;

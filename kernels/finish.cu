@@ -24,7 +24,7 @@ struct block_tile {
 
 template <class T>
 __global__ void __launch_bounds__(64, 1)
-    finish(int n, int refuse_ties, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
+    finish(int n, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
            const real_of<T>* __restrict__ weight, real_of<T> factor, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
            T* __restrict__ a_bar, volatile unsigned* status) {
     using S = scalar_of<T>;
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(64, 1)
     const int I = row * EDGE, J = (number - row * (row + 1) / 2) * EDGE;
     const long long b = blockIdx.x / tiles, first = b * n * n;
     const unsigned before = status[b];
-    const bool refuse = refused(before, refuse_ties), both = divides && divides[b];
+    const bool refuse = refused(before), both = divides && divides[b];
 
     const int u = threadIdx.x % 8 * TILE, w = threadIdx.x / 8 * TILE;
     tile<S, TILE> a;

@@ -103,7 +103,9 @@ __device__ sampled<R> sample(const function& f, R lambda, int unit) {
         return {lambda, lambda == 0 ? R(0) : lambda * log, log + 1, log};
     }
     case POW: {
-        const R slope = f.p == 0 ? R(0) : static_cast<R>(f.p) * power(lambda, f.p - 1);
+        // Next to 0 p − 1 is rounded, and its power is not that of p.
+        const bool small = f.p > -0.5 && f.p < 0.5;
+        const R slope = f.p == 0 ? R(0) : static_cast<R>(f.p) * (small ? power(lambda, f.p) / lambda : power(lambda, f.p - 1));
         return {lambda, power(lambda, f.p), slope, logarithm(scaled(magnitude(lambda), -unit))};
     }
     default: return {lambda, R(1), R(0), R(0)};
@@ -111,7 +113,10 @@ __device__ sampled<R> sample(const function& f, R lambda, int unit) {
 }
 
 template <class R>
-__device__ R quotient(const sampled<R>& a, const sampled<R>& b) { return (a.f - b.f) / (a.lambda - b.lambda); }
+__device__ R quotient(const sampled<R>& a, const sampled<R>& b) {
+    const R half = R(0.5); // neither difference overflows
+    return (half * a.f - half * b.f) / (half * a.lambda - half * b.lambda);
+}
 
 // Of log, for positive numbers; halves keep the sum from overflowing.
 template <class R>
@@ -160,7 +165,8 @@ template <class R>
 __device__ R divided_on_kept(const function& f, const sampled<R>& a, bool keep_a, const sampled<R>& b, bool keep_b, R within) {
     if (keep_a && keep_b) return divided(f, a, b, within);
     if (keep_a == keep_b) return 0;
-    return (keep_a ? a.f : b.f) / (keep_a ? a.lambda - b.lambda : b.lambda - a.lambda);
+    const R half = R(0.5), gap = half * a.lambda - half * b.lambda;
+    return half * (keep_a ? a.f : b.f) / (keep_a ? gap : -gap);
 }
 
 } // namespace eigengrad

@@ -25,6 +25,7 @@ __device__ real_of<S> reflection(int k, int n, S* x) {
     R squares = 0;
     for (int i = first_row(k + 1); i < n; i += lanes) squares += square(times(x[i], scale));
     squares = sum_of_lanes(squares);
+    __syncwarp(); // all have read the head: shuffles order no memory
     if (largest < limits<R>::least_normal()) return 0; // 0 beside the largest entry of B, which is 1 or more
     // The phase by a scale of its own: the head may be as much smaller as it likes.
     const S by_size = make<S>::from(re(head) / size_of_head, im(head) / size_of_head);

@@ -3,7 +3,7 @@
 //   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n, n] V, one vector after the other
 //   a_dot   [directions·batch, n, n] row-major, of which one triangle is used
 //   values_dot [directions·batch, n], vectors_dot [directions·batch, n, n] as V; 0 outside K, NaN for refused matrices
-//   status  [directions·batch] found, TIED and RESULT_NOT_FINITE
+//   status  [directions·batch] found, what ties are, and RESULT_NOT_FINITE
 //
 // A team of TEAM threads shares a matrix, a tile each; MATRICES are in a block, and stay for all directions. Bytes: V and λ read once, Ȧ
 // read and V̇, λ̇ written once for each direction. Flops, complex: 24·n²r for each direction, where r = |K| in whole tiles; a quarter of them
@@ -52,34 +52,40 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         __syncthreads();
         if (works) complete<on, N>(e, t, rule.upper);
         __syncthreads();
+        if (works) measure<on, N>(c, e, t);
         bool active = false; // whether any of the tile's columns is kept
         for (int j = TILE * J; works && j < N && j < TILE * J + TILE; ++j) active |= c.label[j] != 0;
         to_basis<on, N, TILE>(active, v, e, I, J); // P, in those columns
         __syncthreads();
-        if (works)
+        if (works) {
+            const R most = most_of_group<N>(c, rule.round_off);
+            bool split = false;
             for (int p = t; p < N * (N + 1) / 2; p += on::TEAM) { // Ω = F ∘ P
                 int i, j;
                 pair_at<N>(p, i, j);
                 const S entry = c.label[j] ? e[i * LD + j] : conj(e[j * LD + i]);
                 if (i == j) c.dot[j] = c.label[j] ? re(entry) : R(0);
+                split |= c.tied(i, j) && size(entry) > most;
                 const S omega = c.apart(i, j) ? times(entry, c.f(i, j)) : make<S>::from(0, 0);
                 e[i * LD + j] = omega;
                 if (i != j) e[j * LD + i] = times(conj(omega), -1);
             }
+            c.split[t] = split;
+        }
         __syncthreads();
         tile<S, TILE> z;
         if (active) add_plain<LD>(z, N, v + TILE * I, e + TILE * J); // V Ω
         __syncthreads();
-        if (works) write_vectors<O, N, LD>(e, z, c, t, I, J, refused(c.status, rule.refuse_ties));
+        if (works) write_vectors<O, N, LD>(e, z, c, t, I, J, refused(c.status));
         __syncthreads();
         scatter<N, THREADS>(vectors_dot + at * N * N, here * N, all_e, column_at<on, N>);
         for (int k = threadIdx.x; k < here * N; k += THREADS) {
             const C& of = all[k / N];
-            values_dot[at * N + k] = narrow<V>::from(refused(of.status, rule.refuse_ties) ? limits<R>::nan() : of.dot[k % N]);
+            values_dot[at * N + k] = narrow<V>::from(refused(of.status) ? limits<R>::nan() : of.dot[k % N]);
         }
         for (int q = threadIdx.x; q < here; q += THREADS) {
-            const bool infinite = any_infinite<V, N, on::TEAM>(all[q], refused(all[q].status, rule.refuse_ties));
-            status[at + q] = all[q].status | (infinite ? RESULT_NOT_FINITE : 0);
+            const bool infinite = any_infinite<V, N, on::TEAM>(all[q], refused(all[q].status));
+            status[at + q] = all[q].status | split_ties<on::TEAM>(all[q]) | (infinite ? RESULT_NOT_FINITE : 0);
         }
         __syncthreads(); // what is read here is written for the next direction
     }

@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     __syncthreads();
     if (owns) {
         C& of = all[mine.owner];
-        const bool refuse = refused(of.status, 0);
+        const bool refuse = refused(of.status);
         const R factor = scale ? scale[first + mine.owner] : R(1);
         const bool all_finite = mirror<O, N, LD>(all_v + mine.owner * SIZE, a, mine.row, mine.column, factor, refuse);
         of.infinite[mine.number] = !all_finite && !refuse;

@@ -5,7 +5,7 @@
 //   lambda     [batch, n] λ, or 0 on D where that is declared
 //   labels     [batch, n] F_ij = 0 where labels agree: 0 on D, on K a number for each group
 //   lambda_bar, other_bar [batch, n] first and second on K, else 0
-//   status     [batch] found, and TIED
+//   status     [batch] found, and what ties are
 //
 // A thread takes a matrix, since groups are chains. Bytes: 8·n numbers a matrix. Flops: about 3·n.
 #include "chain.cuh"
@@ -15,7 +15,7 @@ namespace eigengrad {
 
 template <class T>
 __global__ void __launch_bounds__(128)
-    mask(long long batch, int n, int exact, int dropped_zero, double tie_rtol, const stored_real_of<T>* __restrict__ values,
+    mask(long long batch, int n, int ties, int dropped_zero, double tie_rtol, const stored_real_of<T>* __restrict__ values,
          const bool* __restrict__ kept, const unsigned* __restrict__ found, const stored_real_of<T>* __restrict__ first,
          const stored_real_of<T>* __restrict__ second, real_of<T>* __restrict__ lambda, int* __restrict__ labels,
          real_of<T>* __restrict__ lambda_bar, real_of<T>* __restrict__ other_bar, unsigned* __restrict__ status) {
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(128)
     const long long b = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (b >= batch) return;
     const long long row = b * n;
-    chain<R> groups(n ? widen(values[row]) : R(0), n ? widen(values[row + n - 1]) : R(0), tie_rtol, exact);
+    chain<R> groups(n ? widen(values[row]) : R(0), n ? widen(values[row + n - 1]) : R(0), tie_rtol, ties);
 #pragma unroll 1 // ptxas for sm_120 spills pointers otherwise
     for (long long k = row; k < row + n; ++k) {
         const bool keep = kept[k];
@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(128)
         lambda_bar[k] = keep && first ? widen(first[k]) : R(0);
         other_bar[k] = keep && second ? widen(second[k]) : R(0);
     }
-    status[b] = found[b] | (groups.tied ? TIED : 0);
+    status[b] = found[b] | groups.found();
 }
 
 } // namespace eigengrad

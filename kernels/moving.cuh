@@ -6,29 +6,33 @@ namespace eigengrad {
 
 // What is decided for the whole batch.
 struct tie_rules {
-    int exact, dropped_zero, refuse_ties, upper;
-    double tie_rtol;
+    int ties, dropped_zero, upper;
+    double tie_rtol, round_off;
 };
 
 // The columns of one matrix.
 template <class R, int N, int TEAM>
 struct moving {
+    using real = R;
     R lambda[N], bar[N], more[N]; // λ; λ̄; λ̄̇, or λ̄ from downstream and then ℓ
     R dot[N];                     // λ̇ or λ̄̄; at first whether it is kept
+    R norm[N];                    // of the columns of the direction, where kept eigenvalues tie
     int label[N];                 // as in mask.cu
     int dropped;                  // |D|
     unsigned status;
-    unsigned char infinite[TEAM];
+    unsigned char infinite[TEAM], split[TEAM]; // whether a thread's part of a result is not finite; of a tied group, is not diagonal
 
     __device__ bool apart(int i, int j) const { return label[i] != label[j]; }
+    // Whether i and j are in one tied group.
+    __device__ bool tied(int i, int j) const { return i != j && label[i] && label[i] == label[j]; }
     // 1/(λ_j − λ_i), or 0 where labels agree.
-    __device__ R f(int i, int j) const { return apart(i, j) ? 1 / (lambda[j] - lambda[i]) : R(0); }
+    __device__ R f(int i, int j) const { return apart(i, j) ? over_gap(lambda[i], lambda[j]) : R(0); }
 };
 
 // K, D and the ties of a matrix. Groups are chains: one thread takes the matrix.
 template <int N, class C>
 __device__ void label_columns(C& c, const tie_rules& rule, unsigned found) {
-    chain groups(c.lambda[0], c.lambda[N - 1], rule.tie_rtol, rule.exact);
+    chain groups(c.lambda[0], c.lambda[N - 1], rule.tie_rtol, rule.ties);
     c.dropped = 0;
     for (int k = 0; k < N; ++k) {
         const bool keep = c.dot[k] != 0;
@@ -36,7 +40,31 @@ __device__ void label_columns(C& c, const tie_rules& rule, unsigned found) {
         c.dropped += !keep;
         if (!keep && rule.dropped_zero) c.lambda[k] = 0;
     }
-    c.status = found | (groups.tied ? TIED : 0);
+    c.status = found | groups.found();
+}
+
+// The norms of the columns of a direction, where kept eigenvalues tie, by a team.
+template <class ON, int N, class S, class C>
+__device__ void measure(C& c, const S* e, int t) {
+    for (int k = t; c.status & TIED && k < N; k += ON::TEAM) c.norm[k] = norm<N, ON::AT_ONCE>(e + k * ON::LD);
+}
+
+// What an entry of P within a tied group stays below by rounding: round_off·‖P‖_F, from the norms of the columns.
+template <int N, class C>
+__device__ typename C::real most_of_group(const C& c, double round_off) {
+    using R = typename C::real;
+    R largest = limits<R>::least_normal(), squares = 0;
+    for (int k = 0; c.status & TIED && k < N; ++k) largest = larger(largest, c.norm[k]);
+    for (int k = 0; c.status & TIED && k < N; ++k) squares += square(c.norm[k] / largest);
+    return static_cast<R>(round_off) * (largest * square_root(squares));
+}
+
+// What a direction adds to the status of a matrix.
+template <int TEAM, class C>
+__device__ unsigned split_ties(const C& c) {
+    bool split = false;
+    for (int k = 0; c.status & TIED && k < TEAM; ++k) split |= c.split[k];
+    return split && !refused(c.status) ? TIE_DEFECT : 0;
 }
 
 // A tile of vectors ↦ as they are stored, column after column: 0 outside K, NaN of refused matrices.

@@ -6,25 +6,25 @@
 //   m    [batch, n, n] M = 2QG − X(F∘Q) + what comes from downstream, in; B out
 //   t    [batch, n, n] (F∘Q)(F∘X)ᴴ, of which D×D is read: the closed form of B there; null for 0
 //   lambda, labels, lambda_bar, other_bar [batch, n] as mask.cu leaves them; other_bar in: λ̄ from downstream, out: ℓ
-//   values [batch, n] diag Q on K, else 0
+//   values [batch, n] diag Q on K, else 0; status [batch] TIE_DEFECT
 //
 // Bytes: 7·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex. Sums over a column are made by the lanes of a
 // warp, always in the same order.
-#include "team.cuh"
+#include "split.cuh"
 
 namespace eigengrad {
 
 // 1/(λ_j − λ_i), or 0 where labels agree.
 template <class R>
 __device__ R f_of(const R* lambda, const int* labels, int i, int j) {
-    return labels[i] == labels[j] ? R(0) : 1 / (lambda[j] - lambda[i]);
+    return labels[i] == labels[j] ? R(0) : over_gap(lambda[i], lambda[j]);
 }
 
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 3)
     second_open(long long batch, int n, const S* __restrict__ q, S* __restrict__ x, S* __restrict__ down, const real_of<S>* __restrict__ lambda,
                 const int* __restrict__ labels, const real_of<S>* __restrict__ lambda_bar, real_of<S>* __restrict__ other_bar,
-                S* __restrict__ g, S* __restrict__ fq, S* __restrict__ fx, real_of<S>* __restrict__ values) {
+                S* __restrict__ g, S* __restrict__ fq, S* __restrict__ fx, real_of<S>* __restrict__ values, real_of<S> round_off, unsigned* status) {
     using R = real_of<S>;
     const long long b = matrix_of_team(), row = b * n;
     const bool here = b < batch;
@@ -33,6 +33,7 @@ __global__ void __launch_bounds__(256)
     if (x) x += row * n, fx += row * n;
     if (down) down += row * n;
     const S zero = make<S>::from(0, 0);
+    note_split_ties(here, n, q, labels, round_off, status + b);
 
     const unsigned lanes = lanes_of_team();
     for (int k = threadIdx.x / lanes; k < n; k += blockDim.x / lanes) {

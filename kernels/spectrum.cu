@@ -22,38 +22,42 @@ struct cut {
     double atol, rtol, tie_rtol;
 };
 
-// Marks K and returns its size; sets TIE_ACROSS_CUT.
+// Marks K and returns its size; sets AMBIGUOUS_RANK.
 template <class R>
 __device__ int select(const cut& cut, int n, const R* lambda, R norm, bool* kept, unsigned& status) {
     const R tau = larger(static_cast<R>(cut.atol), static_cast<R>(cut.rtol) * norm);
     for (int k = 0; k < n; ++k) kept[k] = false;
     int low = 0, high = n, rank = 0;
-    R least_kept = limits<R>::infinity();
     while (low < high) {
         const bool at_high = magnitude(lambda[high - 1]) >= magnitude(lambda[low]);
         const int next = at_high ? high - 1 : low;
         const R size = magnitude(lambda[next]);
         if (!cut.everything && !(size > tau)) break;
         if (rank == cut.at_most) {
-            if (rank > 0 && least_kept - size <= static_cast<R>(cut.tie_rtol) * norm) status |= TIE_ACROSS_CUT;
+            const R within = static_cast<R>(cut.tie_rtol) * norm;
+            for (int k = low - 1; k <= high; k += high - low + 1) // the kept ones on both sides; of one sign they are too near
+                if (k >= 0 && k < n && magnitude(lambda[k]) - size <= within && magnitude(lambda[k] - lambda[next]) > within)
+                    status |= AMBIGUOUS_RANK;
             break;
         }
         kept[next] = true;
         ++rank;
-        least_kept = size;
         at_high ? --high : ++low;
     }
     return rank;
 }
 
-// The zeros beside: they end the kept–dropped gap, and where everything is kept may tie across the cut.
+// Infinity means that there is no pair: what overflows is the largest number instead.
 template <class R>
-__device__ R gap_to_nulls(const cut& cut, int n, const R* lambda, R norm, int rank, const bool* kept, unsigned& status) {
+__device__ R gap_of(R x, R y) { return smaller(x - y, limits<R>::largest()); }
+
+// The zeros beside: they end the kept–dropped gap.
+template <class R>
+__device__ R gap_to_nulls(const cut& cut, int n, const R* lambda, const bool* kept) {
     R least = limits<R>::infinity();
     if (cut.nulls == 0) return least;
     for (int k = 0; k < n; ++k)
         if (kept[k]) least = smaller(least, magnitude(lambda[k]));
-    if (cut.everything && rank == n && least <= static_cast<R>(cut.tie_rtol) * norm) status |= TIE_ACROSS_CUT;
     return least;
 }
 
@@ -73,10 +77,13 @@ __global__ void __launch_bounds__(128)
         R* x = lambda + b * n;
         bool* keep = kept + b * n;
         unsigned found = status[b];
-        bool overflow = false;
+        bool overflow = false, was_zero = true, is_zero = true;
         for (int k = 0; k < n; ++k) {
+            was_zero &= x[k] == 0;
             x[k] = scaled(x[k], exponent[b]);
-            overflow |= !finite(widen(narrow<V>::from(x[k])));
+            const R stored = widen(narrow<V>::from(x[k]));
+            overflow |= !finite(stored);
+            is_zero &= stored == 0;
         }
         if (!(found & NOT_FINITE)) {
             if (n > 0 && info[b] != 0) found |= NOT_CONVERGED;
@@ -84,6 +91,7 @@ __global__ void __launch_bounds__(128)
             else if (overflow) found |= VALUES_OVERFLOW;
         }
         failed[threadIdx.x] = found & FAILED;
+        if (!failed[threadIdx.x] && is_zero && !was_zero) found |= VALUES_UNDERFLOW;
         R between_kept = limits<R>::infinity(), across = limits<R>::infinity();
         int count = 0;
         if (failed[threadIdx.x]) {
@@ -94,15 +102,16 @@ __global__ void __launch_bounds__(128)
         } else if (n > 0) {
             const R norm = larger(magnitude(x[0]), magnitude(x[n - 1]));
             count = select(cut, n, x, norm, keep, found);
-            across = gap_to_nulls(cut, n, x, norm, count, keep, found);
+            across = gap_to_nulls(cut, n, x, keep);
             // Each minimum is attained between neighbours, of K and of the whole spectrum.
             int last = -1;
             for (int k = 0; k < n; ++k) {
-                if (k > 0 && keep[k] != keep[k - 1]) across = smaller(across, x[k] - x[k - 1]);
+                if (k > 0 && keep[k] != keep[k - 1]) across = smaller(across, gap_of(x[k], x[k - 1]));
                 if (!keep[k]) continue;
-                if (last >= 0) between_kept = smaller(between_kept, x[k] - x[last]);
+                if (last >= 0) between_kept = smaller(between_kept, gap_of(x[k], x[last]));
                 last = k;
             }
+            if (finite(across) && across <= static_cast<R>(cut.tie_rtol) * norm) found |= TIE_ACROSS_CUT;
         }
         for (int k = 0; k < n; ++k) values[b * n + k] = narrow<V>::from(x[k]);
         rank[b] = count;

@@ -6,26 +6,29 @@
 //   x_dot [batch, n, n] VᴴV̄̇ − ΩX + P_DD Y in, columns outside K are not read; ½Ġ out; `has_x_dot` tells whether anything is in
 //   g     [batch, n, n] G = diag λ̄ + F ∘ skew(X)
 //   lambda, labels, lambda_bar, other_bar [batch, n] as mask.cu leaves them; other_bar is λ̄̇
+//   status [batch] TIE_DEFECT
 //
 // Bytes: 8·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex.
-#include "team.cuh"
+#include "split.cuh"
 
 namespace eigengrad {
 
 template <class S>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 3)
     tangent_open(long long batch, int n, S* __restrict__ p, S* __restrict__ x, const real_of<S>* __restrict__ lambda,
-                 const int* __restrict__ labels, S* __restrict__ omega, S* __restrict__ y, real_of<S>* __restrict__ lambda_dot) {
+                 const int* __restrict__ labels, S* __restrict__ omega, S* __restrict__ y, real_of<S>* __restrict__ lambda_dot, real_of<S> round_off,
+                 unsigned* status) {
     using R = real_of<S>;
     const long long b = matrix_of_team(), row = b * n;
     const unsigned entries = b < batch ? static_cast<unsigned>(n) * n : 0;
     p += row * n, omega += row * n, lambda += row, labels += row, lambda_dot += row;
     if (x) x += row * n, y += row * n;
+    note_split_ties(b < batch, n, p, labels, round_off, status + b);
     const S zero = make<S>::from(0, 0);
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
         const bool apart = labels[i] != labels[j];
-        const R f = apart ? 1 / (lambda[j] - lambda[i]) : R(0);
+        const R f = apart ? over_gap(lambda[i], lambda[j]) : R(0);
         const S p_ij = p[e];
         omega[e] = apart ? times(p_ij, f) : zero;
         p[e] = !labels[i] && !labels[j] ? p_ij : zero;
@@ -59,7 +62,7 @@ __global__ void __launch_bounds__(256)
         }
         S of_g = zero, of_g_dot = zero;
         if (labels[i] != labels[j]) {
-            const R f = 1 / (lambda[j] - lambda[i]);
+            const R f = over_gap(lambda[i], lambda[j]);
             const auto skew = [&](const S* of) {
                 return times((labels[j] ? of[ij] : zero) - (labels[i] ? conj(of[ji]) : zero), half);
             };

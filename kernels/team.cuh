@@ -35,12 +35,33 @@ template <class R>
 __device__ R largest_of_team(R x) {
     __shared__ R of_warps[8];
     x = largest_of_lanes(x);
-    if (blockDim.x <= 32) return x;
+    if (blockDim.x <= 32) {
+        __syncwarp(); // as the barriers below do, for what is read before and written behind: shuffles order no memory
+        return x;
+    }
     __syncthreads(); // of_warps may still be read
     if (threadIdx.x % 32 == 0) of_warps[threadIdx.y * (blockDim.x / 32) + threadIdx.x / 32] = x;
     __syncthreads();
     x = of_warps[threadIdx.y * (blockDim.x / 32)];
     for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) x = larger(x, of_warps[threadIdx.y * (blockDim.x / 32) + warp]);
+    return x;
+}
+
+// The sum over a team, in each of its threads, always in the same order.
+template <class R>
+__device__ R sum_of_team(R x) {
+    __shared__ R of_warps[8];
+    x = sum_of_lanes(x);
+    if (blockDim.x <= 32) {
+        __syncwarp();
+        return x;
+    }
+    __syncthreads(); // of_warps may still be read
+    const unsigned first = threadIdx.y * (blockDim.x / 32);
+    if (threadIdx.x % 32 == 0) of_warps[first + threadIdx.x / 32] = x;
+    __syncthreads();
+    x = of_warps[first];
+    for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) x += of_warps[first + warp];
     return x;
 }
 

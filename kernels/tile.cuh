@@ -18,6 +18,26 @@ __device__ void write(S* to, const pack<S, COUNT>& packed) {
     *reinterpret_cast<pack<S, COUNT>*>(to) = packed;
 }
 
+// The 2-norm of a column. Padding is zero.
+template <int N, int AT_ONCE, class S>
+__device__ real_of<S> norm(const S* x) {
+    using R = real_of<S>;
+    R squares = 0;
+    for (int i = 0; i < N; i += AT_ONCE) {
+        const pack<S, AT_ONCE> some = read<AT_ONCE>(x + i);
+#pragma unroll
+        for (int u = 0; u < AT_ONCE; ++u) squares += square(some.at[u]);
+    }
+    // Where this has a square, no square that counts has over- or underflown.
+    if (squares * squares > 0 && finite(squares * squares)) return square_root(squares);
+    R largest = limits<R>::least_normal();
+    for (int i = 0; i < N; ++i) largest = larger(largest, size(x[i]));
+    const R scale = 1 / largest;
+    squares = 0;
+    for (int i = 0; i < N; ++i) squares += square(times(x[i], scale));
+    return squares == 0 ? R(0) : largest * square_root(squares);
+}
+
 // Where the scalars of an N×N matrix lie in shared memory, and the TILE×TILE tiles that a team has, a thread for each.
 template <class S, int N, int TILE>
 struct layout {

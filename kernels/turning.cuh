@@ -32,8 +32,6 @@ struct turning {
           p(all_p + threadIdx.x / on::TEAM * SIZE), x(all_x + threadIdx.x / on::TEAM * SIZE), g(all_g + threadIdx.x / on::TEAM * SIZE),
           c(all[threadIdx.x / on::TEAM]) {}
 
-    __device__ bool refuses(const C& of, const tie_rules& rule) const { return refused(of.status, rule.refuse_ties); }
-
     // Every pair i ≥ j of the team's matrix.
     template <class F>
     __device__ void each_pair(F work) const {
@@ -63,6 +61,7 @@ struct turning {
         for (int m = threadIdx.x; m < here; m += THREADS) label_columns<N>(all[m], rule, found[first + m]);
         if (works) complete<on, N>(p, t, rule.upper);
         __syncthreads();
+        if (works) measure<on, N>(c, p, t);
         to_basis<on, N, TILE>(works, v, p, I, J);
     }
 
@@ -89,17 +88,21 @@ struct turning {
     }
 
     // Q ↦ Ω, and diag Q on K.
-    __device__ void turn() const {
+    __device__ void turn(const tie_rules& rule) const {
+        const R most = works ? most_of_group<N>(c, rule.round_off) : R(0);
+        bool split = false;
         each_pair([&](int i, int j) {
             const S entry = p[i * LD + j], omega = c.apart(i, j) ? times(entry, c.f(i, j)) : make<S>::from(0, 0);
             if (i == j) c.dot[j] = c.label[j] ? re(entry) : R(0);
+            split |= c.tied(i, j) && size(entry) > most;
             p[i * LD + j] = omega;
             if (i != j) p[j * LD + i] = times(conj(omega), -1);
         });
+        if (works) c.split[t] = split;
     }
 
     // V B Vᴴ of B in the place of X, by rows; and statuses.
-    __device__ void assemble(const tie_rules& rule, O* out, unsigned* status) const {
+    __device__ void assemble(O* out, unsigned* status) const {
         __syncthreads();
         tile<S, TILE> z, a;
         if (works) {
@@ -111,14 +114,15 @@ struct turning {
         if (mine.owner < here) {
             C& of = all[mine.owner];
             add_outer<LD>(a, N, all_g + mine.owner * SIZE + TILE * mine.row, all_v + mine.owner * SIZE + TILE * mine.column);
-            const bool refuse = refuses(of, rule);
+            const bool refuse = refused(of.status);
             const bool all_finite = mirror<O, N, LD>(all_x + mine.owner * SIZE, a, mine.row, mine.column, R(1), refuse);
             if (!all_finite && !refuse) of.infinite[mine.number] = true;
         }
         __syncthreads();
         scatter<N, THREADS>(out + first * N * N, here * N, all_x, column_at<on, N>);
         for (int m = threadIdx.x; m < here; m += THREADS)
-            status[first + m] = all[m].status | (any_infinite<V, N, on::TEAM>(all[m], refuses(all[m], rule)) ? RESULT_NOT_FINITE : 0);
+            status[first + m] = all[m].status | split_ties<on::TEAM>(all[m]) |
+                                (any_infinite<V, N, on::TEAM>(all[m], refused(all[m].status)) ? RESULT_NOT_FINITE : 0);
     }
 };
 

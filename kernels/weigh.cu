@@ -5,7 +5,7 @@
 //   v_bar      [batch, n, rows] V̄, one column after the other; those outside K are not read
 //   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] or null as label.cu leaves them
 //   norms      [batch, n] scratch, ‖V̄_k‖
-//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X; status [batch] PHASE_DEPENDENT
+//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X; status [batch] PHASE_DEPENDENT, TIE_DEFECT
 //
 // Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² and n·rows scalars.
 // Flops: about 30·n² a matrix, complex.
@@ -31,13 +31,13 @@ __device__ real_of<S> norm_of_lanes(int n, const S* x) {
 
 template <class S>
 __global__ void __launch_bounds__(256, 3)
-    weigh(long long batch, int n, int rows, int refuse_ties, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
+    weigh(long long batch, int n, int rows, real_of<S> round_off, S* __restrict__ x, const S* __restrict__ v_bar,
           const real_of<S>* __restrict__ lambda, const int* __restrict__ labels, const real_of<S>* __restrict__ lambda_bar,
           const int* __restrict__ divides, const real_of<S>* __restrict__ inverse, real_of<S>* norms,
           real_of<S>* __restrict__ gauge_defect, real_of<S>* __restrict__ tie_defect, unsigned* __restrict__ status) {
     using R = real_of<S>;
     const long long b = matrix_of_team();
-    const bool here = b < batch, reports = here && !refused(status[b], refuse_ties), by_lambda = here && divides && divides[b];
+    const bool here = b < batch, reports = here && !refused(status[b]), by_lambda = here && divides && divides[b];
     const long long row = here ? b * n : 0;
     x += row * n, v_bar += row * rows;
     lambda += row, labels += row, lambda_bar += row, inverse += row, norms += row, gauge_defect += row;
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(256, 3)
         if (tied && norm > 0) tie = larger(tie, square_root(square(make<S>::from(re(skew) / norm, im(skew) / norm))));
         // In equation (10) D takes no part.
         const bool apart = by_lambda && (!labels[i] || !labels[j]);
-        const S g = tied || apart ? zero : times(skew, 1 / (lambda[j] - lambda[i]));
+        const S g = tied || apart ? zero : times(skew, over_gap(lambda[i], lambda[j]));
         x[ij] = !by_lambda ? g : apart ? zero : times(g - times(x_ij, inverse[j]), half);
         x[ji] = !by_lambda ? conj(g) : apart ? zero : times(conj(g) - times(x_ji, inverse[i]), half);
     }
@@ -86,6 +86,7 @@ __global__ void __launch_bounds__(256, 3)
     if (here && threadIdx.x == 0 && reports) {
         tie_defect[b] = larger(tie_defect[b], tie);
         if (largest_defect > round_off) status[b] |= PHASE_DEPENDENT;
+        if (tie > round_off) status[b] |= TIE_DEFECT;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::hermitian::{compare_triangles, expect_in_lower};
 use crate::scalar::Scalar;
-use crate::{Backend, Cpu, Element, Error, Pod, Real, Result};
+use crate::{Backend, Cpu, Element, Error, Pod, Precision, Real, Result};
 use ndarray::{ArrayView, ArrayView3, Axis, Dimension, Ix3, Slice};
 use rayon::prelude::*;
 
@@ -51,7 +51,7 @@ impl<'a, T: Element> HermitianRef<'a, T, Cpu> {
         let a = square(a)?;
         let n = a.dim().1;
         let data = a.to_slice().ok_or(Error::NotContiguous)?;
-        for matrix in not_finite(backend, n, data)? {
+        for matrix in not_finite(backend, n, data, T::PRECISION)? {
             expect_in_lower(matrix, n, &data[matrix * n * n..][..n * n])?;
         }
         Ok(Self { data, triangle: Triangle::Lower })
@@ -93,10 +93,20 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     /// # Errors
     /// As [`HermitianBatch::new`], and [`Error::Backend`].
     pub fn on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>) -> Result<Self> {
+        Self::computed_in_on(backend, a, T::PRECISION)
+    }
+
+    /// As [`HermitianBatch::on`], of data that were computed in another precision, whose ε the comparison of triangles takes: `f32` data
+    /// cast to `f64` are asymmetric by the round-off of `f32`. [`Cut::computed_in`](crate::Cut::computed_in) tells the cut.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::on`].
+    pub fn computed_in_on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>, precision: Precision) -> Result<Self> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
+        let precision = precision.coarser(T::PRECISION);
         let mut data = contiguous(backend, a)?;
-        for matrix in not_finite(&backend.host(), n, &data)? {
+        for matrix in not_finite(&backend.host(), n, &data, precision)? {
             let nan = Real::of(f64::NAN);
             data[matrix * n * n] = T::narrow(T::Scalar::from_parts(nan, nan)); // in the triangle that is read
         }
@@ -132,9 +142,12 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     /// at the same time. No part is empty unless there are fewer matrices than backends.
     ///
     /// # Errors
-    /// As [`HermitianBatch::on`], with matrices numbered as in `a`.
+    /// As [`HermitianBatch::on`], with matrices numbered as in `a`; [`Error::Shape`] if there are matrices and no backend.
     pub fn over<D: Dimension>(backends: &[B], a: ArrayView<'_, T, D>) -> Result<Vec<Self>> {
         let a = square(a)?;
+        if backends.is_empty() && a.dim().0 > 0 {
+            return Err(Error::Shape { what: "backends", expected: vec![1], got: vec![0] });
+        }
         let bound = |part: usize| (a.dim().0 as u128 * part as u128 / backends.len() as u128) as usize;
         let parts = backends.iter().enumerate().map(|(part, backend)| {
             let (first, end) = (bound(part), bound(part + 1));
@@ -207,15 +220,15 @@ fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Resu
 }
 
 /// Compares the triangles of every matrix; returns those with entries that are not finite.
-fn not_finite<T: Element>(backend: &Cpu, n: usize, data: &[T]) -> Result<Vec<usize>> {
+fn not_finite<T: Element>(backend: &Cpu, n: usize, data: &[T], precision: Precision) -> Result<Vec<usize>> {
     let mut all = Vec::new();
     if data.len() < PARALLEL_FROM {
-        return compare_triangles(0, n, data, &mut all).map(|()| all);
+        return compare_triangles(0, n, data, precision, &mut all).map(|()| all);
     }
     let piece = (PARALLEL_FROM / (n * n)).max(1);
     let compare = |(p, a): (usize, &[T])| {
         let mut here = Vec::new();
-        compare_triangles(p * piece, n, a, &mut here).map(|()| here)
+        compare_triangles(p * piece, n, a, precision, &mut here).map(|()| here)
     };
     let found: Vec<Result<Vec<usize>>> = backend.run(|| data.par_chunks(piece * n * n).enumerate().map(compare).collect());
     for here in found {

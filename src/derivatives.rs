@@ -1,6 +1,7 @@
 //! Derivatives beyond the gradient: λ̇ and V̇ along a direction, the double backward pass, the tangent of the gradient, and the
 //! Hessian of a loss times a direction.
 
+use crate::batch::addressable;
 use crate::plan::expect;
 use crate::{
     Cotangents, CotangentsRef, DoubleGradient, DoubleGradientMut, Eigenpairs, EigenpairsRef, Element, Engine, Error,
@@ -19,9 +20,12 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// Memory for the tangents along `directions` directions.
     ///
     /// # Errors
-    /// [`Error::Backend`] if there is none.
+    /// [`Error::TooLarge`] if they cannot be addressed; [`Error::Backend`] if there is none.
     pub fn tangents<O: Stored<T::Scalar>>(&self, directions: usize) -> Result<Tangents<O, B>> {
-        Tangents::zeros(self.backend(), directions * self.problem().batch, self.problem().n)
+        let (batch, n) = (self.problem().batch, self.problem().n);
+        let count = directions.checked_mul(batch).ok_or(Error::TooLarge { batch: usize::MAX, n })?;
+        addressable::<O>(count, n)?;
+        Tangents::zeros(self.backend(), count, n)
     }
 
     /// Memory for a Hermitian matrix for each of the batch.
@@ -256,6 +260,6 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         if self.problem.ties != TieRule::Error {
             return Ok(());
         }
-        Error::unless_clear(&self.backend.download(status())?, |status| status.intersects(Status::TIED))
+        Error::unless_clear(&self.backend.download(status())?, |status| status.intersects(Status::TIES_REFUSED))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::batch::expect_len;
 use crate::options::Problem;
-use crate::{Backend, Cpu, Element, Error, Result, Status};
+use crate::{Backend, Cpu, Element, Error, Real, Result, Status, cut};
 use ndarray::{ArrayView1, ArrayView2, ArrayView3};
 
 /// Where eigenvalues and what the cut makes of them are written.
@@ -174,7 +174,7 @@ impl<R: Element, B: Backend> Spectrum<R, B> {
     }
 }
 
-impl<R: Element> Spectrum<R, Cpu> {
+impl<R: Element<Scalar: Real>> Spectrum<R, Cpu> {
     /// λ, ascending, `[batch, n]`, in the units of A.
     pub fn values(&self) -> ArrayView2<'_, R> {
         array2(self.batch, self.n, &self.values)
@@ -200,6 +200,14 @@ impl<R: Element> Spectrum<R, Cpu> {
         ArrayView1::from(&*self.gap_dropped)
     }
 
+    /// min |λ|/τ over K and max |λ|/τ over D of each matrix.
+    pub(crate) fn cut_margins(&self, problem: &Problem) -> impl ExactSizeIterator<Item = [R::Scalar; 2]> {
+        (0..self.batch).map(move |b| {
+            let here = b * self.n..(b + 1) * self.n;
+            cut::margins(problem, &self.values[here.clone()], &self.kept[here])
+        })
+    }
+
     /// What is to be known of each matrix, `[batch]`.
     pub fn status(&self) -> ArrayView1<'_, Status> {
         ArrayView1::from(&*self.status)
@@ -208,9 +216,9 @@ impl<R: Element> Spectrum<R, Cpu> {
     /// Turns the statuses into one error that names the matrices.
     ///
     /// # Errors
-    /// [`Error::Matrices`] unless all are clear.
+    /// [`Error::Matrices`] unless all pass: see [`Status::passes`].
     pub fn check(&self) -> Result<()> {
-        Error::unless_clear(&self.status, |status| !status.is_ok())
+        Error::unless_clear(&self.status, |status| !status.passes())
     }
 }
 
@@ -319,6 +327,12 @@ impl<O: Element> Eigenpairs<O, Cpu> {
     /// The smallest kept–dropped gaps, as [`Spectrum::gap_dropped`].
     pub fn gap_dropped(&self) -> ArrayView1<'_, <O::Real as Element>::Scalar> {
         self.spectrum.gap_dropped()
+    }
+
+    /// min |λ|/τ over K and max |λ|/τ over D of each matrix: how clear the cut was, as
+    /// [`Report::kept_over_cutoff`](crate::Report::kept_over_cutoff) and [`Report::dropped_over_cutoff`](crate::Report::dropped_over_cutoff).
+    pub fn cut_margins(&self) -> impl ExactSizeIterator<Item = [<O::Real as Element>::Scalar; 2]> {
+        self.spectrum.cut_margins(&self.problem)
     }
 
     /// What is to be known of each matrix, `[batch]`.

@@ -14,10 +14,12 @@ use crate::{
 /// λ, kept `[batch, n]`; V `[batch, n, n]`; rank, gaps, status `[batch]`.
 ///
 /// # Errors
-/// [`Error::Tolerance`], [`Error::Backend`].
+/// [`Error::Tolerance`], [`Error::NoDefaultCut`], [`Error::Backend`].
 ///
 /// # Source
-/// LAPACK's `heevd` contract; on the CPU faer's tridiagonalisation with QR iteration and divide and conquer.
+/// LAPACK's `heevd` contract. On the CPU Householder tridiagonalisation and implicit QL up to n = 128, with eigenvalues as Rayleigh
+/// quotients of T, so that those of [`eigvalsh`], which has no eigenvectors, differ from them by round-off; beyond, faer's divide and
+/// conquer.
 pub fn eigh<T: Element, B: Engine<T::Scalar>>(a: &HermitianBatch<T, B>, options: &Options) -> Result<Eigenpairs<T::Scalar, B>> {
     eigh_as(a, options)
 }
@@ -92,7 +94,7 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         plan.backward_into(self.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut plan.workspace()?)?;
         if self.problem.ties == TieRule::Error {
             let status = self.backend.download(gradient.status_view())?;
-            Error::unless_clear(&status, |status| status.intersects(Status::TIED))?;
+            Error::unless_clear(&status, |status| status.intersects(Status::TIES_REFUSED))?;
         }
         Ok(gradient)
     }

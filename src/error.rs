@@ -1,6 +1,7 @@
 //! Everything that can go wrong, with what was expected, what came, and which matrices are meant: [`Error`].
 
-use crate::Status;
+use crate::{Precision, Status};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The crate's result type.
@@ -25,9 +26,7 @@ pub enum Error {
         columns: usize,
     },
     /// The two triangles of a matrix disagree.
-    #[error(
-        "matrix {matrix} is not Hermitian: |A[{row}, {column}] - conj A[{column}, {row}]| = {difference:.3e} exceeds {tolerance:.3e}"
-    )]
+    #[error("matrix {matrix} {}", Difference { at: [*row, *column], difference: *difference, tolerance: *tolerance })]
     NotHermitian {
         /// The first matrix that is not Hermitian.
         matrix: usize,
@@ -86,6 +85,18 @@ pub enum Error {
         /// Its value.
         got: f64,
     },
+    /// The default cut of a half precision would drop everything.
+    #[error(
+        "the default rtol of {precision:?} at n = {n} is {rtol}, which drops everything: set rtol or atol, or keep all of it"
+    )]
+    NoDefaultCut {
+        /// The precision in which the data were computed.
+        precision: Precision,
+        /// The order of the matrices.
+        n: usize,
+        /// √n·ε.
+        rtol: f64,
+    },
     /// Matrices with findings, from `check()` or from a gradient under [`TieRule::Error`](crate::TieRule::Error).
     #[error("{}", Findings(.0))]
     Matrices(
@@ -120,16 +131,54 @@ impl Error {
     }
 }
 
-/// Prints at most eight matrices and how many more there are.
+/// Prints an entry that differs from its mirror; of the diagonal, which can but be imaginary, as such.
+struct Difference {
+    at: [usize; 2],
+    difference: f64,
+    tolerance: f64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at: [row, column], difference, tolerance } = self;
+        if row == column {
+            return write!(f, "has an imaginary diagonal: |2 Im A[{row}, {row}]| = {difference:.3e} exceeds {tolerance:.3e}");
+        }
+        write!(f, "is not Hermitian: |A[{row}, {column}] - conj A[{column}, {row}]| = {difference:.3e} exceeds {tolerance:.3e}")
+    }
+}
+
+/// Prints the matrices of each status together, at most eight of them by number, and what to do.
 struct Findings<'a>(&'a [(usize, Status)]);
+
+/// The largest number of matrices, and of kinds, that are named.
+const NAMED: usize = 8;
 
 impl fmt::Display for Findings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.0.iter().take(8).map(|(matrix, status)| format!("matrix {matrix}: {status}")).collect();
-        f.write_str(&shown.join("; "))?;
-        match self.0.len() - shown.len() {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
+        let mut kinds = BTreeMap::<_, (Status, Vec<usize>)>::new();
+        for &(matrix, status) in self.0 {
+            kinds.entry(status.to_string()).or_insert((status, Vec::new())).1.push(matrix);
         }
+        let mut kinds: Vec<_> = kinds.into_values().collect();
+        kinds.sort_by_key(|(_, matrices)| matrices[0]);
+        for (at, (status, matrices)) in kinds.iter().take(NAMED).enumerate() {
+            let numbers: Vec<_> = matrices.iter().take(NAMED).map(usize::to_string).collect();
+            let numbers = numbers.join(", ");
+            let before = if at == 0 { "" } else { "; " };
+            match matrices.len() {
+                1 => write!(f, "{before}matrix {numbers}: {status}")?,
+                count if count <= NAMED => write!(f, "{before}{count} matrices ({numbers}): {status}")?,
+                count => write!(f, "{before}{count} matrices ({numbers}, …): {status}")?,
+            }
+            let remedies = status.remedies();
+            if !remedies.is_empty() {
+                write!(f, " ({remedies})")?;
+            }
+        }
+        if kinds.len() > NAMED {
+            write!(f, "; and {} more kinds", kinds.len() - NAMED)?;
+        }
+        Ok(())
     }
 }

@@ -63,16 +63,29 @@ impl Function {
             Self::Exp => lambda.exp(),
             Self::XLogX => lambda.ln() + R::of(1.0),
             Self::Pow(0.0) => R::of(0.0),
+            // Next to 0 p − 1 is rounded, and its power is not that of p.
+            Self::Pow(p) if p.abs() < 0.5 => R::of(p) * (power(lambda, p) / lambda),
             Self::Pow(p) => R::of(p) * power(lambda, p - 1.0),
         }
     }
 }
 
-/// λ^p; whole powers keep the sign of negative numbers.
+/// The largest whole power that is taken by multiplications, each of which is rounded.
+const MOST_PRODUCTS: f64 = 4.0;
+
+/// λ^p, in f64 whatever the type, to half an ulp of f32; whole powers keep the sign of negative numbers.
 fn power<R: Real>(lambda: R, p: f64) -> R {
-    match i32::try_from(p as i64) {
-        Ok(whole) if f64::from(whole) == p => lambda.powi(whole),
-        _ => lambda.powf(R::of(p)),
+    let whole = p == p.round();
+    if whole && p.abs() <= MOST_PRODUCTS {
+        return lambda.powi(p as i32);
+    }
+    let size = R::of(lambda.abs().to_f64().powf(p));
+    let defined = lambda >= R::of(0.0) || whole;
+    let odd = whole && p.rem_euclid(2.0) == 1.0;
+    match lambda < R::of(0.0) {
+        true if !defined => R::nan(),
+        true if odd => -size,
+        _ => size,
     }
 }
 

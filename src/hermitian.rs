@@ -2,7 +2,7 @@
 
 use crate::cpu::Compare;
 use crate::scalar::Scalar;
-use crate::{Element, Error, Real, Result};
+use crate::{Element, Error, Precision, Real, Result};
 use num_traits::{Float, Zero};
 use std::f64::consts::SQRT_2;
 
@@ -11,14 +11,21 @@ use std::f64::consts::SQRT_2;
 ///
 /// # Errors
 /// [`Error::NotHermitian`].
-pub(crate) fn compare_triangles<T: Element>(first: usize, n: usize, a: &[T], not_finite: &mut Vec<usize>) -> Result<()> {
+pub(crate) fn compare_triangles<T: Element>(
+    first: usize,
+    n: usize,
+    a: &[T],
+    precision: Precision,
+    not_finite: &mut Vec<usize>,
+) -> Result<()> {
     let (count, mut next) = (a.len() / (n * n).max(1), 0);
     while next < count {
         // Of types that are only stored each is looked at.
-        let doubtful = T::as_scalars(&a[next * n * n..]).map_or(Some(0), |a| T::Scalar::doubtful(n, a, tolerance::<T>(n, 1.0)));
+        let doubtful =
+            T::as_scalars(&a[next * n * n..]).map_or(Some(0), |a| T::Scalar::doubtful(n, a, tolerance(precision, n, 1.0)));
         let Some(after) = doubtful else { break };
         let matrix = next + after;
-        if !compare(first + matrix, n, &a[matrix * n * n..][..n * n])? {
+        if !compare(first + matrix, n, &a[matrix * n * n..][..n * n], precision)? {
             not_finite.push(first + matrix);
         }
         next = matrix + 1;
@@ -27,19 +34,19 @@ pub(crate) fn compare_triangles<T: Element>(first: usize, n: usize, a: &[T], not
 }
 
 /// Compares one matrix, unless it is not finite; whether it is.
-fn compare<T: Element>(matrix: usize, n: usize, a: &[T]) -> Result<bool> {
+fn compare<T: Element>(matrix: usize, n: usize, a: &[T], precision: Precision) -> Result<bool> {
     let [largest, difference] = extremes(n, a);
     if largest.is_nan() {
         return Ok(false);
     }
     // max|A| is at least its largest component, and a modulus at most √2 times that of its number: this settles nearly every matrix.
-    if SQRT_2 * difference.to_f64() <= tolerance::<T>(n, largest.to_f64()) {
+    if SQRT_2 * difference.to_f64() <= tolerance(precision, n, largest.to_f64()) {
         return Ok(true);
     }
     // Differences of the largest numbers overflow: a quarter of everything is compared.
     let quarter = if largest.to_f64() > 1e300 { 0.25 } else { 1.0 };
     let modulus = |x: T::Scalar| (x.re().to_f64() * quarter).hypot(x.im().to_f64() * quarter);
-    let tolerance = tolerance::<T>(n, a.iter().fold(0.0, |largest, x| largest.max(modulus(x.widen()))));
+    let tolerance = tolerance(precision, n, a.iter().fold(0.0, |largest, x| largest.max(modulus(x.widen()))));
     for row in 0..n {
         for column in 0..=row {
             let (x, y) = (a[row * n + column].widen(), a[column * n + row].widen().conj());
@@ -69,8 +76,8 @@ pub(crate) fn expect_in_lower<T: Element>(matrix: usize, n: usize, a: &[T]) -> R
     lone.map_or(Ok(()), |(row, column)| Err(Error::NotHermitian { matrix, row, column, difference, tolerance }))
 }
 
-fn tolerance<T: Element>(n: usize, largest: f64) -> f64 {
-    8.0 * n as f64 * T::PRECISION.epsilon() * largest
+fn tolerance(precision: Precision, n: usize, largest: f64) -> f64 {
+    8.0 * n as f64 * precision.epsilon() * largest
 }
 
 type Component<T> = <<T as Element>::Scalar as Element>::Real;

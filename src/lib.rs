@@ -43,6 +43,8 @@ mod derivatives;
 
 mod spectral;
 
+mod fidelity;
+
 mod factor;
 
 mod cpu;
@@ -67,12 +69,13 @@ pub use factor::{
     FactorBatch, FactorGradient, FactorGradientMut, FactorPairs, FactorPairsMut, FactorPairsRef, FactorPlan, FactorProblem,
     eigh_factor, eigh_factor_as,
 };
+pub use fidelity::{Fidelity, fidelity};
 pub use function::{Function, FunctionRef, Spectral};
 pub use gradient::{Gradient, GradientBuffers, GradientMut, Report};
 pub use matrices::{Matrices, MatricesMut};
 pub use options::{Cut, Dropped, GradientForm, Options, Problem, TieRule};
 pub use plan::Plan;
 pub use scalar::{Dtype, Element, Pod, Precision, Real, Scalar, Stored};
-pub use spectral::{Fidelity, Trace, fidelity};
+pub use spectral::Trace;
 pub use status::Status;
 pub use tangents::{Tangents, TangentsMut};

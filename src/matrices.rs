@@ -30,6 +30,12 @@ impl<G: Element, B: Backend> Matrices<G, B> {
         Ok(Self { backend: backend.clone(), data, status, count, n })
     }
 
+    /// Matrices that were made on the host, row-major `[status.len(), n, n]`.
+    pub(crate) fn upload(backend: &B, data: Vec<G>, status: Vec<Status>, n: usize) -> Result<Self> {
+        let count = status.len();
+        Ok(Self { backend: backend.clone(), data: backend.upload(data)?, status: backend.upload(status)?, count, n })
+    }
+
     /// This memory, to be written.
     pub fn as_mut(&mut self) -> MatricesMut<'_, G, B> {
         MatricesMut { data: B::view_mut(&mut self.data), status: B::view_mut(&mut self.status) }
@@ -92,8 +98,8 @@ impl<G: Element> Matrices<G, Cpu> {
     /// Turns the statuses into one error that names the matrices.
     ///
     /// # Errors
-    /// [`Error::Matrices`] unless all are clear.
+    /// [`Error::Matrices`] unless all pass: see [`Status::passes`].
     pub fn check(&self) -> Result<()> {
-        Error::unless_clear(&self.status, |status| !status.is_ok())
+        Error::unless_clear(&self.status, |status| !status.passes())
     }
 }

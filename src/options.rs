@@ -6,10 +6,14 @@ use crate::{Element, Error, Precision, Result, Triangle};
 /// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D, is dropped.
 ///
 /// τ = max(atol, rtol·max|λ|) for each matrix. The comparison is strict, so that the zero matrix keeps nothing.
+/// An absolute tolerance given alone means rtol = 0, as in torch's `matrix_rank`.
+///
+/// Matrices of full rank take [`Cut::none`]: the default drops what may be round-off, and of an ill-conditioned matrix that can be a
+/// true eigenvalue. [`Report::kept_over_cutoff`](crate::Report) and [`Report::dropped_over_cutoff`](crate::Report) tell how clear the cut was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cut {
     keep_all: bool,
-    atol: f64,
+    atol: Option<f64>,
     rtol: Option<f64>,
     computed_in: Option<Precision>,
     at_most: Option<usize>,
@@ -21,12 +25,12 @@ impl Cut {
         Self { keep_all: true, ..Self::default() }
     }
 
-    /// Sets the absolute tolerance, in the units of A (default 0).
+    /// Sets the absolute tolerance, in the units of A (default 0). Without [`Cut::rtol`] the relative one is then 0.
     pub fn atol(self, atol: f64) -> Self {
-        Self { atol, ..self }
+        Self { atol: Some(atol), ..self }
     }
 
-    /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`]).
+    /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`], and no less than [`Precision::quantum`]).
     pub fn rtol(self, rtol: f64) -> Self {
         Self { rtol: Some(rtol), ..self }
     }
@@ -37,7 +41,8 @@ impl Cut {
         Self { computed_in: Some(precision), ..self }
     }
 
-    /// Keeps at most the `r` largest |λ| among those above τ. Equal |λ| on both sides are [`Status::TIE_ACROSS_CUT`](crate::Status).
+    /// Keeps at most the `r` largest |λ| among those above τ. Equal λ on both sides are [`Status::TIE_ACROSS_CUT`](crate::Status), λ and
+    /// −λ are [`Status::AMBIGUOUS_RANK`](crate::Status).
     pub fn at_most(self, r: usize) -> Self {
         Self { at_most: Some(r), ..self }
     }
@@ -86,7 +91,7 @@ pub struct Options {
     pub cut: Cut,
     /// What to do where kept eigenvalues tie.
     pub ties: TieRule,
-    /// Eigenvalues tie when each is within `tie_rtol`·‖A‖₂ of the next (default [`Precision::cutoff`] of the coarsest precision at hand).
+    /// Eigenvalues tie when each is within `tie_rtol`·‖A‖₂ of the next (default [`Precision::tie_cutoff`] of the coarsest precision at hand).
     pub tie_rtol: Option<f64>,
     /// What is known of the dropped eigenvalues.
     pub dropped: Dropped,
@@ -119,15 +124,31 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// `enum tie_rule` of kernels/status.cuh.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tie_rule(&self) -> std::ffi::c_int {
+        match self.ties {
+            TieRule::ZeroAndReport => 0,
+            TieRule::Exact => 1,
+            TieRule::Error => 2,
+        }
+    }
+
     /// Resolves the defaults for `batch` n×n matrices stored as `T`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Tolerance`].
+    /// [`Error::TooLarge`], [`Error::Tolerance`], [`Error::NoDefaultCut`].
     pub(crate) fn new<T: Element>(batch: usize, n: usize, options: &Options) -> Result<Self> {
         addressable::<T>(batch, n)?;
         let Cut { keep_all, atol, rtol, computed_in, at_most } = options.cut;
         let precision = computed_in.unwrap_or(T::PRECISION);
-        let rtol = rtol.unwrap_or_else(|| precision.cutoff(n));
+        let default = if atol.is_some() { 0.0 } else { precision.cutoff(n) };
+        let by_default = !keep_all && rtol.is_none();
+        if by_default && n > 0 && default >= 1.0 {
+            return Err(Error::NoDefaultCut { precision, n, rtol: default });
+        }
+        let atol = atol.unwrap_or(if by_default { precision.quantum(n) } else { 0.0 });
+        let rtol = rtol.unwrap_or(default);
         for (what, got) in [("atol", atol), ("rtol", rtol), ("tie_rtol", options.tie_rtol.unwrap_or(0.0))] {
             if got.is_nan() || got < 0.0 {
                 return Err(Error::Tolerance { what, got });
@@ -136,10 +157,11 @@ impl Problem {
         Ok(Self {
             batch,
             n,
-            tau: (!keep_all).then_some((atol, rtol)),
+            // A gap is at most 2‖A‖₂, and infinity times the zero matrix's norm would be no number.
+            tau: (!keep_all).then_some((atol, rtol.min(2.0))),
             at_most: at_most.unwrap_or(n).min(n),
             precision,
-            tie_rtol: options.tie_rtol,
+            tie_rtol: options.tie_rtol.map(|rtol| rtol.min(2.0)),
             ties: options.ties,
             dropped: options.dropped,
             gradient: options.gradient,
@@ -148,6 +170,16 @@ impl Problem {
 
     /// The fraction of ‖A‖₂ within which eigenvalues tie when they are stored as `R`.
     pub fn tie_rtol<R: Element>(&self) -> f64 {
-        self.tie_rtol.unwrap_or_else(|| self.precision.coarser(R::PRECISION).cutoff(self.n))
+        self.tie_rtol.unwrap_or_else(|| self.precision.coarser(R::PRECISION).tie_cutoff(self.n))
+    }
+
+    /// This problem for numbers in the type computed in that were stored as `O`: ties stay what they are.
+    pub(crate) fn with_ties_of<O: Element>(&self) -> Self {
+        Self { tie_rtol: Some(self.tie_rtol::<O::Real>()), ..*self }
+    }
+
+    /// What defects of cotangents stored as `O` stay below by rounding: [`Precision::round_off`] of the coarser precision.
+    pub fn round_off<O: Element>(&self) -> f64 {
+        self.precision.coarser(O::PRECISION).round_off(self.n)
     }
 }

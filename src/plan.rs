@@ -152,7 +152,7 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     }
 
     /// Ā of (λ̄, V̄), as [`Eigenpairs::backward`], into caller-owned memory. Under [`TieRule::Error`](crate::TieRule::Error) a tied
-    /// matrix gets a NaN gradient and [`Status::TIED`](crate::Status::TIED).
+    /// matrix gets a NaN gradient and [`Status::TIES_REFUSED`](crate::Status::TIES_REFUSED).
     ///
     /// # Errors
     /// As [`Plan::eigh_into`].

@@ -74,7 +74,8 @@ impl Precision {
 
     /// The default relative cutoff for n×n matrices of this precision: max(n, 10)·ε, and √n·ε for halves.
     ///
-    /// An eigensolver leaves null eigenvalues of at most about 3.5·ε·|λ|ₘₐₓ whatever n, hence the floor of 10. Halves are only
+    /// An eigensolver leaves null eigenvalues of at most about 3.4·ε·|λ|ₘₐₓ at every n where A is exact, and up to 7·ε where A is a rounded
+    /// product B Bᴴ, which grows with n: hence the floor of 10. Halves are only
     /// storage: rounding to them perturbs A by ½·ε·√n·‖A‖₂, and n·ε of bfloat16 would drop everything at n = 128.
     pub fn cutoff(self, n: usize) -> f64 {
         match self {
@@ -83,8 +84,27 @@ impl Precision {
         }
     }
 
-    /// What the gauge defect of a loss that does not depend on phases stays below by rounding, 8·√n·ε.
-    pub fn gauge_round_off(self, n: usize) -> f64 {
+    /// The default absolute cutoff for n×n matrices of this precision: √n·2⁻²⁴ for [`Precision::F16`], otherwise 0.
+    ///
+    /// Below 2⁻¹⁴ numbers of binary16 are multiples of 2⁻²⁴, so that rounding an entry to it moves it by up to 2⁻²⁵ however small it is.
+    pub fn quantum(self, n: usize) -> f64 {
+        if self == Self::F16 { (n as f64).sqrt() * 2f64.powi(-24) } else { 0.0 }
+    }
+
+    /// The fraction of ‖A‖₂ within which eigenvalues tie by default: 12·ε, and √n·ε for halves.
+    ///
+    /// Twice the error of the solvers' eigenvalues, which is at most about 5·ε·‖A‖₂ at every n (docs/performance.md, "Round-off"):
+    /// beyond every distance to which exact ties are parted. Rounding to halves parts ties by up to √n·ε·‖A‖₂.
+    pub fn tie_cutoff(self, n: usize) -> f64 {
+        match self {
+            Self::F16 | Self::Bf16 => (n as f64).sqrt() * self.epsilon(),
+            Self::F32 | Self::F64 => 12.0 * self.epsilon(),
+        }
+    }
+
+    /// What the gauge defect of a loss that does not depend on phases, and the tie defect of one that sees tied groups as subspaces,
+    /// stay below by rounding: 8·√n·ε.
+    pub fn round_off(self, n: usize) -> f64 {
         8.0 * (n as f64).sqrt() * self.epsilon()
     }
 

@@ -1,10 +1,10 @@
 //! Functions of the matrix through its kept spectrum, B = V_K f(Λ_K) V_Kᴴ, with derivatives that are exact wherever eigenvalues tie:
-//! f(A), projectors, traces, entropy, fidelity.
+//! f(A), projectors, traces, entropy.
 
 use crate::plan::expect;
 use crate::{
     Backend, Cpu, Eigenpairs, EigenpairsRef, Element, Engine, Function, FunctionRef, HermitianBatch, HermitianRef, Matrices,
-    MatricesMut, Of, Options, Plan, Result, Scalar, Spectral, Status, Stored, Weights, eigh,
+    MatricesMut, Of, Plan, Result, Spectral, Status, Stored, Weights,
 };
 
 impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
@@ -83,9 +83,12 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 
 /// tr f(A) for each matrix and its gradient.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Trace<O: Element, B: Backend = Cpu> {
     /// Σ_K f(λ_k), `[batch]`.
     pub values: B::Buffer<<O::Scalar as Element>::Real>,
+    /// What is to be known of each, `[batch]`.
+    pub status: B::Buffer<Status>,
     /// Its gradient V_K f′(Λ_K) V_Kᴴ.
     pub gradient: Matrices<O, B>,
 }
@@ -139,7 +142,7 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         let plan = Plan::<O, B>::resolved(&self.backend, self.problem);
         let (mut values, mut status) = (self.backend.zeros(self.batch())?, self.backend.zeros(self.batch())?);
         plan.trace_into(self.as_ref(), function.as_ref(), B::view_mut(&mut values), B::view_mut(&mut status))?;
-        Ok(Trace { values, gradient: self.spectral_of(function, Of::Slopes)? })
+        Ok(Trace { values, status, gradient: self.spectral_of(function, Of::Slopes)? })
     }
 
     /// tr(A log A) for each matrix, minus the von Neumann entropy, and its gradient log A + 1 on the kept space: finite whatever the rank.
@@ -157,7 +160,7 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         Ok(out)
     }
 
-    fn map(
+    pub(crate) fn map(
         &self,
         function: &Spectral<O, B>,
         weights: Weights,
@@ -171,52 +174,4 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         plan.map_into(self.as_ref(), function.as_ref(), weights, e.as_ref(), scale.map(B::view), out.as_mut(), scratch)?;
         Ok(out)
     }
-}
-
-/// The fidelity of states and its gradients.
-#[derive(Debug)]
-pub struct Fidelity<O: Element, B: Backend = Cpu> {
-    /// tr √(√A B √A), the root fidelity, `[batch]`; its square is the fidelity.
-    pub root: B::Buffer<<O::Scalar as Element>::Real>,
-    /// The gradient of the fidelity by A.
-    pub a_bar: Matrices<O, B>,
-    /// The gradient of the fidelity by B.
-    pub b_bar: Matrices<O, B>,
-}
-
-/// The fidelity F = (tr √(√A B √A))² of positive semi-definite A and B of any rank, and its gradients at fixed rank,
-/// B̄ = s·√A (√A B √A)^(−½) √A with s = √F, and Ā likewise with A and B exchanged: finite where ranks are not full.
-///
-/// # Shapes
-/// A, B and gradients `[batch, n, n]`; root `[batch]`.
-///
-/// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if A and B have different shapes; those of [`eigh`](eigh()).
-///
-/// # Source
-/// docs/derivation.md §11.
-pub fn fidelity<O: Scalar, B: Engine<O>>(
-    a: &HermitianBatch<O, B>,
-    b: &HermitianBatch<O, B>,
-    options: &Options,
-) -> Result<Fidelity<O, B>> {
-    let (root, b_bar) = half_fidelity(a, b, options)?;
-    let (_, a_bar) = half_fidelity(b, a, options)?;
-    Ok(Fidelity { root, a_bar, b_bar })
-}
-
-/// s = tr √M and s·√A M^(−½) √A, where M = √A B √A.
-#[allow(clippy::type_complexity, reason = "a root and a gradient")]
-fn half_fidelity<O: Scalar, B: Engine<O>>(
-    a: &HermitianBatch<O, B>,
-    b: &HermitianBatch<O, B>,
-    options: &Options,
-) -> Result<(B::Buffer<O::Real>, Matrices<O, B>)> {
-    let (sqrt, of_a) = (Function::Sqrt.into(), eigh(a, options)?);
-    let product = of_a.map(&sqrt, Weights::Product, b, None)?.into_batch()?;
-    let of_product = eigh(&product, options)?;
-    let root = of_product.trace_of(&Function::Sqrt.into())?.values;
-    let inverse = of_product.spectral(&Function::Rsqrt.into())?.into_batch()?;
-    let gradient = of_a.map(&sqrt, Weights::Product, &inverse, Some(&root))?;
-    Ok((root, gradient))
 }

@@ -1,5 +1,6 @@
 //! What is to be known of one matrix, as bits that the device can set: [`Status`].
 
+use crate::TieRule;
 use crate::scalar::{Pod, sealed::Sealed};
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
@@ -19,9 +20,10 @@ impl Status {
     pub const NOT_FINITE: Self = Self(1);
     /// The eigensolver did not converge: λ, V and the gradient are NaN, nothing is kept.
     pub const NOT_CONVERGED: Self = Self(1 << 1);
-    /// "At most r" cut between two equal |λ|: which one was kept is arbitrary, and the gradient infinite or round-off.
+    /// A kept and a dropped eigenvalue are within the solver's round-off, whoever cut: the gradient there is infinite or round-off.
     pub const TIE_ACROSS_CUT: Self = Self(1 << 2);
-    /// Kept eigenvalues tie: the gradient is exact only for losses that see each tied group as a subspace.
+    /// Information: kept eigenvalues tie. The gradient is exact for losses that see each tied group as a subspace with a mean
+    /// eigenvalue; a loss tr(C f(A)) is none, and its defect can be 0 all the same: take [`Eigenpairs::spectral`](crate::Eigenpairs::spectral).
     pub const TIED: Self = Self(1 << 3);
     /// The loss depends on the phase of an eigenvector: its gradient is not defined.
     pub const PHASE_DEPENDENT: Self = Self(1 << 4);
@@ -41,22 +43,62 @@ impl Status {
     /// An entry of a function of the matrix, a tangent or a second derivative is not finite in the type it is stored in.
     pub const RESULT_NOT_FINITE: Self = Self(1 << 9);
 
-    const NAMES: [(Self, &str); 10] = [
-        (Self::NOT_FINITE, "not finite"),
-        (Self::NOT_CONVERGED, "not converged"),
-        (Self::TIE_ACROSS_CUT, "tie across the cut"),
-        (Self::TIED, "tied kept eigenvalues"),
-        (Self::PHASE_DEPENDENT, "loss depends on an eigenvector's phase"),
-        (Self::GRADIENT_NOT_FINITE, "gradient not finite"),
-        (Self::VALUES_OVERFLOW, "eigenvalues overflow"),
-        (Self::NOT_ORTHONORMAL, "eigenvectors not orthonormal"),
-        (Self::OUTSIDE_DOMAIN, "a kept eigenvalue outside the function's domain"),
-        (Self::RESULT_NOT_FINITE, "result not finite"),
+    /// "At most r" chose between λ and −λ of equal modulus: which of the two was kept is arbitrary.
+    pub const AMBIGUOUS_RANK: Self = Self(1 << 10);
+
+    /// Kept eigenvalues tie, and more is asked of a tied group than its subspace and mean eigenvalue: the tie defect is beyond
+    /// round-off, or [`TieRule::Exact`](crate::TieRule::Exact) divided by round-off.
+    pub const TIE_DEFECT: Self = Self(1 << 11);
+
+    /// Kept eigenvalues tie, which [`TieRule::Error`](crate::TieRule::Error) refuses: the result is NaN.
+    pub const TIES_REFUSED: Self = Self(1 << 12);
+
+    /// The largest eigenvalue underflows to 0, though the matrix is not zero: of a factor B of A = B Bᴴ with tiny entries.
+    pub const VALUES_UNDERFLOW: Self = Self(1 << 13);
+
+    /// What is no failure: see [`Status::passes`].
+    const INFORMATION: Self = Self::TIED;
+
+    /// Each finding, its name, and what to do about it.
+    const TEXTS: [(Self, &str, &str); 14] = [
+        (Self::NOT_FINITE, "not finite", "remove NaN and infinity from the input"),
+        (Self::NOT_CONVERGED, "not converged", "scale rows and columns to like units"),
+        (Self::TIE_ACROSS_CUT, "tie across the cut", "move the cut into a gap of the spectrum by rtol, atol or at_most"),
+        (Self::TIED, "tied kept eigenvalues", "take `spectral` for functions of the matrix"),
+        (Self::PHASE_DEPENDENT, "loss depends on an eigenvector's phase", "use |v|², v vᴴ or the projector"),
+        (Self::GRADIENT_NOT_FINITE, "gradient not finite", "look at the cotangents and at the gaps of the report"),
+        (Self::VALUES_OVERFLOW, "eigenvalues overflow", "scale the matrix, or store results in a wider type"),
+        (Self::NOT_ORTHONORMAL, "eigenvectors not orthonormal", "take another eigensolver"),
+        (
+            Self::OUTSIDE_DOMAIN,
+            "a kept eigenvalue outside the function's domain",
+            "drop negative and zero eigenvalues by rtol or atol",
+        ),
+        (Self::RESULT_NOT_FINITE, "result not finite", "look at the inputs and at the gaps of the report"),
+        (Self::AMBIGUOUS_RANK, "rank cut between λ and −λ", "keep one more or one less"),
+        (
+            Self::TIE_DEFECT,
+            "loss depends on the basis of tied eigenvectors",
+            "take `spectral` or the projector, or a smaller tie_rtol",
+        ),
+        (Self::TIES_REFUSED, "tied kept eigenvalues refused", "take another rule for ties"),
+        (Self::VALUES_UNDERFLOW, "eigenvalues underflow", "scale the factor, or store results in a wider type"),
     ];
 
     /// Whether nothing was found.
     pub const fn is_ok(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether `check()` passes: nothing was found but information, that is [`Status::TIED`].
+    pub const fn passes(self) -> bool {
+        self.0 & !Self::INFORMATION.0 == 0
+    }
+
+    /// What to do about the failures, empty if there are none.
+    pub(crate) fn remedies(self) -> String {
+        let failures = Self::TEXTS.iter().filter(|(bit, ..)| !bit.passes() && self.intersects(*bit));
+        failures.map(|(.., remedy)| *remedy).collect::<Vec<_>>().join("; ")
     }
 
     /// Whether any finding of `other` is among these.
@@ -68,6 +110,21 @@ impl Status {
     /// eigenvectors are not orthonormal.
     pub const fn failed(self) -> bool {
         self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0 | Self::NOT_ORTHONORMAL.0))
+    }
+
+    /// Whether a matrix gets no gradient nor any other result: NaN instead.
+    pub(crate) const fn refused(self) -> bool {
+        self.failed() || self.intersects(Self(Self::OUTSIDE_DOMAIN.0 | Self::TIES_REFUSED.0))
+    }
+
+    /// What is found where kept eigenvalues tie under a rule, before any defect is measured.
+    pub(crate) const fn of_ties(rule: TieRule, tied: bool) -> Self {
+        let found = match rule {
+            TieRule::ZeroAndReport => Self::TIED,
+            TieRule::Exact => Self(Self::TIED.0 | Self::TIE_DEFECT.0),
+            TieRule::Error => Self(Self::TIED.0 | Self::TIES_REFUSED.0),
+        };
+        found.when(tied)
     }
 
     /// These findings if `found`, otherwise none.
@@ -91,7 +148,7 @@ impl BitOrAssign for Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found: Vec<_> = Self::NAMES.iter().filter(|(bit, _)| self.intersects(*bit)).map(|(_, name)| *name).collect();
+        let found: Vec<_> = Self::TEXTS.iter().filter(|(bit, ..)| self.intersects(*bit)).map(|(_, name, _)| *name).collect();
         f.write_str(if found.is_empty() { "ok" } else { "" })?;
         f.write_str(&found.join(", "))
     }

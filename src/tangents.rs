@@ -95,8 +95,8 @@ impl<O: Element> Tangents<O, Cpu> {
     /// Turns the statuses into one error that names the matrices.
     ///
     /// # Errors
-    /// [`Error::Matrices`] unless all are clear.
+    /// [`Error::Matrices`] unless all pass: see [`Status::passes`].
     pub fn check(&self) -> Result<()> {
-        Error::unless_clear(&self.status, |status| !status.is_ok())
+        Error::unless_clear(&self.status, |status| !status.passes())
     }
 }

@@ -5,26 +5,36 @@ use super::backward::Backward;
 use super::lane_kernel::AssembleLanes;
 use super::lanes::Lanes;
 use super::products::Products;
+use super::rescale::Rescaled;
 use crate::Stored;
 use crate::options::Problem;
 
-/// Scratch memory of one thread, for the way that an order calls for.
+/// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) enum Assembly<T: Kernels> {
+pub(super) struct Assembly<T: Kernels> {
+    pub way: Way<T>,
+    pub rescaled: Rescaled<T>,
+}
+
+/// The way that an order calls for.
+#[derive(Debug)]
+pub(super) enum Way<T: Kernels> {
     Lanes(Lanes<T>),
     Products(Products<T>),
 }
 
 impl<T: Kernels> Assembly<T> {
     pub(super) fn new(n: usize) -> Self {
-        if n <= <T as AssembleLanes>::UP_TO { Self::Lanes(Lanes::new(n)) } else { Self::Products(Products::new(n)) }
+        let in_lanes = n <= <T as AssembleLanes>::UP_TO;
+        let way = if in_lanes { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
+        Self { way, rescaled: Rescaled::new() }
     }
 
     /// The number of matrices that are assembled at a time.
     pub(super) fn width(&self) -> usize {
-        match self {
-            Self::Lanes(lanes) => lanes.width(),
-            Self::Products(_) => 1,
+        match &self.way {
+            Way::Lanes(lanes) => lanes.width(),
+            Way::Products(_) => 1,
         }
     }
 }
@@ -49,7 +59,7 @@ pub(super) struct Found<R> {
 
 /// Assembles Ā of as many matrices as are worked on at a time.
 pub(super) trait Assemble<T: Kernels> {
-    /// Writes Ā, ρ and the spreads of λ̄, and adds [`Status::TIED`](crate::Status) to the statuses; columns of V̄ outside K are not used.
+    /// Writes Ā, ρ and the spreads of λ̄, and adds what ties are to the statuses; columns of V̄ outside K are not used.
     fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, group: Backward<'_, O, G>);
     /// What was found of a matrix of the last group.
     fn found(&self, b: usize) -> Found<T::Real>;

@@ -1,10 +1,12 @@
 //! Ā of one run of matrices: what both ways to assemble it share, on the way in and on the way out.
 
 use super::Kernels;
-use super::assemble::{Assemble, Assembly, Found};
+use super::assemble::{Assemble, Assembly, Found, Way};
 use super::parallel::Chunk;
+use super::range::is_extreme;
+use super::rescale::Rescaled;
 use crate::options::Problem;
-use crate::{CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, TieRule, Triangle};
+use crate::{CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, Triangle};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices.
@@ -78,14 +80,20 @@ where
         chunk.out.tie_defect.fill(T::Real::of(0.0));
         return chunk.out.status.copy_from_slice(chunk.pairs.status);
     }
-    match assembly {
-        Assembly::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes),
-        Assembly::Products(products) => run(problem, chunk, 1, products),
+    let Assembly { way, rescaled } = assembly;
+    match way {
+        Way::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes, rescaled),
+        Way::Products(products) => run(problem, chunk, 1, products, rescaled),
     }
 }
 
-fn run<T, O, G>(problem: &Problem, mut rest: Backward<'_, O, G>, width: usize, assembly: &mut impl Assemble<T>)
-where
+fn run<T, O, G>(
+    problem: &Problem,
+    mut rest: Backward<'_, O, G>,
+    width: usize,
+    assembly: &mut impl Assemble<T>,
+    rescaled: &mut Rescaled<T>,
+) where
     T: Kernels,
     O: Stored<T>,
     G: Stored<T>,
@@ -94,8 +102,22 @@ where
         let here = width.min(rest.batch());
         let (mut group, others) = rest.split_at(here);
         group.out.status.copy_from_slice(group.pairs.status);
-        assembly.assemble(problem, group.reborrow());
-        (0..group.batch()).for_each(|b| report(problem, &mut group, b, assembly.found(b)));
+        // What is not finite in the plain way may be so when it is scaled; infinite cotangents and exact ties are not.
+        let extreme = group.pairs.values.chunks_exact(problem.n).any(is_extreme);
+        let mut plain = !extreme;
+        if plain {
+            assembly.assemble(problem, group.reborrow());
+            plain = (0..here).all(|b| assembly.found(b).finite || group.pairs.status[b].failed());
+        }
+        if !plain {
+            let infinite: Vec<_> = (0..here).map(|b| !extreme && !assembly.found(b).finite).collect();
+            rescaled.assemble(problem, group.reborrow(), |b| infinite[b], assembly);
+        }
+        for b in 0..here {
+            let found = assembly.found(b);
+            let finite = if plain { found.finite } else { rescaled.finite[b] };
+            report(problem, &mut group, b, Found { finite, ..found });
+        }
         rest = others;
     }
 }
@@ -112,15 +134,16 @@ where
     let a_bar = &mut out.a_bar[b * n * n..][..n * n];
     let gauge_defect = &mut out.gauge_defect[b * n..][..n];
     let status = &mut out.status[b];
-    if status.failed() || (problem.ties == TieRule::Error && status.intersects(Status::TIED)) {
+    if status.refused() {
         let nan = T::Real::of(f64::NAN);
         a_bar.fill(G::narrow(T::from_parts(nan, nan)));
         gauge_defect.fill(T::Real::of(0.0));
         return;
     }
     out.tie_defect[b] = Float::max(out.tie_defect[b], found.tie_defect);
-    let round_off = T::Real::of(O::PRECISION.gauge_round_off(n));
-    *status |= Status::PHASE_DEPENDENT.when(found.gauge_defect > round_off);
+    let round_off = T::Real::of(problem.round_off::<O>());
+    *status |=
+        Status::PHASE_DEPENDENT.when(found.gauge_defect > round_off) | Status::TIE_DEFECT.when(out.tie_defect[b] > round_off);
     if let GradientForm::Triangle(triangle) = problem.gradient {
         fold(a_bar, n, triangle);
     }
@@ -140,30 +163,34 @@ fn fold<G: Element>(a_bar: &mut [G], n: usize, triangle: Triangle) {
     }
 }
 
-/// The spread of λ̄ over each group of equal labels relative to its largest |λ̄|; λ̄ is 0 on D.
+/// The largest spread of λ̄ over a group of equal labels, relative to the largest |λ̄| of the matrix; λ̄ is 0 on D.
 #[derive(Default)]
 pub(super) struct Spread<R> {
     label: R,
     low: R,
     high: R,
-    /// The largest spread of the groups before this one.
+    /// Half of the largest spread of the groups before this one: what is not halved may overflow.
     before: R,
+    /// The largest |λ̄|.
+    scale: R,
 }
 
 impl<R: Real> Spread<R> {
     pub(super) fn see(&mut self, label: R, lambda_bar: R) {
         if label != self.label {
-            *self = Self { label, low: lambda_bar, high: lambda_bar, before: self.largest() };
+            *self = Self { label, low: lambda_bar, high: lambda_bar, before: self.half(), scale: self.scale };
         }
         self.low = Float::min(self.low, lambda_bar);
         self.high = Float::max(self.high, lambda_bar);
+        self.scale = Float::max(self.scale, Float::abs(lambda_bar));
+    }
+
+    fn half(&self) -> R {
+        Float::max(self.before, self.high * R::of(0.5) - self.low * R::of(0.5))
     }
 
     pub(super) fn largest(&self) -> R {
-        if self.low == self.high {
-            return self.before;
-        }
-        let scale = Float::max(Float::abs(self.low), Float::abs(self.high));
-        Float::max(self.before, self.high / scale - self.low / scale)
+        let half = self.half();
+        if half == R::of(0.0) { half } else { half / self.scale * R::of(2.0) }
     }
 }

@@ -189,6 +189,8 @@ fn finish<R: Element<Scalar: Real>>(
     status: Status,
 ) -> Status {
     let n = problem.n;
+    let zero = |value: R::Scalar| value == Real::of(0.0);
+    let underflow = lambda.iter().all(|&x| zero(R::narrow(x).widen())) && !lambda.iter().all(|&x| zero(x));
     let overflow = !lambda.iter().fold(true, |finite, &value| finite & R::narrow(value).widen().is_finite());
     let status = status | Status::VALUES_OVERFLOW.when(overflow && !status.failed());
     if status.failed() {
@@ -199,7 +201,8 @@ fn finish<R: Element<Scalar: Real>>(
         kept.fill(false);
         cut::Selection { rank: 0, gap_kept: Float::infinity(), gap_dropped: Float::infinity(), status }
     } else {
-        cut::select(problem, lambda, kept)
+        let cut = cut::select(problem, lambda, kept);
+        cut::Selection { status: cut.status | Status::VALUES_UNDERFLOW.when(underflow), ..cut }
     };
     spectrum.rank[b] = cut.rank as u32;
     spectrum.gap_kept[b] = cut.gap_kept;

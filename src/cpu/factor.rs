@@ -93,6 +93,8 @@ impl<T: Kernels> FactorSolver<T> {
             let mut found = self.solve(n, r, &b[at * n * r..][..n * r]);
             let overflow = self.lambda.iter().any(|&value| !O::Real::narrow(value).widen().is_finite());
             found |= Status::VALUES_OVERFLOW.when(overflow && !found.failed());
+            let is_zero = |lambda: &[T::Real]| lambda.iter().all(|x| O::Real::narrow(*x).widen() == T::Real::of(0.0));
+            let underflow = !found.failed() && is_zero(&self.lambda) && !is_zero(&self.solver.values);
             let kept = &mut kept[at * r..][..r];
             let cut = if found.failed() {
                 self.fail();
@@ -101,7 +103,8 @@ impl<T: Kernels> FactorSolver<T> {
             } else {
                 cut::select_beside(nulls, &problem.matrices, &self.lambda, kept)
             };
-            (rank[at], gap_kept[at], gap_dropped[at], status[at]) = (cut.rank as u32, cut.gap_kept, cut.gap_dropped, cut.status);
+            (rank[at], gap_kept[at], gap_dropped[at], status[at]) =
+                (cut.rank as u32, cut.gap_kept, cut.gap_dropped, cut.status | Status::VALUES_UNDERFLOW.when(underflow));
             values[at * r..].iter_mut().zip(&self.lambda).for_each(|(to, &from)| *to = Element::narrow(from));
             vectors[at * n * r..].iter_mut().zip(&self.v).for_each(|(to, &from)| *to = O::narrow(from));
             projection[at * r * r..][..r * r].copy_from_slice(&self.s);

@@ -5,9 +5,7 @@ use super::assemble::Column;
 use super::backward::Spread;
 use super::columns::Columns;
 use super::parallel::Chunk;
-use crate::{
-    CotangentsRef, Cpu, Dropped, Element, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Status, Stored, TieRule, cut,
-};
+use crate::{CotangentsRef, Cpu, Dropped, Element, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Status, Stored, cut};
 use faer::Mat;
 use num_traits::Float;
 
@@ -108,7 +106,7 @@ impl<T: Kernels> Products<T> {
             self.columns.column(Column { k, lambda, label: self.labels[k], lambda_bar });
         }
         chunk.out.tie_defect[b] = spread.largest();
-        chunk.out.status[b] = pairs.status[b] | Status::TIED.when(tied);
+        chunk.out.status[b] = pairs.status[b] | Status::of_ties(matrices.ties, tied);
     }
 
     /// Leaves B̄. V̄ reaches beyond the range of B if there is a null space `beside` it.
@@ -151,7 +149,7 @@ impl<T: Kernels> Products<T> {
         let b_bar = &mut out.b_bar[b * n * r..][..n * r];
         let gauge_defect = &mut out.gauge_defect[b * r..][..r];
         let status = &mut out.status[b];
-        if status.failed() || (problem.matrices.ties == TieRule::Error && status.intersects(Status::TIED)) {
+        if status.refused() {
             let nan = T::Real::of(f64::NAN);
             b_bar.fill(O::narrow(T::from_parts(nan, nan)));
             return gauge_defect.fill(T::Real::of(0.0));
@@ -161,8 +159,9 @@ impl<T: Kernels> Products<T> {
         for (c, to) in b_bar.chunks_exact_mut(n.max(1)).enumerate() {
             to.iter_mut().zip(self.b_bar.col_as_slice(c)).for_each(|(to, &from)| *to = O::narrow(from));
         }
-        let round_off = T::Real::of(O::PRECISION.gauge_round_off(n));
+        let round_off = T::Real::of(problem.matrices.round_off::<O>());
         *status |= Status::PHASE_DEPENDENT.when(self.columns.largest_gauge_defect() > round_off);
+        *status |= Status::TIE_DEFECT.when(out.tie_defect[b] > round_off);
         let finite = b_bar.iter().fold(true, |finite, x| finite & x.widen().finite());
         *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
     }

@@ -17,7 +17,7 @@ pub(super) struct Columns<R> {
     pub lambda_bar: Aligned<R>,
     /// One vector: 1 where eigenvalues tie, otherwise 0.
     pub tied: Aligned<R>,
-    /// One vector: the largest spread of λ̄ over a group, relative to its largest |λ̄|.
+    /// One vector: the largest spread of λ̄ over a group, relative to the largest |λ̄|.
     pub spread: Aligned<R>,
 }
 
@@ -85,27 +85,23 @@ impl<R: Vector> Columns<R> {
     }
 }
 
-/// The largest spread of λ̄ over kept columns of equal labels, relative to the largest |λ̄| among them.
+/// The largest spread of λ̄ over kept columns of equal labels, relative to the largest |λ̄| of the matrix.
 #[inline(always)]
 fn spread_of_bars<S: Simd, R: Vector>(s: S, label: &[R::V<S>], lambda_bar: &[R::V<S>]) -> R::V<S> {
-    let zero = R::splat(s, R::zero());
-    let (mut group, mut low, mut high, mut largest) = (zero, zero, zero, zero);
+    let (zero, half) = (R::splat(s, R::zero()), R::splat(s, R::of(0.5)));
+    let (mut group, mut low, mut high, mut largest, mut scale) = (zero, zero, zero, zero, zero);
     for (&label, &bar) in label.iter().zip(lambda_bar) {
         let kept = R::less(s, zero, label);
         let starts = R::both(s, kept, R::not(s, R::equal(s, label, group)));
-        largest = R::select(s, starts, R::maxs(s, largest, relative::<S, R>(s, low, high)), largest);
+        scale = R::maxs(s, scale, R::abss(s, bar));
+        let bar = R::muls(s, bar, half);
+        largest = R::select(s, starts, R::maxs(s, largest, R::subs(s, high, low)), largest);
         let (least, most) = (R::select(s, R::less(s, bar, low), bar, low), R::maxs(s, high, bar));
         low = R::select(s, starts, bar, R::select(s, kept, least, low));
         high = R::select(s, starts, bar, R::select(s, kept, most, high));
         group = R::select(s, kept, label, group);
     }
-    R::maxs(s, largest, relative::<S, R>(s, low, high))
-}
-
-/// (high − low) / max(|low|, |high|), 0 where both are equal.
-#[inline(always)]
-fn relative<S: Simd, R: Vector>(s: S, low: R::V<S>, high: R::V<S>) -> R::V<S> {
-    let scale = R::maxs(s, R::abss(s, low), R::abss(s, high));
-    let spread = R::subs(s, R::divs(s, high, scale), R::divs(s, low, scale));
-    R::if_equal(s, low, high, R::splat(s, R::zero()), spread)
+    let largest = R::maxs(s, largest, R::subs(s, high, low));
+    let relative = R::muls(s, R::divs(s, largest, scale), R::splat(s, R::of(2.0)));
+    R::if_equal(s, largest, zero, zero, relative)
 }

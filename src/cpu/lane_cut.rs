@@ -18,8 +18,8 @@ pub struct Selections<'a, R> {
     pub gap_dropped: &'a mut [R],
 }
 
-/// Selects in a group of matrices. Returns whether all is as usual; if a matrix failed, λ overflows or there are more above τ than
-/// may be kept, what was written is not to be used.
+/// Selects in a group of matrices. Returns whether all is as usual; if a matrix failed, distances may overflow, there are more above τ
+/// than may be kept or eigenvalues tie across the cut, what was written is not to be used.
 pub(super) struct Select<'a, R> {
     pub group: &'a mut Group<R>,
     pub problem: &'a Problem,
@@ -48,6 +48,7 @@ impl<R: Vector> WithSimd for Select<'_, R> {
         let Group { n, width, lambda, columns, status, .. } = group;
         let (n, width, count) = (*n, *width, out.rank.len());
         let tau = problem.tau.map(|(atol, rtol)| [R::splat(s, R::of(atol)), R::splat(s, R::of(rtol))]);
+        let tie_rtol = R::splat(s, R::of(problem.tie_rtol::<R>()));
         let columns = &mut R::vectors_mut(s, columns)[..n];
         let mut usual = status[..count].iter().fold(true, |usual, &status| usual & (status == Status::OK));
         for (g, lambda) in lambda[..count * n].chunks(width * n).enumerate() {
@@ -56,7 +57,9 @@ impl<R: Vector> WithSimd for Select<'_, R> {
             let tau = tau.map_or(R::splat(s, -R::one()), |[atol, rtol]| R::maxs(s, atol, R::muls(s, rtol, norm)));
             let cut = cut::<S, R>(s, columns, tau);
             let few = R::at_most(s, cut.rank, R::splat(s, R::of(problem.at_most as f64)));
-            let unusual = R::not(s, R::both(s, few, R::at_most(s, norm, R::splat(s, R::max_value()))));
+            let in_range = R::at_most(s, norm, R::splat(s, R::max_value() * R::of(0.5)));
+            let apart = R::less(s, R::muls(s, tie_rtol, norm), cut.gap_dropped);
+            let unusual = R::not(s, R::both(s, R::both(s, few, in_range), apart));
             usual &= !R::any(s, unusual);
             let lanes = [[tau], [cut.rank], [cut.gap_kept], [cut.gap_dropped]];
             let [tau, rank, gap_kept, gap_dropped] = [0, 1, 2, 3].map(|what| cast_slice::<_, R>(&lanes[what]));
@@ -133,14 +136,18 @@ mod tests {
                     let (mut gap_kept, mut gap_dropped) = (vec![0.0; count], vec![0.0; count]);
                     let (k, r, g, d) = (&mut *kept, &mut *rank, &mut *gap_kept, &mut *gap_dropped);
                     let out = Selections { kept: k, rank: r, gap_kept: g, gap_dropped: d };
-                    assert!(dispatch(Select { group: &mut group, problem: &problem, out }));
+                    let usual = dispatch(Select { group: &mut group, problem: &problem, out });
+                    let mut untied = true;
                     for (b, lambda) in group.lambda.chunks_exact(n).take(count).enumerate() {
                         let mut expected = vec![true; n];
                         let one = cut::select(&problem, lambda, &mut expected);
                         assert_eq!(kept[b * n..][..n], expected, "{lambda:?}");
                         let found = (rank[b] as usize, gap_kept[b], gap_dropped[b]);
                         assert_eq!(found, (one.rank, one.gap_kept, one.gap_dropped), "{lambda:?}");
+                        untied &= one.status == Status::OK;
                     }
+                    assert!(usual || !untied || count < group.capacity(), "{cut:?}");
+                    assert!(untied || !usual, "{cut:?}");
                 }
             }
         }
@@ -161,6 +168,8 @@ mod tests {
         assert!(!usual([0.0, 1.0, 2.0], Status::OK, 1));
         assert!(!usual([0.0, 1.0, 2.0], Status::NOT_CONVERGED, 2));
         assert!(!usual([0.0, 1.0, f32::INFINITY], Status::OK, 2));
+        assert!(!usual([-2e38, 1.0, 2e38], Status::OK, 3));
+        assert!(!usual([0.0, 1.3e-6, 1.0], Status::OK, 3));
         assert!(!usual([f32::NAN; 3], Status::OK, 2));
     }
 }

@@ -6,6 +6,7 @@ use super::lane_group::{Group, part};
 use super::numbers::Numbers;
 use super::pack::pack;
 use super::ql::{Entry, Progress, Sweep, ql};
+use super::rayleigh::rayleigh;
 use super::rotations::{identity, rotate};
 use super::tridiagonal::Tridiagonalise;
 use super::vector::{Vector, dispatch, lanes};
@@ -124,7 +125,8 @@ impl<R: Vector, const C: usize, const PASS: usize, const N: usize> WithSimd for 
     }
 }
 
-/// T ↦ Λ and Z of as many groups as there are. Lanes that do not converge are told from what is left of e.
+/// T ↦ Λ and Z of as many groups as there are; with Z, Λ is its Rayleigh quotients. Lanes that do not converge are told from what is
+/// left of e.
 struct Diagonalise<'a, R, const G: usize, const N: usize> {
     group: &'a mut Group<R>,
     count: usize,
@@ -156,13 +158,18 @@ impl<R: Vector, const G: usize, const N: usize> WithSimd for Diagonalise<'_, R, 
         loop {
             sweeps.clear();
             let notes = if with_vectors { Some(&mut *sweeps) } else { None };
-            let of_groups = R::vectors_mut(s, rotations).as_chunks_mut().0.as_chunks_mut().0;
-            let done = ql::<S, R, G>(s, t, &mut progress, notes, of_groups);
+            let of_pairs = R::vectors_mut(s, rotations).as_chunks_mut().0.as_chunks_mut().0;
+            let done = ql::<S, R, G>(s, t, &mut progress, notes, of_pairs);
             for (g, z) in z.chunks_exact_mut(size).take(count).enumerate() {
                 s.vectorize(Rotate::<'_, R, G, N> { n, z, g, sweeps, rotations });
             }
             if done {
-                return;
+                break;
+            }
+        }
+        if with_vectors {
+            for (g, z) in z.chunks_exact(size).take(count).enumerate() {
+                rayleigh::<S, R, G>(s, &of_groups[g * n..][..n], R::vectors(s, z), g, t);
             }
         }
     }

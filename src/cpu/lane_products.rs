@@ -137,8 +137,13 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
             for (j, &twice_skew) in (j0..).zip(row) {
                 if i < j && j < self.n {
                     let norm = R::maxs(s, weights.norm[i], weights.norm[j]);
-                    let inverse = R::divs(s, half, R::if_equal(s, norm, zero, one, norm));
-                    let defect = R::sqrts(s, self.x.norm_sqr(self.x.scale(twice_skew, inverse)));
+                    let norm = R::if_equal(s, norm, zero, one, norm);
+                    // Not times 1/‖V̄‖, which overflows where that is subnormal.
+                    let mut skew = self.x.scale(twice_skew, half);
+                    for part in &mut skew {
+                        *part = R::divs(s, *part, norm);
+                    }
+                    let defect = R::sqrts(s, self.x.norm_sqr(skew));
                     largest = R::maxs(s, largest, R::if_equal(s, weights.label[i], weights.label[j], defect, zero));
                 }
             }

@@ -131,7 +131,7 @@ impl<T: Kernels> Assemble<T> for Lanes<T> {
         let Columns { tied, spread, .. } = &group.columns;
         let lanes = tied.iter().zip(&**spread);
         for ((status, tie_defect), (&tied, &spread)) in out.status.iter_mut().zip(out.tie_defect).zip(lanes) {
-            *status |= Status::TIED.when(tied != T::Real::of(0.0));
+            *status |= Status::of_ties(problem.ties, tied != T::Real::of(0.0));
             *tie_defect = spread;
         }
     }

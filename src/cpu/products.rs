@@ -61,7 +61,7 @@ impl<T: Kernels> Products<T> {
     ) {
         self.lambda.iter_mut().zip(pairs.values).for_each(|(to, from)| *to = from.widen());
         let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, pairs.kept, &mut self.labels);
-        status[0] |= Status::TIED.when(tied);
+        status[0] |= Status::of_ties(problem.ties, tied);
         self.columns.start(problem.dropped, cotangents.vectors.is_some(), tied);
         let mut spread = Spread::default();
         for (k, &kept) in pairs.kept.iter().enumerate() {

@@ -9,7 +9,7 @@ use super::kernels::{Shape, arguments, launch};
 use super::range::range;
 use super::workspace::{Kernels, Workspace};
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientMut, Real, Result, Stored, TieRule};
+use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientMut, Real, Result, Stored};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
@@ -127,10 +127,6 @@ impl<T: Kernels> Part<'_, T> {
         self.problem.dropped == Dropped::Zero
     }
 
-    pub fn refuses_ties(&self) -> c_int {
-        c_int::from(self.problem.ties == TieRule::Error)
-    }
-
     /// Where the numbers stored as `O` are in the type computed in.
     pub fn widened<O: Stored<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
         if O::DTYPE == T::DTYPE {
@@ -149,15 +145,15 @@ impl<T: Kernels> Part<'_, T> {
         let _range = range(c"eigengrad::label");
         let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
         let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
-        let exact = c_int::from(self.problem.ties == TieRule::Exact);
         let (n, zero) = (self.workspace.n as c_int, c_int::from(self.declared_zero()));
         let tie_rtol = self.problem.tie_rtol::<O::Real>();
         let arguments = arguments![
             self.batch as i64,
             n,
-            exact,
+            self.problem.tie_rule(),
             zero,
             tie_rtol,
+            <T::Real as Real>::of(self.problem.round_off::<O>()),
             values,
             kept,
             found,
@@ -181,12 +177,11 @@ impl<T: Kernels> Part<'_, T> {
         let (kernels, regions) = (self.cuda.kernels::<T>()?, self.workspace.regions);
         let (rows, n) = (self.problem.n, self.workspace.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
-        let round_off = <T::Real as Real>::of(O::PRECISION.gauge_round_off(rows));
+        let round_off = <T::Real as Real>::of(self.problem.round_off::<O>());
         let arguments = arguments![
             self.batch as i64,
             n as c_int,
             rows as c_int,
-            self.refuses_ties(),
             round_off,
             x,
             v_bar,
@@ -217,7 +212,7 @@ impl<T: Kernels> Part<'_, T> {
         let Factor { m, x, weight, by, divides } = factor;
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
-        let arguments = arguments![n as c_int, self.refuses_ties(), form, m, x, weight, by, v, divides, a_bar, status];
+        let arguments = arguments![n as c_int, form, m, x, weight, by, v, divides, a_bar, status];
         let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/finish.cu
         self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.

@@ -16,13 +16,15 @@ use std::{env, process};
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
-    owner: u32,
+    user: u32,
 }
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     pub source: &'a str,
+    /// Of the compiler, beside the architecture.
+    pub options: &'a [&'a str],
     pub expressions: &'a [String],
     pub capability: (i32, i32),
     /// The version of NVRTC; none finds what any version compiled.
@@ -32,7 +34,8 @@ pub(super) struct Entry<'a> {
 impl Entry<'_> {
     /// What the names of all files for it begin with, and end with.
     fn stem(&self) -> (String, String) {
-        let digest = hex(&Sha256::digest(self.expressions.join("\n")));
+        let wanted = [self.options, &[""], &*self.expressions.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+        let digest = hex(&Sha256::digest(wanted.join("\n")));
         let (major, minor) = self.capability;
         (format!("{}-sm_{major}{minor}-{}-nvrtc", self.source, &digest[..16]), ".cubin".to_owned())
     }
@@ -65,9 +68,13 @@ impl Cache {
 
     /// A folder, made if it is not there, of which the user is sure.
     fn at(folder: &Path) -> io::Result<Self> {
+        Self::of_user(folder, effective_user()?)
+    }
+
+    /// Only root's folder and files, and this user's own, are trusted: what is in a file runs.
+    fn of_user(folder: &Path, user: u32) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let metadata = fs::symlink_metadata(folder)?;
-        // Only its owner can make a file of his own in a folder that nobody else may write to.
         let owner = metadata.uid();
         let refuse = |why: &str| Err(io::Error::other(why.to_owned()));
         if !metadata.is_dir() {
@@ -76,10 +83,10 @@ impl Cache {
         if metadata.mode() & 0o022 != 0 {
             return refuse("others may write to it");
         }
-        if owner != user(folder)? {
+        if owner != ROOT && owner != user {
             return refuse("belongs to another user");
         }
-        let cache = Self { folder: folder.to_owned(), owner };
+        let cache = Self { folder: folder.to_owned(), user };
         cache.sweep();
         Ok(cache)
     }
@@ -116,12 +123,18 @@ impl Cache {
 
     /// A file's content, if it is a regular file of the user's and whole.
     fn read(&self, path: &Path, names: usize) -> Option<Compiled> {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        if !metadata.is_file() || metadata.uid() != self.owner || metadata.mode() & 0o022 != 0 {
+        // A link or a pipe is not followed. What is opened is what is looked at, whatever the path names a moment later.
+        if !fs::symlink_metadata(path).ok()?.is_file() {
+            return None;
+        }
+        let mut file = File::open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let trusted = metadata.uid() == ROOT || metadata.uid() == self.user;
+        if !metadata.is_file() || !trusted || metadata.mode() & 0o022 != 0 {
             return None;
         }
         let mut bytes = Vec::new();
-        File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
+        file.read_to_end(&mut bytes).ok()?;
         let (magic, rest) = bytes.split_at_checked(MAGIC.len())?;
         let (digest, content) = rest.split_at_checked(64)?;
         if magic != MAGIC.as_bytes() || digest != hex(&Sha256::digest(content)).as_bytes() {
@@ -150,20 +163,13 @@ impl Cache {
 const MAGIC: &str = "eigengrad kernels 1\n";
 const STAGED: &str = ".staged-";
 
-/// The user that this process writes as, which is the owner of what it has just made.
-fn user(folder: &Path) -> io::Result<u32> {
-    let path = folder.join(format!("{STAGED}{}-user", process::id()));
-    let file = match OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path) {
-        Ok(file) => file,
-        // A folder that may only be read, filled by somebody whom the user trusts: root, or himself.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || e.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            return fs::metadata(folder).map(|metadata| metadata.uid());
-        }
-        Err(e) => return Err(e),
-    };
-    let owner = file.metadata()?.uid();
-    let _ = fs::remove_file(path);
-    Ok(owner)
+/// The superuser, who could replace this program as well.
+const ROOT: u32 = 0;
+
+/// The user whose rights this process has. Where the system does not show it, as of a process that changed them, nobody's folder but root's
+/// is trusted.
+fn effective_user() -> io::Result<u32> {
+    fs::metadata("/proc/self").map(|metadata| metadata.uid())
 }
 
 fn write(path: &Path, compiled: &Compiled) -> io::Result<()> {
@@ -192,7 +198,7 @@ mod tests {
     }
 
     fn entry(expressions: &[String], compiler: Option<(i32, i32)>) -> Entry<'_> {
-        Entry { source: "abcd", expressions, capability: (9, 0), compiler }
+        Entry { source: "abcd", options: &["--std=c++17"], expressions, capability: (9, 0), compiler }
     }
 
     fn compiled() -> Compiled {
@@ -217,11 +223,38 @@ mod tests {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no temporary file is left");
         for other in [
             Entry { source: "abce", ..entry },
+            Entry { options: &["--std=c++20"], ..entry },
             Entry { capability: (8, 0), ..entry },
             Entry { compiler: Some((12, 9)), ..entry },
             Entry { expressions: &names[..1], ..entry },
         ] {
             assert!(cache.find(&other).is_none(), "{other:?}");
+        }
+    }
+
+    /// Another user's folder is refused, and so are his files in ours; root's are not.
+    #[test]
+    fn other_users_are_not_trusted() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, names) = (home.path().join("cache"), expressions());
+        let cache = Cache::at(&folder).unwrap();
+        let entry = entry(&names, Some((13, 0)));
+        cache.store(&entry, &compiled()).unwrap();
+        let own = fs::metadata(&folder).unwrap().uid();
+        assert_eq!(own, effective_user().unwrap());
+        let stranger = own + 12345;
+        if own == ROOT {
+            assert!(is_ours(Cache::of_user(&folder, stranger).unwrap().find(&entry)), "root's");
+            std::os::unix::fs::chown(&folder, Some(stranger), None).unwrap();
+            let refused = Cache::of_user(&folder, stranger + 1).unwrap_err();
+            assert_eq!(refused.to_string(), "belongs to another user");
+            std::os::unix::fs::chown(&folder, Some(ROOT), None).unwrap();
+            let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+            std::os::unix::fs::chown(&file, Some(stranger), None).unwrap();
+            assert!(cache.find(&entry).is_none(), "a stranger's file");
+            assert!(is_ours(Cache::of_user(&folder, stranger).unwrap().find(&entry)), "his own");
+        } else {
+            assert_eq!(Cache::of_user(&folder, stranger).unwrap_err().to_string(), "belongs to another user");
         }
     }
 

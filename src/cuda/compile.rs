@@ -14,6 +14,9 @@ use std::path::PathBuf;
 pub(super) const SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.cu"));
 const SOURCE_HASH: &str = env!("EIGENGRAD_KERNELS_HASH");
 
+/// What NVRTC is told beside the architecture.
+const OPTIONS: [&str; 1] = ["--std=c++17"];
+
 /// Instantiations in a form that a driver loads.
 #[derive(Debug)]
 pub(super) struct Compiled {
@@ -30,7 +33,8 @@ pub(super) struct Compiled {
 pub(super) fn compile(expressions: &[String], capability: (i32, i32)) -> Result<Compiled> {
     let cache = Cache::open()?;
     let compiler = version();
-    let entry = Entry { source: SOURCE_HASH, expressions, capability, compiler: compiler.as_ref().ok().copied() };
+    let entry =
+        Entry { source: SOURCE_HASH, options: &OPTIONS, expressions, capability, compiler: compiler.as_ref().ok().copied() };
     if let Some(found) = cache.as_ref().and_then(|cache| cache.find(&entry)) {
         return Ok(found);
     }
@@ -50,7 +54,7 @@ pub(super) fn warm(modules: &[Vec<String>], capability: (i32, i32)) -> Result<Ve
     let cache = Cache::open()?.ok_or_else(|| refused("cache", &"there is none: set EIGENGRAD_CACHE to a folder"))?;
     let compiler = version()?;
     let store = |expressions: &Vec<String>| {
-        let entry = Entry { source: SOURCE_HASH, expressions, capability, compiler: Some(compiler) };
+        let entry = Entry { source: SOURCE_HASH, options: &OPTIONS, expressions, capability, compiler: Some(compiler) };
         let compiled = match cache.find(&entry) {
             Some(found) => found,
             None => Program::new(expressions)?.compile(expressions, capability, compiler)?,
@@ -157,8 +161,9 @@ impl Program {
             return Err(refused("nvrtcCompileProgram", &format!("compute capability {major}.{minor} is below 7.5")));
         }
         let target = Target::of((major, minor))?;
-        let options = [format!("--gpu-architecture={target}"), "--std=c++17".to_owned()];
-        let c_options = options.iter().map(|option| c_string(option)).collect::<Result<Vec<_>>>()?;
+        let architecture = format!("--gpu-architecture={target}");
+        let options = [&*architecture].into_iter().chain(OPTIONS);
+        let c_options = options.map(c_string).collect::<Result<Vec<_>>>()?;
         let pointers: Vec<_> = c_options.iter().map(|option| option.as_ptr()).collect();
         // SAFETY: the program is live; the options are as many as is said and end in zero.
         let compiled = unsafe { sys::nvrtcCompileProgram(self.0, pointers.len() as i32, pointers.as_ptr()) };

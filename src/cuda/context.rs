@@ -60,7 +60,10 @@ pub(super) fn tell_later<T, E: Display>(context: &Arc<CudaContext>, call: &str, 
     let mut untold = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner);
     untold.retain(|(context, _)| context.strong_count() > 0);
     if !untold.iter().any(|(of, _)| is(of, context)) {
-        untold.push((Arc::downgrade(context), refused(call, &format!("{e}, in a destructor"))));
+        untold.push((
+            Arc::downgrade(context),
+            refused(&format!("deferred from a destructor, of any backend of this device: {call}"), &e),
+        ));
     }
 }
 

@@ -32,8 +32,11 @@ impl OnChip {
             13..=40 => 128,
             _ => 256,
         };
-        let teams = if team > 32 { 1 } else { 128 / team };
-        (teams * bytes::<T>(n, true) <= most_shared).then_some(Self { n, team, teams })
+        // As many in a block as fit, of whole warps.
+        let most = if team > 32 { 1 } else { 128 / team };
+        let teams = std::iter::successors(Some(most), |teams| Some(teams / 2).filter(|teams| teams * team >= 32));
+        let fits = teams.into_iter().find(|teams| teams * bytes::<T>(n, true) <= most_shared);
+        fits.map(|teams| Self { n, team, teams })
     }
 
     /// Enqueues the decomposition of `batch` matrices.

@@ -20,7 +20,8 @@ impl<T: Kernels> Engine<T> for Cuda {
     }
 
     fn serves(&self, workspace: &Workspace<T>, problem: &Problem) -> bool {
-        problem.batch == 0 || (workspace.n == problem.n && workspace.stream == self.id())
+        let of_this = workspace.stream == self.id() && workspace.asked == self.solver;
+        problem.batch == 0 || (workspace.n == problem.n && of_this)
     }
 
     fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(

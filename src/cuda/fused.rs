@@ -5,19 +5,18 @@ use super::device::Cuda;
 use super::kernels::{Instantiation, Shape, arguments, in_cuda, launch};
 use super::range::range;
 use crate::options::Problem;
-use crate::{Dropped, Dtype, GradientForm, Result, Scalar, Stored, TieRule, Triangle};
+use crate::{Dropped, Dtype, GradientForm, Result, Scalar, Stored, Triangle};
 use std::ffi::c_int;
 
 /// `struct rules` of kernels/backward.cu.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Rules {
-    exact: c_int,
+    ties: c_int,
     dropped_zero: c_int,
-    refuse_ties: c_int,
     form: c_int,
     tie_rtol: f64,
-    gauge_round_off: f64,
+    round_off: f64,
 }
 
 /// Shared memory that every device gives a block, and that leaves room for several.
@@ -36,11 +35,14 @@ pub(super) struct Demand {
     pub up_to: [usize; 4],
 }
 
+/// Rows and columns of the largest tile, to which `weight` of kernels/backward.cu is padded.
+const MOST_TILE: usize = 8;
+
 /// That of kernels/backward.cu.
 pub(super) const BACKWARD: Demand = Demand {
     kernel: "backward",
     places: 2,
-    columns: |n, real, side| 6 * n * real + 8 * n + 20 + side * (side + 1) / 2,
+    columns: |n, real, side| (6 * n + MOST_TILE) * real + 8 * n + 20 + side * (side + 1) / 2,
     up_to: [64; 4],
 };
 
@@ -118,12 +120,11 @@ impl Cuda {
         let _range = range(c"eigengrad::fused");
         let kernel = self.alone(layout.instantiation(O::DTYPE, &[G::DTYPE]))?;
         let rules = Rules {
-            exact: c_int::from(problem.ties == TieRule::Exact),
+            ties: problem.tie_rule(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
-            refuse_ties: c_int::from(problem.ties == TieRule::Error),
             form: form(problem.gradient),
             tie_rtol: problem.tie_rtol::<O::Real>(),
-            gauge_round_off: O::PRECISION.gauge_round_off(problem.n),
+            round_off: problem.round_off::<O>(),
         };
         let Operands { values, vectors, kept, found, values_bar, vectors_bar, a_bar, gauge_defect, tie_defect, status } = at;
         let arguments = arguments![

@@ -228,9 +228,17 @@ pub(super) fn syev() -> Result<&'static Syev> {
     Ok(SYEV.get_or_init(|| Syev { size, run, set_options, wants_zeros }))
 }
 
+/// The variable by which a user names a folder of libraries.
+const NAMED: &str = "EIGENGRAD_CUDA_LIB_DIR";
+
 fn find(library: &Library) -> Result<Found> {
     let folders = folders();
     let mut refused = Vec::new();
+    let named = env::var_os(NAMED).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+    let failed = |reason| Error::Library { library: library.name, reason, remedy: "mend or unset EIGENGRAD_CUDA_LIB_DIR" };
+    if let Some(folder) = named.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(failed(format!("{NAMED}={} is no folder", folder.display())));
+    }
     for folder in &folders {
         for soname in library.sonames {
             let path = folder.join(soname);
@@ -245,6 +253,10 @@ fn find(library: &Library) -> Result<Found> {
                         return Ok(Found { name: library.name, path, version });
                     }
                     Err(Unusable::Absent(_)) if by_loader => {}
+                    // What the user named is not passed over.
+                    Err(unusable) if named.as_ref() == Some(folder) => {
+                        return Err(failed(format!("{} {unusable}", path.display())));
+                    }
                     Err(unusable) => refused.push(format!("{} {unusable}", path.display())),
                 }
             }
@@ -264,24 +276,16 @@ fn find(library: &Library) -> Result<Found> {
 fn folders() -> Vec<PathBuf> {
     let named = |variable: &str| env::var_os(variable).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
     let from = |variable: &str| named(variable).filter(|path| path.is_absolute());
-    let mut folders: Vec<_> = named("EIGENGRAD_CUDA_LIB_DIR").into_iter().chain([PathBuf::new()]).collect();
+    let mut folders: Vec<_> = named(NAMED).into_iter().chain([PathBuf::new()]).collect();
     for root in ["CUDA_PATH", "CUDA_HOME"].into_iter().filter_map(from).chain(toolkits()) {
         folders.extend(["lib64", "lib"].map(|lib| root.join(lib)));
     }
-    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from).chain(environment_on_path()) {
+    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(from) {
         for python in entries(&environment.join("lib")) {
             folders.extend(entries(&python.join("site-packages/nvidia")).into_iter().map(|package| package.join("lib")));
         }
     }
     folders
-}
-
-/// The virtual environment that `python3` belongs to, which is in use even where nobody activated it.
-fn environment_on_path() -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    let python = env::split_paths(&path).map(|folder| folder.join("python3")).find(|python| python.is_file())?;
-    let root = python.parent()?.parent()?;
-    root.join("pyvenv.cfg").is_file().then(|| root.to_owned())
 }
 
 fn toolkits() -> Vec<PathBuf> {
@@ -301,6 +305,8 @@ enum Unusable {
     Absent(libloading::Error),
     Lacks(&'static str),
     Shadowed(String),
+    Uncallable,
+    Mixed(String, String),
 }
 
 impl fmt::Display for Unusable {
@@ -308,6 +314,10 @@ impl fmt::Display for Unusable {
         match self {
             Self::Absent(e) => write!(f, "cannot be loaded, {}", e.source().unwrap_or(e)),
             Self::Lacks(symbol) => write!(f, "has no {symbol}"),
+            Self::Uncallable => {
+                f.write_str("would not be called: cudarc, built beside another CUDA, opens it by none of its names")
+            }
+            Self::Mixed(blas, lt) => write!(f, "is of version {blas}, and the cublasLt that it calls of version {lt}"),
             Self::Shadowed(name) => write!(f, "would not be called, but another {name}, which the system's loader finds first"),
         }
     }
@@ -322,9 +332,6 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
             return Err(Unusable::Lacks(symbol));
         }
     }
-    if let Some(name) = shadow(&library, sought) {
-        return Err(Unusable::Shadowed(name));
-    }
     let begins = |path: &PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         sought.companion.is_some_and(|companion| name.starts_with(companion))
@@ -333,22 +340,31 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
     for companion in folder.map(entries).unwrap_or_default().iter().filter(|path| begins(path)) {
         std::mem::forget(open(companion)); // if it cannot be loaded the library will say so
     }
+    shadowed(&library, sought)?;
     let version = version_of(&library, sought.version);
+    // Found through cuBLAS in what it depends on: the cublasLt that it calls, whatever lies beside it.
+    let of_lt = version_of(&library, Version::Property("cublasLtGetProperty")).filter(|_| sought.name == "libcublas");
+    if let (Some(blas), Some(lt)) = (&version, &of_lt)
+        && blas != lt
+    {
+        return Err(Unusable::Mixed(dotted(blas), dotted(lt)));
+    }
     std::mem::forget(library);
     Ok(version)
 }
 
-/// The name under which cudarc, which opens libraries by names of its own, would find another library than this.
+/// Whether cudarc, which opens libraries by names of its own, would find another library than this, or none.
 ///
-/// Calls of both would then meet in what they share: cuBLAS crashes with the cublasLt of another version.
-fn shadow(library: &libloading::Library, sought: &Library) -> Option<String> {
+/// Calls of both would meet in what they share: cuBLAS crashes with the cublasLt of another version. Where it finds none cudarc panics.
+fn shadowed(library: &libloading::Library, sought: &Library) -> Result<(), Unusable> {
     let names = cudarc::get_lib_name_candidates(sought.name.trim_start_matches("lib"));
-    let (name, called) = names.into_iter().find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)))?;
-    let symbol = sought.symbols.first()?.as_bytes();
+    let opened = names.into_iter().find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)));
+    let (name, called) = opened.ok_or(Unusable::Uncallable)?;
+    let symbol = sought.symbols.first().map_or(&b""[..], |symbol| symbol.as_bytes());
     // SAFETY: the addresses of the function are compared, and not used.
     let [here, there] = [library, &called].map(|library| unsafe { library.get::<*const c_void>(symbol) }.map(|at| *at));
     let same = here.is_ok_and(|here| there.is_ok_and(|there| here == there));
-    if !same { Some(name) } else { None }
+    if same { Ok(()) } else { Err(Unusable::Shadowed(name)) }
 }
 
 fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
@@ -367,7 +383,7 @@ fn version_of(library: &libloading::Library, version: Version) -> Option<Vec<i32
             (status == 0).then(|| vec![a / 1000, a % 1000 / 10])
         }
         Version::Property(name) => {
-            // SAFETY: the two names in the table have this type.
+            // SAFETY: the names in the table, and cublasLt's, have this type.
             let get = unsafe { library.get::<unsafe extern "C" fn(c_int, *mut c_int) -> c_int>(name.as_bytes()) }.ok()?;
             let part = |which| {
                 let mut part = 0;

@@ -1,7 +1,7 @@
 //! The functions of each library that this crate, or cudarc on its behalf, calls: cudarc panics where one is missing. Those of
 //! `XsyevBatched` are optional, and not here.
 
-pub(super) const DRIVER: [&str; 39] = [
+pub(super) const DRIVER: [&str; 40] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuGetErrorString",
@@ -35,6 +35,7 @@ pub(super) const DRIVER: [&str; 39] = [
     "cuMemsetD8Async",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
+    "cuMemcpyDtoDAsync_v2",
     "cuMemGetInfo_v2",
     "cuModuleLoadData",
     "cuModuleGetFunction",

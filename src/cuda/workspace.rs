@@ -1,7 +1,7 @@
 //! Scratch memory of the CUDA backend for one order of matrices: [`Workspace`].
 
 use super::allocation::Allocation;
-use super::device::{Cuda, StreamId};
+use super::device::{Cuda, Solver, StreamId};
 use super::fused::{BACKWARD, Layout};
 use super::gemm::Gemm;
 use super::refused;
@@ -39,6 +39,8 @@ pub struct Workspace<T> {
     pub(super) stream: StreamId,
     /// The number of matrices that are worked on at a time.
     pub(super) part: usize,
+    /// The eigensolver that was asked for.
+    pub(super) asked: Solver,
     /// None for matrices of no order.
     pub(super) solver: Option<Prepared>,
     /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
@@ -146,7 +148,7 @@ impl<T: Kernels> Workspace<T> {
         let memory = Allocation::zeros(cuda.stream(), size)?;
         let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
             .ok_or_else(|| refused("workspace", &"too large"))?;
-        Ok(Self { n, stream: cuda.id(), part, solver, on_chip, regions, memory, element: PhantomData })
+        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, on_chip, regions, memory, element: PhantomData })
     }
 }
 

@@ -104,9 +104,9 @@ impl<O: Element> FactorGradient<O, Cpu> {
     /// Turns the statuses into one error that names the matrices.
     ///
     /// # Errors
-    /// [`Error::Matrices`] unless all are clear.
+    /// [`Error::Matrices`] unless all pass: see [`Status::passes`].
     pub fn check(&self) -> Result<()> {
-        Error::unless_clear(&self.status, |status| !status.is_ok())
+        Error::unless_clear(&self.status, |status| !status.passes())
     }
 
     /// A report for each matrix; `pairs` are those that the gradient was taken of. `gap_dropped` counts the n − r exact zeros.
@@ -125,12 +125,16 @@ impl<O: Element> FactorGradient<O, Cpu> {
         if expected != got {
             return Err(Error::Shape { what: "pairs", expected: expected.to_vec(), got: got.to_vec() });
         }
-        Ok((0..matrices.batch).map(move |b| Report {
+        let round_off = matrices.round_off::<P>();
+        Ok((0..matrices.batch).zip(spectrum.cut_margins(&pairs.problem.matrices)).map(move |(b, margins)| Report {
             rank: spectrum.rank()[b],
             gap_kept: spectrum.gap_kept()[b],
             gap_dropped: spectrum.gap_dropped()[b],
+            kept_over_cutoff: margins[0],
+            dropped_over_cutoff: margins[1],
             gauge_defect: &self.gauge_defect[b * r..][..r],
             tie_defect: self.tie_defect[b],
+            round_off,
             status: self.status[b],
         }))
     }

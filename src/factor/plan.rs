@@ -93,7 +93,7 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     }
 
     /// B̄ of (λ̄, V̄), as [`FactorPairs::backward`], into caller-owned memory. Under [`TieRule::Error`] a tied matrix gets a NaN gradient
-    /// and [`Status::TIED`].
+    /// and [`Status::TIES_REFUSED`].
     ///
     /// # Errors
     /// As [`FactorPlan::eigh_into`].
@@ -183,7 +183,7 @@ impl<O: Element, B: Engine<O::Scalar>> FactorPairs<O, B> {
         plan.backward_into(self.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut plan.workspace()?)?;
         if self.problem.matrices.ties == TieRule::Error {
             let status = self.backend.download(gradient.status_view())?;
-            Error::unless_clear(&status, |status| status.intersects(Status::TIED))?;
+            Error::unless_clear(&status, |status| status.intersects(Status::TIES_REFUSED))?;
         }
         Ok(gradient)
     }

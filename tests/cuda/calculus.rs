@@ -126,9 +126,15 @@ fn is_tied(b: usize, n: usize) -> bool {
     kept.windows(2).any(|pair| pair[0].0 == pair[1].0)
 }
 
-fn expected_status(b: usize, tied: bool) -> Status {
+/// Directions are random, and split every tied group.
+fn expected_status(b: usize, tied: bool, ties: TieRule) -> Status {
     let status = if b == FAILED { Status::NOT_CONVERGED } else { Status::OK };
-    if tied { status | Status::TIED } else { status }
+    match ties {
+        _ if !tied => status,
+        TieRule::Error => status | Status::TIED | Status::TIES_REFUSED,
+        TieRule::ZeroAndReport if b == FAILED => status | Status::TIED,
+        TieRule::ZeroAndReport | TieRule::Exact => status | Status::TIED | Status::TIE_DEFECT,
+    }
 }
 
 /// Compares a matrix in units of n·ε·max, or with NaN.
@@ -185,7 +191,10 @@ where
                 let mut scratch = plan.scratch().unwrap();
                 // Tied matrices have no numbers to compare under the other rules.
                 let none = |b: usize| b == FAILED || (is_tied(b, n) && ties != TieRule::ZeroAndReport);
-                let status = |b: usize| expected_status(b, is_tied(b, n));
+                let status = |b: usize| expected_status(b, is_tied(b, n), ties);
+                // A random direction splits a group by less than what rounding to halves does, now and then.
+                let is_half = O::PRECISION != T::PRECISION;
+                let expected = |got: Status, b: usize| got == status(b) || is_half && got | Status::TIE_DEFECT == status(b);
                 let known = |b: usize| !(is_tied(b, n) && ties == TieRule::Exact); // whether F is finite
                 let one = |x: &Vec<O>| cuda.upload(x.clone()).unwrap();
                 let real = |x: &Vec<O::Real>| cuda.upload(x.clone()).unwrap();
@@ -197,7 +206,7 @@ where
                 let tangents = tangents.to_host().unwrap();
                 for (d, b) in (0..2).flat_map(|d| (0..MATRICES).map(move |b| (d, b))).filter(|&(_, b)| known(b)) {
                     let (case, at) = (format!("{case}, jvp {d}, matrix {b}"), d * MATRICES + b);
-                    assert_eq!(tangents.status()[at], status(b), "{case}");
+                    assert!(expected(tangents.status()[at], b), "{case}: {}", tangents.status()[at]);
                     let (values, vectors) = sample.naive(b, &options).jvp(&sample.matrix(&sample.matrices[d], b));
                     let values = Array2::from_shape_fn((n, n), |(i, _)| C::from(values[i]));
                     let got = tangents.vectors().index_axis_move(Axis(0), at);
@@ -250,7 +259,11 @@ where
                         let h = sample.matrix(&sample.matrices[0], b);
                         let (a_bar, values, vectors) = naive.double(first, &h, second);
                         let values = Array2::from_shape_fn((n, n), |(i, _)| C::from(values[i]));
-                        assert_eq!((double.status()[b], tangent.status()[b]), (status(b), status(b)), "{case}");
+                        assert!(
+                            expected(double.status()[b], b) && expected(tangent.status()[b], b),
+                            "{case}: {}",
+                            double.status()[b]
+                        );
                         let got = double.a_bar().index_axis_move(Axis(0), b);
                         close(&format!("{case}, Ā"), |i, j| wide(got[[i, j]]), (!none(b)).then_some(&a_bar), unit);
                         hermitian(&case, got);

@@ -19,7 +19,7 @@ fn check<T: Scalar, B: Engine<T>>(
     let spectrum: &Spectrum<T::Real, Cpu> = pairs.spectrum();
     for b in 0..matrices.len() {
         let d = Decomposition::of(&pairs, b);
-        let within = T::PRECISION.cutoff(n) * d.norm();
+        let within = T::PRECISION.tie_cutoff(n) * d.norm();
         let expected = select(&d.lambda, tau(d.norm()), at_most, within);
         assert_eq!(d.kept, expected.kept, "matrix {b}: {:?}", d.lambda);
         assert_eq!(spectrum.rank()[b] as usize, expected.rank);
@@ -27,6 +27,7 @@ fn check<T: Scalar, B: Engine<T>>(
         assert_eq!(spectrum.gap_kept()[b], gap(expected.gap_kept), "matrix {b}: {:?}", d.lambda);
         assert_eq!(spectrum.gap_dropped()[b], gap(expected.gap_dropped), "matrix {b}: {:?}", d.lambda);
         assert_eq!(spectrum.status()[b].intersects(Status::TIE_ACROSS_CUT), expected.tie_across, "matrix {b}: {:?}", d.lambda);
+        assert_eq!(spectrum.status()[b].intersects(Status::AMBIGUOUS_RANK), expected.ambiguous, "matrix {b}: {:?}", d.lambda);
         assert_eq!(spectrum.check().is_ok(), spectrum.status().iter().all(|s| s.is_ok()));
     }
     spectrum.rank().to_vec()
@@ -74,8 +75,8 @@ pub fn tolerances_and_strictness<T: Scalar, B: Engine<T>>(backend: &B) {
     assert_eq!(ranks(Cut::none(), &|_| None), [5, 5, 5]);
     assert_eq!(ranks(Cut::none().atol(9.0).rtol(9.0), &|_| None), [5, 5, 5]);
     assert_eq!(ranks(Cut::default().rtol(0.0), &tau::<T>(0.0, 0.0)), [0, 5, 5]);
-    assert_eq!(ranks(Cut::default().atol(1.0), &tau::<T>(1.0, T::PRECISION.cutoff(5))), [0, 2, 0]);
-    assert_eq!(ranks(Cut::default().atol(0.5), &tau::<T>(0.5, T::PRECISION.cutoff(5))), [0, 4, 2]);
+    assert_eq!(ranks(Cut::default().atol(1.0), &tau::<T>(1.0, 0.0)), [0, 2, 0]);
+    assert_eq!(ranks(Cut::default().atol(0.5), &tau::<T>(0.5, 0.0)), [0, 4, 2]);
     assert_eq!(ranks(Cut::default().rtol(0.5), &tau::<T>(0.0, 0.5)), [0, 1, 2]);
     assert_eq!(ranks(Cut::default().rtol(0.25).atol(0.5), &tau::<T>(0.5, 0.25)), [0, 2, 2]); // the larger of both
     assert_eq!(ranks(Cut::default().rtol(1.0), &tau::<T>(0.0, 1.0)), [0, 0, 0]);
@@ -101,7 +102,7 @@ pub fn at_most_the_largest<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// A tie within the cutoff of |λ|, of either sign, is reported; one just outside it, or one with what τ drops, is not.
+/// A tie within the cutoff is reported, whoever cut; one just outside it is not. λ and −λ are another finding, of "at most" alone.
 pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     let status = |lambda: &[f64], cut: Cut, tie_rtol| {
         let options = Options { cut, tie_rtol, ..Options::default() };
@@ -109,9 +110,11 @@ pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     };
     let cut = Cut::default().at_most(2);
     assert_eq!(status(&[1.0, 2.0, 2.0], cut, None), Status::OK);
-    assert_eq!(status(&[-2.0, 2.0, 3.0], cut, None), Status::TIE_ACROSS_CUT);
+    assert_eq!(status(&[-2.0, 2.0, 3.0], cut, None), Status::AMBIGUOUS_RANK);
+    assert_eq!(status(&[-3.0, 2.0, 3.0], Cut::default().at_most(1), None), Status::AMBIGUOUS_RANK);
+    assert_eq!(status(&[-3.0, -2.0, 2.0], Cut::default().at_most(2), None), Status::AMBIGUOUS_RANK);
     assert_eq!(status(&[1.0, 1.0, 3.0], cut, None), Status::TIE_ACROSS_CUT);
-    assert_eq!(status(&[0.0, 1.0, 3.0], cut, Some(1.0)), Status::OK);
+    assert_eq!(status(&[0.0, 1.0, 3.0], cut, Some(1.0)), Status::TIE_ACROSS_CUT);
     let close = 1.0 + 4.0 * T::PRECISION.epsilon();
     assert_eq!(status(&[1.0, close, 3.0], cut, None), Status::TIE_ACROSS_CUT);
     assert_eq!(status(&[1.0, close, 3.0], cut, Some(0.0)), Status::OK);
@@ -122,6 +125,15 @@ pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     assert_eq!(status(&[1.0, 1.0], Cut::default().at_most(0), Some(f64::INFINITY)), Status::OK);
     assert_eq!(status(&[1.0, 1.0], one, None), Status::TIE_ACROSS_CUT);
     assert_eq!(status(&[1.0, 1.0], one.atol(1.0), None), Status::OK);
+    let next = 1.0 + T::PRECISION.epsilon();
+    for cut in [Cut::default().atol(1.0), Cut::default().rtol(0.25), Cut::default().at_most(2)] {
+        assert_eq!(status(&[1.0, next, 4.0], cut, None), Status::TIE_ACROSS_CUT, "{cut:?}");
+    }
+    assert_eq!(status(&[-1.0, 1.0, next], Cut::default().atol(1.0), None), Status::TIE_ACROSS_CUT);
+    assert_eq!(status(&[-next, 1.0, 4.0], Cut::default().atol(1.0), None), Status::OK);
+    // Noise on both sides of the default τ.
+    let tau = T::PRECISION.cutoff(3);
+    assert_eq!(status(&[0.999 * tau, 1.001 * tau, 1.0], Cut::default(), None), Status::TIE_ACROSS_CUT);
 }
 
 /// The default cut follows the precision in which the data were computed, not the one that they are stored in.

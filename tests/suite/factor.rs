@@ -366,6 +366,18 @@ pub fn factors_keep_to_themselves<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
+/// Factors whose B Bᴴ underflows say so, and no others.
+pub fn factors_that_underflow<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(67);
+    let (n, r) = (6, 2);
+    let size = if T::PRECISION == eigengrad::Precision::F32 { 1e-30 } else { 1e-200 };
+    let b = rounded::<T>(&rng.matrix::<T>(n, r));
+    let all = [b.mapv(|x| x * size), b.clone(), b.mapv(|x| x * 0.0)];
+    let (_, host) = decompose::<T, B>(backend, (n, r), &all, &Options::default());
+    assert_eq!(host.status().to_vec(), [Status::VALUES_UNDERFLOW, Status::OK, Status::OK]);
+    host.check().unwrap_err();
+}
+
 /// Ties follow the rule; without a cut an eigenvalue as null as those beside it is a tie across the cut.
 pub fn ties_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(66);

@@ -5,7 +5,7 @@ use crate::numbers::{C, Matrix, adjoint, diagonal, epsilon, largest, matrix, nor
 use crate::oracle::{inner, times};
 use crate::random::Rng;
 use crate::run;
-use eigengrad::{Engine, Options, Scalar, fidelity};
+use eigengrad::{Engine, Options, Scalar, Status, fidelity};
 use ndarray::Array2;
 
 /// √F, and the gradients by both.
@@ -70,6 +70,63 @@ pub fn fidelity_of_pure_states<T: Scalar, B: Engine<T>>(backend: &B) {
         assert!((root[0] - expected).abs() <= tolerance / expected, "n = {n}: {} against {expected}", root[0]);
         assert!((root[1] - 1.0).abs() <= tolerance, "n = {n}: {}", root[1]);
     }
+}
+
+/// √F of states of any overlap, to n·ε: orthogonal ones have 0, with clear statuses.
+pub fn fidelity_of_little_overlap<T: Scalar, B: Engine<T>>(backend: &B) {
+    let unit = |n: usize, k: usize| Array2::from_shape_fn((n, 1), |(i, _)| C::new(f64::from(u8::from(i == k)), 0.0));
+    let square = |x: &Matrix| times(x, &adjoint(x));
+    let (root, a_bar, b_bar) = fidelities::<T, B>(backend, &[square(&unit(2, 0))], &[square(&unit(2, 1))]);
+    assert_eq!(root[0], 0.0);
+    assert_eq!((largest(&a_bar[0]), largest(&b_bar[0])), (0.0, 0.0)); // as documented
+    let a = square(&unit(4, 0)) + square(&unit(4, 1));
+    for t in [0.0, 1e-14, 1e-10, 1e-7, 1e-5, 1e-3, 0.1, 1.0] {
+        let t: f64 = t;
+        let x = unit(4, 0).mapv(|x| x * t.sin()) + unit(4, 3).mapv(|x| x * t.cos());
+        let b = (square(&x) + square(&unit(4, 2))).mapv(|x| 0.5 * x);
+        let (one, other) = (run::hermitian::<T, B>(backend, 4, &[a.clone()]), run::hermitian::<T, B>(backend, 4, &[b]));
+        let got = fidelity(&one, &other, &Options::default()).unwrap();
+        let (root, status) = (backend.download(B::view(&got.root)).unwrap(), backend.download(B::view(&got.status)).unwrap());
+        let (expected, got) = (t.sin() / 2f64.sqrt(), wide(root[0]).re);
+        assert!(
+            (got - expected).abs() <= crate::THRESHOLD * 4.0 * epsilon::<T>(),
+            "t = {t}: {got} against {expected}, {status:?}"
+        );
+    }
+}
+
+/// √F of sA and sB is s·√F of A and B, and gradients are s times as large, as far as the type reaches.
+pub fn fidelity_at_every_scale<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(98);
+    let (x, y) = (rng.matrix::<T>(6, 3), rng.matrix::<T>(6, 2));
+    let (x, y) = (state(&x), state(&y));
+    let (root, a_bar, b_bar) = fidelities::<T, B>(backend, &[x.clone()], &[y.clone()]);
+    let least = if T::PRECISION == eigengrad::Precision::F32 { 1e-18 } else { 1e-150 };
+    for s in [1e-6, 1e6, least, 1.0 / least] {
+        let scaled = |x: &Matrix| [x.mapv(|x| x * s)];
+        let got = fidelities::<T, B>(backend, &scaled(&x), &scaled(&y));
+        let unit = crate::THRESHOLD * 6.0 * epsilon::<T>() * 10.0; // rounding sA moves eigenvectors by ε over their gaps
+        assert!((got.0[0] / s - root[0]).abs() <= unit, "s = {s}: {} against {}", got.0[0] / s, root[0]);
+        for (got, expected) in [(&got.1[0], &a_bar[0]), (&got.2[0], &b_bar[0])] {
+            assert!(largest(&(got.mapv(|x| x / s) - expected)) <= unit * largest(expected) * 10.0, "s = {s}");
+        }
+    }
+}
+
+/// A matrix with a negative eigenvalue is told, and one that is not finite; the others are as they were.
+pub fn fidelity_of_what_is_no_state<T: Scalar, B: Engine<T>>(backend: &B) {
+    let mut rng = Rng::new(99);
+    let good = state(&rng.matrix::<T>(3, 3));
+    let nan = good.mapv(|x| if x == good[[2, 2]] { C::new(f64::NAN, 0.0) } else { x });
+    let a = [good.clone(), diagonal(&[-1.0, 0.5, 1.0]), good.clone(), nan];
+    let b = [good.clone(), good.clone(), diagonal(&[-1.0, 0.5, 1.0]), good.clone()];
+    let got =
+        fidelity(&run::hermitian::<T, B>(backend, 3, &a), &run::hermitian::<T, B>(backend, 3, &b), &Options::default()).unwrap();
+    let status = backend.download(B::view(&got.status)).unwrap();
+    assert_eq!(status, [Status::OK, Status::OUTSIDE_DOMAIN, Status::OUTSIDE_DOMAIN, Status::NOT_FINITE]);
+    let root = backend.download(B::view(&got.root)).unwrap();
+    assert!(root.iter().zip(&status).all(|(&x, s)| wide(x).re.is_finite() == s.is_ok()));
+    assert_eq!(got.a_bar.to_host().unwrap().status().to_vec(), status);
 }
 
 /// Gradients by differences along directions that keep the rank, of states of rank 2 and of full rank, in f64.

@@ -8,6 +8,8 @@ mod cut;
 mod decomposition;
 mod differences;
 mod errors;
+mod exact_ties;
+mod extremes;
 mod factor;
 mod fidelity;
 mod gauge;
@@ -67,6 +69,10 @@ macro_rules! of_scalars {
             ties: groups_are_chains ties_to_round_off the_tie_cutoff_follows_the_precision right_losses_have_no_defect
                 exact_ties_show exact_near_ties_are_the_formula tied_matrices_are_refused
                 the_identity_and_zero_without_a_cut;
+            exact_ties: exact_ties_are_told_and_right directions_that_split_ties_are_told losses_of_values_at_ties;
+            extremes: gaps_that_overflow gradients_of_tiny_and_huge_matrices functions_at_the_ends_of_the_range
+                even_powers_of_opposite_signs steep_and_flat_powers graded_matrices_keep_their_small_eigenvalues
+                errors_in_units_of_epsilon;
             gauge: the_defect_is_relative invariant_losses_and_others the_threshold_of_the_finding
                 the_phase_dependent_part_is_ignored;
             isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
@@ -79,7 +85,8 @@ macro_rules! of_scalars {
             spectral: functions_by_the_formulas functions_beside_what_is_dropped every_divided_difference
                 maps_are_their_own_adjoints functions_that_are_given ties_of_functions domains traces_and_failures
                 functions_at_every_scale functions_as_in_f64 nothing_to_take_functions_of;
-            fidelity: fidelity_of_commuting_states fidelity_of_pure_states entropy_of_states;
+            fidelity: fidelity_of_commuting_states fidelity_of_pure_states fidelity_of_little_overlap fidelity_at_every_scale
+                fidelity_of_what_is_no_state entropy_of_states;
             operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_by_any_number_of_threads
                 operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
                 wrong_lengths_for_functions scratch_of_another_plan;
@@ -112,7 +119,7 @@ macro_rules! of_factors {
         use super::*;
         tests! { $backend, $t;
             factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
-                factors_keep_to_themselves factors_by_any_number_of_threads ties_of_factors shapes_of_factors factors_as_on_the_cpu;
+                factors_keep_to_themselves factors_by_any_number_of_threads factors_that_underflow ties_of_factors shapes_of_factors factors_as_on_the_cpu;
         }
     })* };
 }

@@ -127,7 +127,7 @@ pub fn gauge_defect(d: &Decomposition, v_bar: &Matrix) -> Vec<f64> {
     (0..d.n()).map(|k| if norms[k] > 0.0 { x[[k, k]].im.abs() / norms[k] } else { 0.0 }).collect()
 }
 
-/// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) and relative spread of λ̄ in any group.
+/// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖), and spread of λ̄ relative to the largest |λ̄| of K, in any group.
 pub fn tie_defect(d: &Decomposition, groups: &[Option<usize>], lambda_bar: Option<&[f64]>, v_bar: Option<&Matrix>) -> f64 {
     let mut worst = 0f64;
     for i in 0..d.n() {
@@ -140,8 +140,7 @@ pub fn tie_defect(d: &Decomposition, groups: &[Option<usize>], lambda_bar: Optio
                 }
             }
             if let Some(bar) = lambda_bar {
-                let group = || (0..d.n()).filter(|&k| groups[k] == groups[i]);
-                let scale = group().map(|k| bar[k].abs()).fold(0.0, f64::max);
+                let scale = (0..d.n()).filter(|&k| d.kept[k]).map(|k| bar[k].abs()).fold(0.0, f64::max);
                 if bar[i] != bar[j] {
                     worst = worst.max((bar[i] - bar[j]).abs() / scale);
                 }
@@ -151,21 +150,27 @@ pub fn tie_defect(d: &Decomposition, groups: &[Option<usize>], lambda_bar: Optio
     worst
 }
 
-/// K, rank, the two gaps and whether a tie crosses the cut, of a spectrum and τ.
+/// K, rank, the two gaps and what ties, of a spectrum and τ.
 pub struct Selected {
     pub kept: Vec<bool>,
     pub rank: usize,
     pub gap_kept: f64,
     pub gap_dropped: f64,
     pub tie_across: bool,
+    /// Whether "at most" chose between two of opposite signs.
+    pub ambiguous: bool,
 }
 
 /// |λ| > τ (τ absent keeps all), of them the `at_most` largest; ties of |λ| go to the later index.
 pub fn select(lambda: &[f64], tau: Option<f64>, at_most: usize, within: f64) -> Selected {
     let mut by_size: Vec<_> = (0..lambda.len()).filter(|&k| tau.is_none_or(|tau| lambda[k].abs() > tau)).collect();
     by_size.sort_by(|&i, &j| lambda[j].abs().total_cmp(&lambda[i].abs()).then(j.cmp(&i)));
-    let tie_across =
-        (1..by_size.len()).contains(&at_most) && lambda[by_size[at_most - 1]].abs() - lambda[by_size[at_most]].abs() <= within;
+    let ambiguous = by_size.get(at_most).is_some_and(|&dropped| {
+        let of_other_sign = |k: &&usize| (lambda[**k] < 0.0) != (lambda[dropped] < 0.0);
+        let alike =
+            |k: &usize| lambda[*k].abs() - lambda[dropped].abs() <= within && (lambda[*k] - lambda[dropped]).abs() > within;
+        by_size[..at_most].iter().filter(of_other_sign).any(alike)
+    });
     by_size.truncate(at_most);
     let kept: Vec<_> = (0..lambda.len()).map(|k| by_size.contains(&k)).collect();
     let (mut gap_kept, mut gap_dropped) = (f64::INFINITY, f64::INFINITY);
@@ -175,5 +180,6 @@ pub fn select(lambda: &[f64], tau: Option<f64>, at_most: usize, within: f64) -> 
             *gap = gap.min((lambda[j] - lambda[i]).abs());
         }
     }
-    Selected { rank: by_size.len(), kept, gap_kept, gap_dropped, tie_across }
+    let tie_across = gap_dropped.is_finite() && gap_dropped <= within;
+    Selected { rank: by_size.len(), kept, gap_kept, gap_dropped, tie_across, ambiguous }
 }

@@ -106,8 +106,8 @@ fn check<T: Scalar, B: Engine<T>>(
             }
             let (w, got, (tiny, most)) =
                 (oracle::weights(&d, function, Weights::Product), matrix(product.data(), b), range::<T>());
-            if steepest(&w) > most {
-                assert_eq!(product.status()[b], host.status()[b] | Status::RESULT_NOT_FINITE, "{}", what("the product"));
+            // A product that overflows may be brought back by a factor, or is told.
+            if steepest(&w) > most && product.status()[b] == host.status()[b] | Status::RESULT_NOT_FINITE {
                 continue;
             }
             let w = w.mapv(|w| w * scale[b]);
@@ -247,7 +247,7 @@ pub fn functions_that_are_given<T: Scalar, B: Engine<T>>(backend: &B) {
         let (sums, slopes) = (backend.download(B::view(&traces.values)).unwrap(), traces.gradient.to_host().unwrap());
         for b in 0..matrices.len() {
             let d = Decomposition::of(&host, b);
-            let within = T::PRECISION.cutoff(n) * d.norm();
+            let within = T::PRECISION.tie_cutoff(n) * d.norm();
             let w = Array2::from_shape_fn((n, n), |(i, j)| {
                 let (a, b) = (d.lambda[i], d.lambda[j]);
                 let f = |k: usize| if d.kept[k] { d.lambda[k].sin() } else { 0.0 };

@@ -16,9 +16,10 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
         self.mask(&mut group.out, &group.columns.label);
     }
 
-    /// Ω = F ∘ P, anti-Hermitian, and diag P on K, from the upper triangle of P.
+    /// Ω = F ∘ P, anti-Hermitian, and diag P on K, from the upper triangle of P; and what P says of ties.
     #[inline(always)]
     pub fn omega(&self, group: &mut Group<R>) {
+        self.tie_defect(group);
         let s = self.x.s;
         let (p, omega) = (self.x.numbers(&group.p), self.x.numbers_mut(&mut group.omega));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
@@ -32,6 +33,27 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
             omega[self.at(j, j)] = self.real(self.x.zero());
             dot[j] = R::if_equal(s, label[j], self.x.zero(), self.x.zero(), p[self.at(j, j)][0]);
         }
+    }
+
+    /// The largest |P_ij| within a tied group relative to ‖P‖_F, which is ‖Ȧ‖_F: a direction that leaves the group tied has none.
+    #[inline(always)]
+    fn tie_defect(&self, group: &mut Group<R>) {
+        let (s, zero) = (self.x.s, self.x.zero());
+        let (mut largest, mut squares) = (zero, zero);
+        if group.tied {
+            let (p, label) = (self.x.numbers(&group.p), R::vectors(s, &group.columns.label));
+            for j in 0..self.shape.n {
+                for i in 0..j {
+                    let square = self.x.norm_sqr(p[self.at(i, j)]);
+                    let within = R::if_equal(s, label[i], label[j], R::if_equal(s, label[i], zero, zero, square), zero);
+                    largest = R::maxs(s, largest, within);
+                    squares = R::mul_adds(s, square, self.splat(2.0), squares);
+                }
+                squares = R::adds(s, squares, self.x.norm_sqr(p[self.at(j, j)]));
+            }
+        }
+        let defect = R::sqrts(s, R::divs(s, largest, R::if_equal(s, squares, zero, self.splat(1.0), squares)));
+        R::vectors_mut(s, &mut group.tie_defect)[0] = defect;
     }
 
     /// V_K f(Λ_K) V_Kᴴ, f being 0 on D.

@@ -1,10 +1,12 @@
 //! Functions at the eigenvalues of a group: f, f′ and logarithms, domains, and the trace.
 
+use super::scaling::Exponents;
 use super::work::{Finding, Results, Work};
+use crate::cpu::range::{Power, exponent};
 use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
 use crate::scalar::sealed::Ldexp;
-use crate::{EigenpairsRef, Element, Function, FunctionRef, Of, Real, Status, Stored, cut};
+use crate::{Dropped, EigenpairsRef, Element, Function, FunctionRef, Of, Real, Status, Stored, cut};
 use num_traits::Float;
 use std::ops::Range;
 
@@ -25,23 +27,74 @@ impl<T: Kernels> Work<T> {
             FunctionRef::Given { .. } => None,
         };
         for (lane, b) in matrices.enumerate() {
-            self.lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
+            let (values, kept) = (&pairs.values[b * n..][..n], &pairs.kept[b * n..][..n]);
+            self.lambda.iter_mut().zip(values).for_each(|(to, from)| *to = from.widen());
+            let exponents = self.scale_function(function, b * n, kept, lane);
+            let g = exponents.f[0].whole; // of a function that is given
+            let [power_f, power_slope] = [-g, exponents.lambda - g].map(Power::of);
             let norm = cut::norm(&self.lambda);
             self.group.within[lane] = T::Real::of(problem.tie_rtol::<O::Real>()) * norm;
             let unit = unit(norm);
             for k in 0..n {
                 let at = k * width + lane;
+                let (scaled, whole) = (self.lambda[k], values[k].widen());
+                let (value, slope) = match function {
+                    _ if !kept[k] => (zero, zero),
+                    FunctionRef::Given { values, slopes } => {
+                        (power_f.times(values[b * n + k].widen()), power_slope.times(slopes[b * n + k].widen()))
+                    }
+                    // Logarithms are not scaled: log λ is taken of λ itself.
+                    FunctionRef::Named(Function::Log) => (whole.ln(), Function::Log.slope(scaled)),
+                    FunctionRef::Named(Function::XLogX) if whole > zero => (scaled * whole.ln(), Function::XLogX.slope(whole)),
+                    FunctionRef::Named(function) => (function.value(scaled), function.slope(scaled)),
+                };
                 let columns = &mut self.group.columns;
-                let kept = pairs.kept[b * n + k];
-                let (value, slope) = if kept { evaluate(function, b * n + k, self.lambda[k]) } else { (zero, zero) };
-                columns.label[at] = if kept { T::Real::of(1.0) } else { zero };
+                columns.label[at] = if kept[k] { T::Real::of(1.0) } else { zero };
+                let as_computed = kept[k] || problem.dropped == Dropped::AsComputed;
+                columns.lambda[at] = if as_computed { scaled } else { zero };
                 columns.f[at] = if of == Of::Values { value } else { slope };
                 columns.slope[at] = slope;
-                columns.log[at] = logarithm(self.group.function, self.lambda[k], unit);
+                columns.log[at] = match self.group.function {
+                    Some(Function::XLogX) => whole.ln(),
+                    Some(Function::Log | Function::Pow(_)) => (Float::abs(scaled) / unit).ln(),
+                    _ => zero,
+                };
             }
             self.found[lane] = finding(pairs, function, b, n);
         }
     }
+
+    /// Scales λ of a lane by an even power of two where the plain way leaves the range, and f accordingly.
+    fn scale_function<O: Stored<T>>(
+        &mut self,
+        function: FunctionRef<'_, O, Cpu>,
+        first: usize,
+        kept: &[bool],
+        lane: usize,
+    ) -> Exponents {
+        let exponents = &mut self.exponents[lane];
+        exponents.lambda = 0;
+        let norm = exponent([cut::norm(&self.lambda)]).filter(|_| exponents.on && function_scales(function));
+        let Some(e) = norm.map(|e| e & !1) else {
+            return *exponents;
+        };
+        exponents.lambda = e;
+        self.lambda.iter_mut().for_each(|x| *x = Power::of(-e).times(*x));
+        exponents.f = match function {
+            FunctionRef::Named(function) => Exponents::of_function(function, e),
+            FunctionRef::Given { values, .. } => {
+                let kept = values[first..].iter().zip(kept).filter(|x| *x.1);
+                let g = exponent(kept.map(|x| x.0.widen())).unwrap_or(0);
+                [g.into(), (g - e).into()]
+            }
+        };
+        *exponents
+    }
+}
+
+/// Whether f(2ᵉλ) has to do with f(λ).
+fn function_scales<O: Element>(function: FunctionRef<'_, O, Cpu>) -> bool {
+    !matches!(function, FunctionRef::Named(Function::Exp))
 }
 
 /// f and f′ at eigenvalue number `at`.
@@ -64,15 +117,6 @@ fn unit<R: Real>(norm: R) -> R {
     if norm > R::of(0.0) && norm.is_finite() { R::of(1.0).ldexp(norm.binary_exponent()) } else { R::of(1.0) }
 }
 
-/// What divided differences need of log|λ|: itself for λ log λ, differences for log λ and for powers.
-fn logarithm<R: Real>(function: Option<Function>, lambda: R, unit: R) -> R {
-    match function {
-        Some(Function::XLogX) => lambda.ln(),
-        Some(Function::Log | Function::Pow(_)) => (Float::abs(lambda) / unit).ln(),
-        _ => R::of(0.0),
-    }
-}
-
 /// The status of matrix `b`, and whether there is a function of it.
 fn finding<O: Element>(pairs: &EigenpairsRef<'_, O, Cpu>, function: FunctionRef<'_, O, Cpu>, b: usize, n: usize) -> Finding {
     let outside = match function {
@@ -83,7 +127,7 @@ fn finding<O: Element>(pairs: &EigenpairsRef<'_, O, Cpu>, function: FunctionRef<
         }
     };
     let status = pairs.status[b] | Status::OUTSIDE_DOMAIN.when(outside);
-    Finding { status, refused: status.failed() || outside }
+    Finding { status, refused: status.refused() }
 }
 
 /// tr f(A) = Σ_K f(λ_k), and statuses.

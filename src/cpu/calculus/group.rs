@@ -69,6 +69,10 @@ pub struct Group<R> {
     pub(super) columns: Columns<R>,
     /// A factor for each matrix.
     pub(super) scale: Aligned<R>,
+    /// The largest |P_ij| (or |Q_ij|) in a tied group relative to ‖P‖_F, for each matrix; 0 where nothing ties.
+    pub(super) tie_defect: Aligned<R>,
+    /// Whether kept eigenvalues tie in any matrix.
+    pub(super) tied: bool,
     /// The distance within which eigenvalues of a given function tie.
     pub(super) within: Aligned<R>,
     /// The first to the last column that is dropped in any matrix.
@@ -115,6 +119,8 @@ impl<R: Real> Group<R> {
                 log: row(),
             },
             scale: reals(1),
+            tie_defect: reals(1),
+            tied: false,
             within: reals(1),
             dropped: 0..0,
             with_bar: false,

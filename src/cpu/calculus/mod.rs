@@ -9,6 +9,7 @@ mod group;
 mod kernel;
 mod multiply;
 mod operations;
+mod scaling;
 mod second;
 mod weights;
 mod work;

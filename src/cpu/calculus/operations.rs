@@ -31,11 +31,13 @@ impl<T: Kernels> Scratch<T> {
             for direction in 0..directions {
                 work.load_hermitian(a_dot, matrices.start + direction * batch..matrices.end + direction * batch);
                 T::calculate(&mut work.group, Step::Jvp);
+                work.restore_values();
+                work.restore_vectors(|group| &mut group.out);
                 work.store(|group| &group.out, of_lanes(&mut results.vectors, direction, lanes.clone()));
                 for (lane, b) in lanes.clone().enumerate() {
                     let values = of(&mut results.values, direction, b);
                     store_values(&work.group.columns.dot, work.group.shape.width, lane, values);
-                    results.report(direction, b, work.found[lane]);
+                    results.report(direction, b, work.finding::<O>(problem, lane));
                 }
             }
         });
@@ -58,7 +60,10 @@ impl<T: Kernels> Scratch<T> {
             T::calculate(&mut work.group, Step::Gaps);
             work.load_cotangents(&pairs, cotangents, cotangents_dot, matrices.clone());
             work.load_hermitian(a_dot, matrices);
+            work.scale_bars();
             T::calculate(&mut work.group, Step::BackwardJvp);
+            work.restore_second();
+            work.note_split_ties::<O>(problem);
             store_matrices(work, results, lanes);
         });
     }
@@ -85,7 +90,12 @@ impl<T: Kernels> Scratch<T> {
             T::calculate(&mut work.group, Step::Gaps);
             work.load_cotangents(&pairs, cotangents, downstream, matrices.clone());
             work.load_hermitian(h, matrices);
+            work.scale_bars();
             T::calculate(&mut work.group, Step::DoubleBackward);
+            work.restore_values();
+            work.restore_vectors(|group| &mut group.given);
+            work.restore_second();
+            work.note_split_ties::<O>(problem);
             work.store(|group| &group.given, of_lanes(&mut results.vectors, 0, lanes.clone()));
             for (lane, b) in lanes.clone().enumerate() {
                 let values = of(&mut results.values, 0, b);
@@ -109,6 +119,7 @@ impl<T: Kernels> Scratch<T> {
             work.start_function(problem, &pairs, function, of, matrices);
             T::calculate(&mut work.group, Step::Adjoin);
             T::calculate(&mut work.group, Step::Spectral);
+            work.scale(|group| &mut group.out, |by| by.f[usize::from(of == Of::Slopes)]);
             store_matrices(work, results, lanes);
         });
     }
@@ -135,6 +146,8 @@ impl<T: Kernels> Scratch<T> {
             T::calculate(&mut work.group, Step::Function);
             work.load_hermitian(e, matrices);
             T::calculate(&mut work.group, Step::Map);
+            let divided = weights == Weights::Divided;
+            work.scale(|group| &mut group.out, |by| if divided { by.f[1] } else { by.f[0].twice() }.plus(by.direction));
             store_matrices(work, results, lanes);
         });
     }

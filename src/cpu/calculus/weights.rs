@@ -81,7 +81,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
             }
             // −1/(a b)
             Some(Function::Pinv) => R::negs(s, R::muls(s, f_a, f_b)),
-            Some(Function::Log) => self.divided_log(pairs, i, j, gap),
+            Some(Function::Log) => self.divided_log(a, b, [pairs.log[j], pairs.log[i]]),
             // e^a (1 − e^−δ)/δ, δ = a − b
             Some(Function::Exp) => {
                 let near = R::muls(s, f_a, self.exponential(R::negs(s, gap)));
@@ -89,17 +89,23 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
             }
             // log a + b log[a, b]
             Some(Function::XLogX) => {
-                let far = R::muls(s, b, self.divided_log(pairs, i, j, gap));
+                let far = R::muls(s, b, self.divided_log(a, b, [pairs.log[j], pairs.log[i]]));
                 let log = R::adds(s, pairs.log[j], R::if_equal(s, b, zero, zero, far));
                 R::if_equal(s, gap, zero, pairs.slope[j], log)
             }
             // b^p (e^t − 1)/t · p log[a, b], t = p (log a − log b)
             Some(Function::Pow(p)) => {
-                let rate = R::muls(s, self.splat(p), self.divided_log(pairs, i, j, gap));
-                let t = R::muls(s, rate, gap);
+                // Of different signs an even power is one of |a| and |b|: (|a| − |b|)/(a − b) times its divided difference there.
+                let other_signs = R::both(s, R::less(s, b, zero), R::less(s, zero, a));
+                let even = p == p.round() && p.rem_euclid(2.0) == 0.0;
+                let size = if even { R::select(s, other_signs, R::negs(s, b), b) } else { b };
+                let apart = R::subs(s, a, size);
+                let rate = R::muls(s, self.splat(p), self.divided_log(a, size, [pairs.log[j], pairs.log[i]]));
+                let t = R::muls(s, rate, apart);
                 let near = R::muls(s, R::muls(s, f_b, self.exponential(t)), rate);
+                let near = if even { R::select(s, other_signs, R::muls(s, near, R::divs(s, apart, gap)), near) } else { near };
                 let near = self.if_less(self.splat(1.0), R::abss(s, t), quotient, near);
-                let one_sign = R::maxs(s, b, R::negs(s, a));
+                let one_sign = R::maxs(s, size, R::negs(s, a));
                 let divided = self.if_less(zero, one_sign, near, quotient);
                 R::if_equal(s, gap, zero, pairs.slope[j], divided)
             }
@@ -108,13 +114,13 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// log[a, b] = 2 atanh(z)/(a − b), z = (a − b)/(a + b): by a series of z² up to a = 2b, otherwise from the logarithms.
     #[inline(always)]
-    fn divided_log(&self, pairs: &Pairs<'_, R::V<S>>, i: usize, j: usize, gap: R::V<S>) -> R::V<S> {
+    fn divided_log(&self, a: R::V<S>, b: R::V<S>, [log_a, log_b]: [R::V<S>; 2]) -> R::V<S> {
         let s = self.x.s;
-        let sum = R::adds(s, pairs.lambda[j], pairs.lambda[i]);
+        let (sum, gap) = (R::adds(s, a, b), R::subs(s, a, b));
         let z = R::divs(s, gap, sum);
         let series = self.polynomial(R::muls(s, z, z), &ATANH[..const { atanh_terms(R::PRECISION.epsilon()) }]);
         let near = R::muls(s, R::divs(s, self.splat(2.0), sum), series);
-        let far = R::divs(s, R::subs(s, pairs.log[j], pairs.log[i]), gap);
+        let far = R::divs(s, R::subs(s, log_a, log_b), gap);
         self.if_less(self.splat(WIDEST * WIDEST), R::muls(s, z, z), far, near)
     }
 

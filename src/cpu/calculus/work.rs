@@ -2,12 +2,14 @@
 
 use super::group::{Columns, Group};
 use super::kernel::Step;
+use super::scaling::Exponents;
 use crate::cpu::aligned::Aligned;
 use crate::cpu::lanes::widened;
 use crate::cpu::parallel::{Chunk, PerThread};
+use crate::cpu::range::{Power, is_extreme, lift};
 use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
-use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, TieRule, cut};
+use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, cut};
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
 
@@ -45,7 +47,11 @@ impl<T: Kernels> Scratch<T> {
         let groups = |scratch: &mut Work<T>, mut results: Results<'_, O, R>| {
             for first in (0..results.batch()).step_by(width) {
                 let end = results.batch().min(first + width);
+                scratch.infinite.fill(false);
                 work(scratch, &mut results, first..end);
+                if scratch.note_infinite(&results, first..end) {
+                    work(scratch, &mut results, first..end);
+                }
             }
         };
         cpu.run(|| self.work.each(results, width, &groups));
@@ -146,6 +152,9 @@ pub(super) struct Work<T: Kernels> {
     pub labels: Vec<T::Real>,
     /// Of each lane.
     pub found: Vec<Finding>,
+    pub exponents: Vec<Exponents>,
+    /// The lanes that the plain way did not leave finite.
+    infinite: Vec<bool>,
     /// Matrices of a group that are stored as another type, in that computed in.
     wide: Vec<T>,
 }
@@ -156,7 +165,8 @@ impl<T: Kernels> Work<T> {
         let zeros = || vec![T::Real::of(0.0); n];
         let found = vec![Finding::default(); group.shape.width];
         let wide = vec![T::zero(); n * n * group.shape.width];
-        Self { group, lambda: zeros(), labels: zeros(), found, wide }
+        let (exponents, infinite) = (vec![Exponents::default(); found.len()], vec![false; found.len()]);
+        Self { group, lambda: zeros(), labels: zeros(), found, exponents, infinite, wide }
     }
 
     /// Loads matrices of a batch, which has them one after the other.
@@ -182,9 +192,17 @@ impl<T: Kernels> Work<T> {
         let all = matrices.start * n * n..matrices.end * n * n;
         self.load(|group| &mut group.v, &pairs.vectors[all]);
         self.group.dropped = n..0;
+        self.group.tied = false;
         for (lane, b) in matrices.enumerate() {
             let kept = &pairs.kept[b * n..][..n];
-            self.lambda.iter_mut().zip(&pairs.values[b * n..]).for_each(|(to, from)| *to = from.widen());
+            let values = &pairs.values[b * n..][..n];
+            self.lambda.iter_mut().zip(values).for_each(|(to, from)| *to = from.widen());
+            self.exponents[lane] = Exponents { on: self.infinite[lane] || is_extreme(values), ..Exponents::default() };
+            if self.exponents[lane].on {
+                let e = lift(&self.lambda);
+                self.exponents[lane].lambda = e;
+                self.lambda.iter_mut().for_each(|x| *x = Power::of(-e).times(*x));
+            }
             let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
             for (k, &kept) in kept.iter().enumerate() {
                 let as_computed = kept || problem.dropped == Dropped::AsComputed;
@@ -195,13 +213,34 @@ impl<T: Kernels> Work<T> {
                     *dropped = dropped.start.min(k)..dropped.end.max(k + 1);
                 }
             }
-            let status = pairs.status[b] | Status::TIED.when(tied);
-            let refused = status.failed() || (problem.ties == TieRule::Error && tied);
-            self.found[lane] = Finding { status, refused };
+            self.group.tied |= tied;
+            let status = pairs.status[b] | Status::of_ties(problem.ties, tied);
+            self.found[lane] = Finding { status, refused: status.refused() };
         }
         if self.group.dropped.is_empty() {
             self.group.dropped = 0..0;
         }
+    }
+
+    /// Notes the lanes of which a result is not finite that may be so when it is scaled; whether there are any.
+    fn note_infinite<O: Element, R: Element<Scalar: Real>>(&mut self, results: &Results<'_, O, R>, lanes: Range<usize>) -> bool {
+        for (lane, b) in lanes.enumerate() {
+            let infinite = results.status.column(b).iter().any(|status| status.intersects(Status::RESULT_NOT_FINITE));
+            self.infinite[lane] = infinite && !self.exponents[lane].on && !self.found[lane].refused;
+        }
+        self.infinite.contains(&true)
+    }
+
+    /// What is known of the matrix in a lane once a direction has been turned: whether it splits a tied group.
+    pub(super) fn finding<O: Stored<T>>(&self, problem: &Problem, lane: usize) -> Finding {
+        let Finding { status, refused } = self.found[lane];
+        let split = self.group.tie_defect[lane] > T::Real::of(problem.round_off::<O>());
+        Finding { status: status | Status::TIE_DEFECT.when(split && !refused), refused }
+    }
+
+    /// Adds to what is known of every matrix of the group, where there is one direction alone.
+    pub(super) fn note_split_ties<O: Stored<T>>(&mut self, problem: &Problem) {
+        (0..self.found.len()).for_each(|lane| self.found[lane] = self.finding::<O>(problem, lane));
     }
 
     /// Loads Hermitian matrices of a batch, which are numbered as the pairs.
@@ -209,6 +248,7 @@ impl<T: Kernels> Work<T> {
         let n = self.group.shape.n;
         self.load(|group| &mut group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
         T::calculate(&mut self.group, Step::Complete(a.triangle));
+        self.scale_direction();
     }
 
     /// Loads rows of a batch as columns of the group, 0 outside K; all 0 if there are none.

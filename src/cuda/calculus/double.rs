@@ -54,7 +54,7 @@ impl Cuda {
             part.deliver_vectors(between, delivered)?; // V̄̄ = V (F∘Q)
             part.second_close(has_x)?;
             part.assembled(m, between, x)?;
-            part.deliver_matrices(part.refuses_ties(), (1.0, 0), x, status, status, part.matrices(a_bar))
+            part.deliver_matrices((1.0, 0), x, status, status, part.matrices(a_bar))
         })
     }
 }
@@ -75,8 +75,23 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
         let (x, fx) = if has_x { (x, fx) } else { (0, 0) };
         let down = if has_downstream { m } else { 0 };
         let [lambda_bar, other_bar, values] = regions.columns;
-        let arguments =
-            arguments![batch, n, q, x, down, regions.lambda, regions.labels, lambda_bar, other_bar, g, fq, fx, values];
+        let arguments = arguments![
+            batch,
+            n,
+            q,
+            x,
+            down,
+            regions.lambda,
+            regions.labels,
+            lambda_bar,
+            other_bar,
+            g,
+            fq,
+            fx,
+            values,
+            self.round_off(),
+            regions.status
+        ];
         self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; X and F∘X may be null together, and what is from downstream.
         unsafe { launch(self.cuda.stream(), self.of_scalar.second_open, self.team(), arguments) }

@@ -51,7 +51,8 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
         let [p, v_dot, ..] = regions.matrices;
         if n > 0 {
             self.conjugated(a_dot, v_dot, p)?;
-            let arguments = arguments![batch, n, p, regions.lambda, regions.labels, regions.columns[2]];
+            let arguments =
+                arguments![batch, n, p, regions.lambda, regions.labels, regions.columns[2], self.round_off(), regions.status];
             self.cuda.bind()?;
             // SAFETY: the regions hold a part of this size.
             unsafe { launch(self.cuda.stream(), self.of_scalar.rotate, self.team(), arguments) }?;

@@ -6,18 +6,22 @@ use crate::cuda::device::Cuda;
 use crate::cuda::fused::{Demand, Layout};
 use crate::cuda::kernels::{Argument, Instantiation, arguments, launch};
 use crate::options::Problem;
-use crate::{Dropped, Dtype, Element, Of, Result, TieRule, Weights};
+use crate::{Dropped, Dtype, Element, Of, Result, Weights};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
-/// The columns of kernels/moving.cuh and kernels/map.cu: four real numbers and a label for each, four numbers of the matrix, and a byte
-/// for each tile.
+/// The columns of kernels/moving.cuh: five real numbers and a label for each, four numbers of the matrix, and two bytes for each tile.
 const fn columns(n: usize, real: usize, side: usize) -> usize {
+    5 * n * real + 4 * n + 24 + 2 * side * side
+}
+
+/// Those of kernels/map.cu: four real numbers and a label for each, four numbers of the matrix, and a byte for each tile.
+const fn mapped(n: usize, real: usize, side: usize) -> usize {
     4 * n * real + 4 * n + 24 + side * side
 }
 
 const JVP: Demand = Demand { kernel: "jvp", places: 2, columns, up_to: [64; 4] };
-const MAP: Demand = Demand { kernel: "map", ..JVP };
+const MAP: Demand = Demand { kernel: "map", columns: mapped, ..JVP };
 const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, columns, up_to: [64, 64, 64, 48] };
 const BACKWARD_JVP: Demand = Demand { kernel: "backward_jvp", ..DOUBLE_BACKWARD };
 
@@ -56,21 +60,21 @@ pub(in crate::cuda) fn on_chip(dtype: Dtype, computed: Dtype, n: usize) -> impl 
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct TieRules {
-    exact: c_int,
+    ties: c_int,
     dropped_zero: c_int,
-    refuse_ties: c_int,
     upper: c_int,
     tie_rtol: f64,
+    round_off: f64,
 }
 
 impl TieRules {
     fn new<O: Element>(problem: &Problem, e: Hermitian) -> Self {
         Self {
-            exact: c_int::from(problem.ties == TieRule::Exact),
+            ties: problem.tie_rule(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
-            refuse_ties: c_int::from(problem.ties == TieRule::Error),
             upper: e.upper,
             tie_rtol: problem.tie_rtol::<O::Real>(),
+            round_off: problem.round_off::<O>(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::cuda::gemm::{Form, Product};
 use crate::cuda::kernels::{Shape, arguments, launch};
 use crate::cuda::workspace;
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, HermitianRef, Real, Result, Stored, TieRule, Triangle};
+use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, HermitianRef, Real, Result, Stored, Triangle};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::marker::PhantomData;
@@ -125,8 +125,9 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
         (self.batch as i64, self.problem.n as c_int)
     }
 
-    pub fn refuses_ties(&self) -> c_int {
-        c_int::from(self.problem.ties == TieRule::Error)
+    /// What defects stay below by rounding, as kernels take it.
+    pub fn round_off(&self) -> T::Real {
+        Real::of(self.problem.round_off::<O>())
     }
 
     pub fn declared_zero(&self) -> c_int {
@@ -153,11 +154,10 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     /// λ, labels, statuses, and two λ̄ on K into the first two columns.
     pub fn mask(&self, first_bar: CUdeviceptr, second_bar: CUdeviceptr) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
-        let exact = c_int::from(self.problem.ties == TieRule::Exact);
         let arguments = arguments![
             batch,
             n,
-            exact,
+            self.problem.tie_rule(),
             self.declared_zero(),
             self.problem.tie_rtol::<O::Real>(),
             self.columns::<O::Real>(self.pairs.values),
@@ -207,7 +207,6 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     /// factor·scale·herm of the matrices at `from`, stored at this part's `out`; `base` are its statuses so far.
     pub fn deliver_matrices(
         &self,
-        refuse_ties: c_int,
         (factor, scale): (f64, CUdeviceptr),
         from: CUdeviceptr,
         base: CUdeviceptr,
@@ -215,7 +214,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
         out: CUdeviceptr,
     ) -> Result<()> {
         let ((batch, n), factor) = (self.size(), <T::Real as Real>::of(factor));
-        let arguments = arguments![batch, n, refuse_ties, factor, scale, from, base, status, out];
+        let arguments = arguments![batch, n, factor, scale, from, base, status, out];
         self.cuda.bind()?;
         // SAFETY: the operands and the region hold a part of this size; scale may be null.
         unsafe { launch(self.cuda.stream(), self.kernels.deliver_matrices, self.team(), arguments) }
@@ -225,18 +224,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     /// and vectors.
     pub fn deliver_vectors(&self, from: CUdeviceptr, [status, values, vectors]: [CUdeviceptr; 3]) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
-        let arguments = arguments![
-            batch,
-            n,
-            self.refuses_ties(),
-            regions.labels,
-            from,
-            regions.columns[2],
-            regions.status,
-            status,
-            values,
-            vectors
-        ];
+        let arguments = arguments![batch, n, regions.labels, from, regions.columns[2], regions.status, status, values, vectors];
         self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
         unsafe { launch(self.cuda.stream(), self.kernels.deliver_vectors, self.team(), arguments) }

@@ -42,7 +42,7 @@ impl Cuda {
                 unsafe { launch(self.stream(), part.of_scalar.scale_columns, part.team(), arguments) }?;
                 part.multiply((Form::Plain, scaled), (Form::Adjoint, part.v), product)?;
             }
-            part.deliver_matrices(0, (1.0, 0), product, regions.status, part.numbers::<u32>(status), part.matrices(data))
+            part.deliver_matrices((1.0, 0), product, regions.status, part.numbers::<u32>(status), part.matrices(data))
         })
     }
 
@@ -74,7 +74,7 @@ impl Cuda {
                 part.assembled(q, between, product)?;
             }
             let (base, status) = (part.regions.status, part.numbers::<u32>(status));
-            part.deliver_matrices(0, (1.0, part.numbers::<T::Real>(scale)), product, base, status, part.matrices(data))
+            part.deliver_matrices((1.0, part.numbers::<T::Real>(scale)), product, base, status, part.matrices(data))
         })
     }
 

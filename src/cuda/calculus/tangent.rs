@@ -49,7 +49,7 @@ impl Cuda {
                 part.assembled(half_g_dot, between, x)?;
             }
             let (base, status) = (part.regions.status, part.numbers::<u32>(status));
-            part.deliver_matrices(part.refuses_ties(), (2.0, 0), x, base, status, part.matrices(data))
+            part.deliver_matrices((2.0, 0), x, base, status, part.matrices(data))
         })
     }
 }
@@ -60,7 +60,19 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
         let (regions, (batch, n)) = (self.regions, self.size());
         let [p, _, x, _, omega, y] = regions.matrices;
         let (x, y) = if has_x { (x, y) } else { (0, 0) };
-        let arguments = arguments![batch, n, p, x, regions.lambda, regions.labels, omega, y, regions.columns[2]];
+        let arguments = arguments![
+            batch,
+            n,
+            p,
+            x,
+            regions.lambda,
+            regions.labels,
+            omega,
+            y,
+            regions.columns[2],
+            self.round_off(),
+            regions.status
+        ];
         self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; X and Y may be null together.
         unsafe { launch(self.cuda.stream(), self.of_scalar.tangent_open, self.team(), arguments) }

@@ -131,7 +131,7 @@ impl<T: Kernels> Factors<'_, T> {
     fn deliver<O: Stored<T>>(&self, from: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::deliver");
         let (cuda, (batch, n, r), at) = (self.part.cuda, self.shape(), self.part.at);
-        let arguments = arguments![batch, n, r, self.part.refuses_ties(), from, at.status, at.a_bar];
+        let arguments = arguments![batch, n, r, from, at.status, at.a_bar];
         let kernels = cuda.factor::<O>()?;
         cuda.bind()?;
         let shape = Shape::team_for(self.part.batch, self.part.problem.n * self.r);
