@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use eigengrad::{Cut, Function, Options, Triangle};
+use eigengrad::{Cut, Function, Options, Precision, TieRule, Triangle};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -119,6 +119,13 @@ pub struct Bars {
     pub vectors_bar: Option<PathBuf>,
 }
 
+impl Bars {
+    /// The files that are given.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.values_bar.iter().chain(&self.vectors_bar)
+    }
+}
+
 /// Arguments of `jvp`.
 #[derive(Debug, Args)]
 pub struct Jvp {
@@ -206,7 +213,7 @@ pub struct Fit {
     #[arg(long, value_name = "SIGMA", default_value_t = 0.1)]
     pub noise: f64,
     /// The number of steps; 0 writes the start
-    #[arg(long, value_name = "N", default_value_t = 3000)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     pub steps: usize,
     /// Seed of the perturbation
     #[arg(long, default_value_t = 0)]
@@ -234,9 +241,9 @@ pub struct Hardware {
     /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had, auto then takes the CPU
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
-    /// The eigensolver of a GPU: ours, heevjBatched, XsyevBatched, or the one that suits
-    #[arg(long, value_enum, default_value_t = SolverName::Auto)]
-    pub solver: SolverName,
+    /// The eigensolver of a GPU: ours, heevjBatched, XsyevBatched, or the one that suits [default: auto]
+    #[arg(long, value_enum)]
+    pub solver: Option<SolverName>,
     /// Threads of the CPU [default: one a core]
     #[arg(long, value_parser = at_most(1024))]
     pub threads: Option<usize>,
@@ -265,17 +272,30 @@ pub struct Common {
     #[arg(long, value_enum)]
     cut: Option<NoCut>,
     /// Keep at most the R largest |λ| among those above the cut
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub rank: Option<usize>,
-    /// The absolute tolerance of the cut, in the units of A [default: 0]
+    /// The absolute tolerance of the cut, in the units of A; alone it sets the relative one to 0 [default: 0]
     #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
     atol: Option<f64>,
     /// The relative tolerance of the cut [default: max(n, 10)·ε; for f2 √n·ε]
     #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
     rtol: Option<f64>,
+    /// The precision in which the data were computed, if it is coarser than that of the file: it sets the default cut, the tolerance
+    /// of the Hermitian check and what counts as a tie
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    computed_in: Option<ComputedIn>,
+    /// What to do where kept eigenvalues tie
+    #[arg(long, value_enum, default_value_t = Ties::Zero)]
+    ties: Ties,
+    /// Eigenvalues tie when each is within this fraction of max|λ| of the next [default: 12·ε; for f2 √n·ε]
+    #[arg(long, allow_negative_numbers = true)]
+    tie_rtol: Option<f64>,
     /// Read one triangle only [default: both, compared]
     #[arg(long, value_enum)]
     uplo: Option<Uplo>,
+    /// Take ½(A + Aᴴ) of the matrices [default: both triangles, compared]
+    #[arg(long, conflicts_with = "uplo")]
+    pub symmetrise: bool,
     /// Replace output files that exist
     #[arg(long)]
     pub force: bool,
@@ -288,7 +308,28 @@ impl Common {
         let cut = self.atol.map_or(cut, |atol| cut.atol(atol));
         let cut = self.rtol.map_or(cut, |rtol| cut.rtol(rtol));
         let cut = self.rank.map_or(cut, |rank| cut.at_most(rank));
-        Options { cut, ..Options::default() }
+        let cut = self.precision().map_or(cut, |precision| cut.computed_in(precision));
+        let ties = match self.ties {
+            Ties::Zero => TieRule::ZeroAndReport,
+            Ties::Exact => TieRule::Exact,
+            Ties::Error => TieRule::Error,
+        };
+        Options { cut, ties, tie_rtol: self.tie_rtol, ..Options::default() }
+    }
+
+    /// The cut as it is asked for.
+    pub fn cut(&self) -> Cut {
+        self.options().cut
+    }
+
+    /// The precision in which the data were computed, if it was given.
+    pub fn precision(&self) -> Option<Precision> {
+        self.computed_in.map(|precision| match precision {
+            ComputedIn::Float16 => Precision::F16,
+            ComputedIn::Bfloat16 => Precision::Bf16,
+            ComputedIn::Float32 => Precision::F32,
+            ComputedIn::Float64 => Precision::F64,
+        })
     }
 
     /// The triangle to read; none is both.
@@ -303,6 +344,24 @@ impl Common {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum NoCut {
     None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ComputedIn {
+    Float16,
+    Bfloat16,
+    Float32,
+    Float64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Ties {
+    /// F = 0 inside a tied group, and a report
+    Zero,
+    /// Divide all the same
+    Exact,
+    /// NaN for the matrix
+    Error,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

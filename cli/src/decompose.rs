@@ -32,14 +32,14 @@ impl Job for Work<'_> {
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let Decompose { input, out, common } = self.arguments;
-        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
-        let outputs = Outputs::in_directory(out, &["values.npy", "vectors.npy", "kept.npy"], common.force)?;
+        let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
+        let outputs = Outputs::in_directory(out, &["values.npy", "vectors.npy", "kept.npy"], common.force)?.beside(&[input])?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?.to_host()?;
         let time = start.elapsed();
         let written = write(outputs, stored.shape(), &pairs)?;
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, pairs.batch());
-        report::spectrum(&mut table, pairs.spectrum());
+        report::spectrum(&mut table, &pairs);
         quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;
         table.row("written", report::paths(&written));
         if let Err(findings) = pairs.check() {

@@ -12,10 +12,16 @@ use eigengrad::{Cpu, Device};
 /// If it cannot be had.
 pub fn open(hardware: &Hardware) -> Result<Device> {
     threads(hardware)?;
-    match hardware.device {
-        DeviceName::Cpu => Ok(Device::Cpu(Cpu::default())),
-        DeviceName::Auto => Ok(gpu(hardware).unwrap_or_else(|| Device::Cpu(Cpu::default()))),
-        DeviceName::Cuda(ordinal) => named_gpu(hardware, ordinal),
+    let device = match hardware.device {
+        DeviceName::Cpu => Device::Cpu(Cpu::default()),
+        DeviceName::Auto => gpu(hardware).unwrap_or_else(|| Device::Cpu(Cpu::default())),
+        DeviceName::Cuda(ordinal) => named_gpu(hardware, ordinal)?,
+    };
+    match (&device, hardware.solver) {
+        (Device::Cpu(_), Some(_)) => {
+            Err(Failure::new("--solver chooses among a GPU's eigensolvers, and this runs on the CPU; leave it out"))
+        }
+        _ => Ok(device),
     }
 }
 
@@ -53,14 +59,21 @@ fn gpu(hardware: &Hardware) -> Option<Device> {
 }
 
 fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
-    let solver = match hardware.solver {
+    let solver = match hardware.solver.unwrap_or(SolverName::Auto) {
         SolverName::Auto => Solver::Auto,
         SolverName::OnChip => Solver::OnChip,
         SolverName::Jacobi => Solver::JACOBI,
         SolverName::Syev => Solver::SYEV,
     };
-    let cuda = Cuda::new(ordinal).map_err(|e| Failure::new(format!("--device cuda:{ordinal}: {e}")))?;
+    let cuda = Cuda::new(ordinal).map_err(|e| Failure::new(format!("--device cuda:{ordinal}: {e}{}", others())))?;
     Ok(Device::Cuda(cuda.with_solver(solver)))
+}
+
+/// The GPUs that there are, for who named one that is not.
+fn others() -> String {
+    let Ok(devices) = cuda::devices() else { return String::new() };
+    let names: Vec<_> = devices.iter().map(|device| format!("cuda:{}", device.ordinal)).collect();
+    if names.is_empty() { String::new() } else { format!("; there is {}", names.join(", ")) }
 }
 
 /// The short name of a backend, as torch has it: the first GPU needs no number.

@@ -1,6 +1,7 @@
 //! Why a command could not do its work, in one line: [`Failure`].
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// The reason that follows `eigengrad: ` on stderr; the exit status is 2.
@@ -26,6 +27,16 @@ impl fmt::Display for Failure {
     /// One line, whatever a file name holds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
+    }
+}
+
+/// What an error of the system says, without its number and without names of temporary files.
+pub fn reason(error: &io::Error) -> String {
+    let of_system = error.get_ref().is_none();
+    let text = if of_system { error.to_string() } else { error.kind().to_string() };
+    match text.rfind(" (os error") {
+        Some(end) if end > 0 => text[..end].to_owned(),
+        _ => text,
     }
 }
 

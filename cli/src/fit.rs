@@ -46,9 +46,9 @@ impl Job for Work<'_> {
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let Fit { target: path, out, common, .. } = self.arguments;
-        let (stored, batch) = load::matrices::<T, B>(path, common.triangle(), backend)?;
+        let (stored, batch) = load::matrices::<T, B>(path, common, backend)?;
         let directory = out.clone().unwrap_or_else(|| named_after(path));
-        let outputs = Outputs::in_directory(&directory, &["fitted.npy", "loss.svg"], common.force)?;
+        let outputs = Outputs::in_directory(&directory, &["fitted.npy", "loss.svg"], common.force)?.beside(&[path])?;
         let target = eigh(&batch, &common.options())?.to_host()?;
         positive(path, &target)?;
         let start = Instant::now();
@@ -59,13 +59,21 @@ impl Job for Work<'_> {
         table.row("shape", format!("{:?}", stored.shape()));
         table.row("backend", device::describe(self.device));
         table.row("time", format!("{:.2} s, {} steps", time.as_secs_f64(), outcome.history.len().saturating_sub(1)));
-        report::spectrum(&mut table, target.spectrum());
+        report::spectrum(&mut table, &target);
         quality(&mut table, &target, &outcome);
+        let unconverged = comparison::unconverged(&target, &outcome.pairs, &outcome.losses);
+        let of = unconverged.len();
+        table.row("converged", format!("{} of {} matrices", target.batch() - of, target.batch()));
         let fitted = storable::<T>(&target, outcome.fitted);
         let written = write(outputs, path, &outcome.history, shape_like(stored.shape(), fitted.view()))?;
         table.row("written", report::paths(&written));
         if let Err(findings) = target.check() {
             report::warn(path, &findings);
+        }
+        let unconverged = if self.arguments.steps == 0 { Vec::new() } else { unconverged }; // the start is no fit
+        unconverged.iter().take(8).for_each(|far| report::warn(path, far));
+        if unconverged.len() > 8 {
+            report::warn(path, &format!("{} more matrices did not converge", unconverged.len() - 8));
         }
         report::say(&table)
     }
@@ -75,6 +83,7 @@ impl Work<'_> {
     /// Trains behind a progress bar, which shows on a terminal only.
     fn train<S: Scalar + Stored<S>, B: Engine<S>>(&self, backend: &B, target: &Eigenpairs<S, Cpu>) -> Result<Outcome<S>> {
         let &Fit { loss, noise, steps, seed, .. } = self.arguments;
+        let cut = self.arguments.common.cut();
         let bar = ProgressBar::new(steps as u64);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {msg}, {eta} left") {
             bar.set_style(style);
@@ -85,7 +94,7 @@ impl Work<'_> {
             }
             bar.inc(1);
         };
-        let outcome = train::train(backend, target, &Settings { loss, sigma: noise, steps, seed }, watch);
+        let outcome = train::train(backend, target, &Settings { loss, sigma: noise, steps, seed, cut }, watch);
         bar.finish_and_clear();
         Ok(outcome?)
     }

@@ -41,6 +41,9 @@ impl Header {
     pub fn read(file: &mut impl Read, size: u64) -> Result<Self, String> {
         let mut start = [0; 8];
         file.read_exact(&mut start).map_err(|_| "not an .npy file: shorter than 8 bytes")?;
+        if start.starts_with(b"PK\x03\x04") {
+            return Err("an .npz archive is not supported: save one array by numpy.save".into());
+        }
         if !start.starts_with(MAGIC) {
             return Err("not an .npy file: it does not begin with \\x93NUMPY".into());
         }
@@ -106,6 +109,12 @@ pub fn write(code: &str, shape: &[usize]) -> Vec<u8> {
 /// numpy's code for an element type, if there is one.
 pub fn code(dtype: Dtype) -> Option<&'static str> {
     TYPES.iter().find(|(known, ..)| *known == dtype).map(|(_, code, _)| *code)
+}
+
+/// Whether numpy's code is that of integers or truth values.
+fn is_integer(descr: &str) -> bool {
+    let code = descr.trim_start_matches(['<', '>', '|', '=']);
+    code.starts_with(['i', 'u', 'b']) && code[1..].parse::<u8>().is_ok()
 }
 
 /// A cursor in the text of a header.
@@ -182,9 +191,10 @@ impl Dict<'_> {
         let big_endian = descr.starts_with('>');
         let code = descr.strip_prefix(['<', '>']);
         let found = TYPES.iter().find(|(_, known, _)| Some(*known) == code);
-        found
-            .map(|(dtype, ..)| (*dtype, big_endian))
-            .ok_or_else(|| format!("dtype {descr} is not supported: expected f2, f4, f8, c8 or c16, little- or big-endian"))
+        found.map(|(dtype, ..)| (*dtype, big_endian)).ok_or_else(|| {
+            let remedy = if is_integer(&descr) { "; convert it by .astype('f8')" } else { "" };
+            format!("dtype {descr} is not supported: expected f2, f4, f8, c8 or c16, little- or big-endian{remedy}")
+        })
     }
 
     fn boolean(&mut self) -> Result<bool, String> {
@@ -218,6 +228,9 @@ impl Dict<'_> {
             return Err(self.unexpected("a length"));
         }
         self.at += digits.len();
+        if digits.len() > 1 && digits.starts_with('0') {
+            return Err(format!("malformed header: the length {digits} begins with 0"));
+        }
         digits.parse().map_err(|_| format!("malformed header: a length of {} digits is too large", digits.len()))
     }
 }

@@ -29,6 +29,24 @@ pub fn projected<T: Element, B: Backend>(path: &Path, shape: &[usize], backend: 
     HermitianBatch::from_triangle_on(backend, matrices.view(), Triangle::Lower).map_err(|e| Failure::at(path, e))
 }
 
+/// ½(A + Aᴴ) of matrices `[…, n, n]`.
+///
+/// # Errors
+/// If they are not square.
+pub fn mean<T: Element>(a: ArrayD<T>) -> Result<ArrayD<T>, String> {
+    let shape = a.shape().to_vec();
+    let &[.., rows, columns] = &*shape else { return Err(format!("expected [n, n] or [batch, n, n], got {shape:?}")) };
+    if rows != columns {
+        return Err(format!("expected square matrices, got {rows}×{columns}"));
+    }
+    let count = shape[..shape.len() - 2].iter().product();
+    let mut matrices = ArrayD::from_shape_vec(vec![count, rows, rows], a.iter().copied().collect()).map_err(|e| e.to_string())?;
+    for matrix in matrices.axis_iter_mut(Axis(0)) {
+        project(matrix.into_dimensionality().map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
+    }
+    matrices.into_shape_with_order(shape).map_err(|e| e.to_string())
+}
+
 /// E ← ½(E + Eᴴ); returns max|E − Eᴴ| / max|E|, 0 where that is not finite.
 fn project<T: Element>(mut e: ArrayViewMut2<'_, T>) -> Result<f64> {
     let half = |x: T::Scalar| x.scale(<T::Scalar as Element>::Real::of(0.5));

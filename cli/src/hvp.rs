@@ -31,10 +31,11 @@ impl Job for Work<'_> {
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let Hvp { input, bars, cotangent, out, common } = self.arguments;
-        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
+        let inputs: Vec<_> = [input, cotangent].into_iter().chain(bars.files()).collect();
         let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
         let h = hermitian::projected::<T, B>(cotangent, stored.shape(), backend)?;
-        let mut outputs = Outputs::in_directory(out, &NAMES, common.force)?;
+        let mut outputs = Outputs::in_directory(out, &NAMES, common.force)?.beside(&inputs)?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
         let gradient = pairs.double_backward(&bars.of(&pairs)?, &h, None)?.to_host()?;
@@ -48,7 +49,7 @@ impl Job for Work<'_> {
             report::warn(input, &findings);
         }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, batch.batch());
-        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        report::spectrum(&mut table, &pairs.to_host()?);
         table.row("status", report::findings(gradient.status()));
         table.row("written", report::paths(&written));
         report::say(&table)

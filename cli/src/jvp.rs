@@ -28,10 +28,11 @@ impl Job for Work<'_> {
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let Jvp { input, tangent, out, common } = self.arguments;
-        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
         let shape = shape_of(tangent, stored.shape())?;
         let a_dot = hermitian::projected::<T, B>(tangent, &shape, backend)?;
-        let mut outputs = Outputs::in_directory(out, &["values_dot.npy", "vectors_dot.npy"], common.force)?;
+        let mut outputs =
+            Outputs::in_directory(out, &["values_dot.npy", "vectors_dot.npy"], common.force)?.beside(&[input, tangent])?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
         let tangents = pairs.jvp(&a_dot)?.to_host()?;
@@ -46,7 +47,7 @@ impl Job for Work<'_> {
             report::warn(input, &findings);
         }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, a_dot.batch());
-        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        report::spectrum(&mut table, &pairs.to_host()?);
         table.row("directions", a_dot.batch().checked_div(batch.batch()).unwrap_or(0));
         table.row("status", report::findings(tangents.status()));
         table.row("written", report::paths(&written));

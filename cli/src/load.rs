@@ -1,28 +1,51 @@
 //! From a file to a batch of Hermitian matrices.
 
-use crate::args::Bars;
+use crate::args::{Bars, Common};
 use crate::failure::{Failure, Result};
-use crate::npy;
-use eigengrad::{Backend, Cotangents, Eigenpairs, Element, HermitianBatch, Triangle};
+use crate::{hermitian, npy, report};
+use eigengrad::{Backend, Cotangents, Dtype, Eigenpairs, Element, Error, HermitianBatch, Real, Scalar, Triangle};
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, IntoDimension};
 use std::path::Path;
 
-/// The matrices of a file as they are stored, `[batch, n, n]` or `[n, n]`, and as a batch of which one triangle is read; without
-/// `triangle` both are compared.
+/// The matrices of a file as they are used, `[batch, n, n]` or `[n, n]`, and as a batch of which one triangle is read: of both, compared,
+/// or of one, or of their mean, as the arguments have it.
 ///
 /// # Errors
 /// If the file cannot be read or does not hold Hermitian matrices.
-pub fn matrices<T: Element, B: Backend>(
-    path: &Path,
-    triangle: Option<Triangle>,
-    backend: &B,
-) -> Result<(ArrayD<T>, HermitianBatch<T, B>)> {
-    let stored = npy::read::<T>(path)?;
-    let batch = match triangle {
-        None => HermitianBatch::on(backend, stored.view()),
-        Some(triangle) => HermitianBatch::from_triangle_on(backend, stored.view(), triangle),
+pub fn matrices<T: Element, B: Backend>(path: &Path, common: &Common, backend: &B) -> Result<(ArrayD<T>, HermitianBatch<T, B>)> {
+    let mut stored = npy::read::<T>(path)?;
+    let batch = if common.symmetrise {
+        stored = hermitian::mean(stored).map_err(|reason| Failure::at(path, reason))?;
+        HermitianBatch::from_triangle_on(backend, stored.view(), Triangle::Lower)
+    } else if let Some(triangle) = common.triangle() {
+        HermitianBatch::from_triangle_on(backend, stored.view(), triangle)
+    } else {
+        HermitianBatch::computed_in_on(backend, stored.view(), common.precision().unwrap_or(T::PRECISION))
     };
-    Ok((stored, batch.map_err(|e| Failure::at(path, e))?))
+    let batch = batch.map_err(|error| match error {
+        Error::NotHermitian { .. } => {
+            let ways = "--symmetrise takes ½(A + Aᴴ), --uplo one triangle; --computed-in allows for coarser round-off";
+            Failure::at(path, format!("{error}; {ways}"))
+        }
+        error => Failure::at(path, error),
+    });
+    let batch = batch?;
+    if common.precision().is_none() && is_float32_in_float64(&stored) {
+        let what =
+            "warning: all entries are float32 numbers; if they were computed as such, --computed-in float32 cuts at their noise";
+        report::complain(&Failure::at(path, what));
+    }
+    Ok((stored, batch))
+}
+
+/// Whether all entries of a float64 file are float32 numbers, some of more than 16 significant bits: integers have fewer.
+fn is_float32_in_float64<T: Element>(stored: &ArrayD<T>) -> bool {
+    const MANTISSA: u64 = (1 << 52) - 1;
+    let parts = || stored.iter().flat_map(|x| [x.widen().re().to_f64(), x.widen().im().to_f64()]);
+    let significant = |x: f64| x != 0.0 && x.is_finite() && 53 - ((x.to_bits() & MANTISSA) | (1 << 52)).trailing_zeros() > 16;
+    matches!(T::DTYPE, Dtype::F64 | Dtype::Complex128)
+        && parts().all(|x| f64::from(x as f32) == x || !x.is_finite())
+        && parts().any(significant)
 }
 
 /// What a loss sends back, from files.

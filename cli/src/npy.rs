@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod fuzz;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, reason};
 use crate::header::{self, Header};
 use eigengrad::{Dtype, Element};
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn, ShapeBuilder};
@@ -43,7 +43,7 @@ pub fn read_shaped<T: Element>(path: &Path, shape: &[usize]) -> Result<ArrayD<T>
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, Header)> {
-    let failed = |e: io::Error| Failure::at(path, e);
+    let failed = |e: io::Error| Failure::at(path, reason(&e));
     let metadata = path.metadata().map_err(failed)?;
     if !metadata.is_file() {
         let what = if metadata.is_dir() { "is a directory" } else { "is not a regular file" };

@@ -2,7 +2,7 @@
 
 use crate::device;
 use crate::failure::{Failure, Result};
-use eigengrad::{Cpu, Device, Dtype, Element, Real, Spectrum, Status};
+use eigengrad::{Cpu, Device, Dtype, Eigenpairs, Element, Real, Status};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Write};
@@ -59,9 +59,14 @@ pub fn heading(dtype: Dtype, shape: &[usize], device: &Device, time: Duration, b
     table
 }
 
-/// Rows on the ranks and the smallest gaps of a batch.
-pub fn spectrum<R: Element<Scalar: Real>>(table: &mut Table, spectrum: &Spectrum<R, Cpu>) {
+/// Rows on the ranks, how clear the cut was, and the smallest gaps of a batch.
+pub fn spectrum<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>) {
+    let spectrum = pairs.spectrum();
     table.row("rank", histogram(spectrum.rank().iter().copied()));
+    let margins: Vec<_> = pairs.cut_margins().collect();
+    table.row("smallest kept |λ|/τ", smallest(margins.iter().map(|margins| &margins[0])));
+    let dropped = margins.iter().map(|margins| Some(Real::to_f64(margins[1])));
+    table.row("largest dropped |λ|/τ", largest(dropped, "no matrix"));
     table.row("smallest gap, kept–kept", smallest(spectrum.gap_kept()));
     table.row("smallest gap, kept–dropped", smallest(spectrum.gap_dropped()));
 }
@@ -99,7 +104,7 @@ fn histogram<K: Ord + fmt::Display>(kinds: impl IntoIterator<Item = K>) -> Strin
 fn smallest<'a, R: Real>(gaps: impl IntoIterator<Item = &'a R>) -> String {
     let gaps = gaps.into_iter().map(|&gap| Real::to_f64(gap)).enumerate().filter(|(_, gap)| gap.is_finite());
     let least = gaps.min_by(|a, b| a.1.total_cmp(&b.1));
-    least.map_or("no pair".into(), |(matrix, gap)| format!("{gap:.3e} (matrix {matrix})"))
+    least.map_or("none".into(), |(matrix, gap)| format!("{gap:.3e} (matrix {matrix})"))
 }
 
 /// The largest number and its matrix, or `none` without one; NaN is larger than any.

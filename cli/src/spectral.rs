@@ -5,7 +5,7 @@ use crate::failure::Result;
 use crate::load::{self, shape_like};
 use crate::output::Outputs;
 use crate::{device, hermitian, npy, report};
-use eigengrad::{Device, Element, Engine, Function, Job, dispatch, eigh_as};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Function, Job, Real, dispatch, eigh_as};
 use std::path::Path;
 use std::time::Instant;
 
@@ -33,16 +33,24 @@ struct Work<'a> {
     device: &'a Device,
 }
 
+/// The first matrix with a kept eigenvalue outside the domain, and that eigenvalue.
+fn outside<T: Element>(function: Function, pairs: &Eigenpairs<T, Cpu>) -> Option<(usize, f64)> {
+    let kept = pairs.values().into_iter().zip(pairs.kept()).enumerate().filter(|(_, (_, kept))| **kept);
+    let mut lambda = kept.map(|(at, (value, _))| (at / pairs.n().max(1), value.widen()));
+    lambda.find(|(_, lambda)| !function.defined_at(*lambda)).map(|(matrix, lambda)| (matrix, Real::to_f64(lambda)))
+}
+
 impl Job for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let OfMatrix { input, bar, out, common } = self.files;
-        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
         let shape = stored.shape();
+        let inputs: Vec<_> = std::iter::once(input).chain(bar).collect();
         let bar = bar.as_ref().map(|path| hermitian::projected::<T, B>(path, shape, backend)).transpose()?;
         let names = &["value.npy", "a_bar.npy"][..1 + usize::from(bar.is_some())];
-        let mut outputs = Outputs::in_directory(out, names, common.force)?;
+        let mut outputs = Outputs::in_directory(out, names, common.force)?.beside(&inputs)?;
         let (function, start) = (self.function.into(), Instant::now());
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?;
         let value = pairs.spectral(&function)?.to_host()?;
@@ -56,8 +64,15 @@ impl Job for Work<'_> {
         if let Err(findings) = a_bar.as_ref().unwrap_or(&value).check().and(value.check()) {
             report::warn(input, &findings);
         }
+        let pairs = pairs.to_host()?;
+        if let Some((matrix, lambda)) = outside(self.function, &pairs) {
+            let what = format!(
+                "matrix {matrix}: the function is not defined at its eigenvalue {lambda:.3e}; --atol or --rtol above it drops it"
+            );
+            report::warn(input, &what);
+        }
         let mut table = report::heading(T::DTYPE, shape, self.device, time, batch.batch());
-        report::spectrum(&mut table, pairs.to_host()?.spectrum());
+        report::spectrum(&mut table, &pairs);
         table.row("status", report::findings(value.status()));
         if let Some(a_bar) = &a_bar {
             table.row("status of the gradient", report::findings(a_bar.status()));

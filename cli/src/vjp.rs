@@ -29,9 +29,10 @@ impl Job for Work<'_> {
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
         let Vjp { input, bars, out, common } = self.arguments;
-        let (stored, batch) = load::matrices::<T, B>(input, common.triangle(), backend)?;
+        let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
+        let inputs: Vec<_> = std::iter::once(input).chain(bars.files()).collect();
         let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
-        let mut outputs = Outputs::one(out, common.force)?;
+        let mut outputs = Outputs::one(out, common.force)?.beside(&inputs)?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
         let cotangents = bars.of(&pairs)?;
@@ -51,15 +52,15 @@ impl Job for Work<'_> {
 
 /// Rows on how far the gradient can be trusted.
 fn trust<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>, gradient: &Gradient<T, Cpu>) -> Result<()> {
-    report::spectrum(table, pairs.spectrum());
-    let round_off = T::PRECISION.gauge_round_off(pairs.n());
+    report::spectrum(table, pairs);
+    let round_off = gradient.report(pairs)?.next().map_or(0.0, |matrix| matrix.round_off);
     let defects = gradient.report(pairs)?.map(|matrix| {
         let defects = matrix.gauge_defect.iter().map(|&defect| Real::to_f64(defect));
         (!matrix.status.failed()).then(|| defects.max_by(f64::total_cmp)).flatten()
     });
     table.row("worst gauge defect", format!("{}, round-off up to {round_off:.3e}", report::largest(defects, "no matrix")));
     let ties = gradient.report(pairs)?.map(|m| m.status.intersects(Status::TIED).then(|| Real::to_f64(m.tie_defect)));
-    table.row("worst tie defect", report::largest(ties, "no ties"));
+    table.row("worst tie defect", format!("{}, round-off up to {round_off:.3e}", report::largest(ties, "no ties")));
     table.row("status", report::findings(gradient.status()));
     Ok(())
 }

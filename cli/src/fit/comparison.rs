@@ -15,6 +15,8 @@ pub struct Comparison<'a, T: Scalar> {
     pub lambda_bar: Array2<T::Real>,
     /// V̄ in the order of memory, `[batch, k, i]`.
     pub v_bar: Array3<T>,
+    /// The loss of each matrix.
+    pub losses: Vec<Parts>,
 }
 
 impl<'a, T: Scalar> Comparison<'a, T> {
@@ -22,7 +24,13 @@ impl<'a, T: Scalar> Comparison<'a, T> {
     pub fn new(target: &'a Eigenpairs<T, Cpu>, loss: Loss) -> Self {
         let (batch, n) = (target.batch(), target.n());
         let lambda_bar = Array2::from_elem((batch, n), T::Real::zero());
-        Self { target, loss, lambda_bar, v_bar: Array3::from_elem((batch, n, n), T::default()) }
+        Self {
+            target,
+            loss,
+            lambda_bar,
+            v_bar: Array3::from_elem((batch, n, n), T::default()),
+            losses: vec![Parts::default(); batch],
+        }
     }
 
     /// The loss, the mean over the batch, and the cotangents of each matrix by its own loss. Pairs are matched by index; one that
@@ -30,7 +38,8 @@ impl<'a, T: Scalar> Comparison<'a, T> {
     pub fn compare(&mut self, fit: &Eigenpairs<T, Cpu>) -> Parts {
         let mut sum = Parts::default();
         for b in 0..fit.batch() {
-            sum += self.compare_matrix(b, fit);
+            self.losses[b] = self.compare_matrix(b, fit);
+            sum += self.losses[b];
         }
         sum.scale(1.0 / fit.batch().max(1) as f64)
     }
@@ -52,6 +61,37 @@ impl<'a, T: Scalar> Comparison<'a, T> {
         }
         sum
     }
+}
+
+/// The loss from which a matrix counts as fitted: eigenvalues to some parts in a thousand.
+const CONVERGED: f64 = 1e-5;
+
+/// A line for each matrix whose fit is not its target, with the reason that is seen.
+pub fn unconverged<T: Scalar>(target: &Eigenpairs<T, Cpu>, fit: &Eigenpairs<T, Cpu>, losses: &[Parts]) -> Vec<String> {
+    let far = losses.iter().enumerate().filter(|(b, loss)| !target.status()[*b].failed() && !(loss.total() <= CONVERGED));
+    far.map(|(b, loss)| format!("matrix {b} did not converge, loss {:.3e}: {}", loss.total(), why(b, target, fit))).collect()
+}
+
+fn why<T: Scalar>(b: usize, target: &Eigenpairs<T, Cpu>, fit: &Eigenpairs<T, Cpu>) -> &'static str {
+    let (n, kept) = (target.n(), |k: &usize| target.kept()[[b, *k]]);
+    let norm = target.values().row(b).iter().fold(0.0, |norm: f64, x| norm.max(x.to_f64().abs()));
+    if target.gap_kept()[b].to_f64() <= T::PRECISION.tie_cutoff(n) * norm {
+        return "eigenvalues of the target tie, so that its eigenvectors mean nothing";
+    }
+    if (0..n).filter(kept).any(|k| !fit.kept()[[b, k]]) {
+        return "the cut drops eigenvalues of the fit; a smaller --rtol or --cut none keeps them";
+    }
+    let (wanted, got) = (matrix(target, b), matrix(fit, b));
+    let overlap =
+        |k: usize| wanted.column(k).iter().zip(got.column(k)).fold(T::zero(), |sum, (&x, &y)| sum + x.conj() * y).norm_sqr();
+    if (0..n).filter(kept).any(|k| overlap(k).to_f64() < 0.5) {
+        return "eigenvalues crossed, and eigenvectors are in the wrong order; try a smaller --noise or another --seed";
+    }
+    let least = (0..n).filter(kept).fold(f64::INFINITY, |least, k| least.min(target.values()[[b, k]].to_f64()));
+    if least <= 100.0 * T::PRECISION.epsilon() * norm {
+        return "its smallest kept eigenvalue is round-off beside the largest; drop it by --rtol, or take a wider type";
+    }
+    "more --steps may do"
 }
 
 /// How far a fit is from its target.

@@ -22,6 +22,8 @@ pub struct Settings {
     pub steps: usize,
     /// The seed of N.
     pub seed: u64,
+    /// The cut of the target, and of the fit.
+    pub cut: Cut,
 }
 
 /// What the training came to.
@@ -33,6 +35,8 @@ pub struct Outcome<T: Scalar> {
     pub fitted: Array3<T>,
     /// Its eigenpairs.
     pub pairs: Eigenpairs<T, Cpu>,
+    /// The loss of each matrix.
+    pub losses: Vec<Parts>,
     /// How many gradients, one a matrix and step, were not finite.
     pub not_finite: usize,
 }
@@ -50,8 +54,8 @@ pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
     let (batch, n) = (target.batch(), target.n());
     let mut comparison = Comparison::new(target, settings.loss);
     let mut factors = start(target, settings);
-    // B has r columns, so A has rank r: beyond it only round-off is cut off, whatever the cut of the target.
-    let cut = Cut::default().at_most(target.rank().iter().copied().max().unwrap_or(0) as usize);
+    // B has r columns, so A has rank r: beyond it there is only round-off.
+    let cut = settings.cut.at_most(target.rank().iter().copied().max().unwrap_or(0) as usize);
     let plan = Plan::<T, B>::new(backend, batch, n, &Options { cut, ..Options::default() })?;
     let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
     let (mut history, mut not_finite, mut fitted) = (Vec::new(), 0, Array3::from_elem((batch, n, n), T::default()));
@@ -70,7 +74,8 @@ pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
         plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
         not_finite += descend(&mut factors, &gradient.to_host()?, rate(settings, n, step));
     }
-    Ok(Outcome { history, fitted, pairs: pairs.to_host()?, not_finite })
+    let losses = comparison.losses;
+    Ok(Outcome { history, fitted, pairs: pairs.to_host()?, losses, not_finite })
 }
 
 /// B*∘(1 + σN) of every matrix. What is kept are the largest eigenvalues, thus the last r.

@@ -30,6 +30,7 @@ fn matrices_that_are_not_hermitian() {
     a[[1, 0, 1]] = Complex::I;
     let said = refused(c16(&a));
     assert!(said.starts_with("matrix 1 is not Hermitian: |A[1, 0] - conj A[0, 1]| = 2.000e0 exceeds"), "{said}");
+    assert!(["--uplo", "--symmetrise", "--computed-in"].iter().all(|flag| said.contains(flag)), "{said}");
 }
 
 #[test]
@@ -37,7 +38,8 @@ fn other_types_than_floating_point() {
     for descr in ["<i8", ">u4", "|b1", "|O", "<U7", "<M8[ns]", "<f16", "|f8", "=f8", "f8", "<c32", ""] {
         let said = refused(raw(&header(descr, false, &[1, 1]), &[0; 8]));
         let expected = "is not supported: expected f2, f4, f8, c8 or c16, little- or big-endian";
-        assert_eq!(said, format!("dtype {descr} {expected}"));
+        let remedy = if ["<i8", ">u4", "|b1"].contains(&descr) { "; convert it by .astype('f8')" } else { "" };
+        assert_eq!(said, format!("dtype {descr} {expected}{remedy}"));
     }
     let structured = "{'descr': [('re', '<f8')], 'fortran_order': False, 'shape': (1, 1), }";
     assert!(refused(raw(structured, &[0; 8])).starts_with("a structured dtype is not supported"));
@@ -46,7 +48,10 @@ fn other_types_than_floating_point() {
 #[test]
 fn files_that_are_not_npy() {
     assert_eq!(refused([]), "not an .npy file: shorter than 8 bytes");
-    assert_eq!(refused("PK\x03\x04 is a zip"), "not an .npy file: it does not begin with \\x93NUMPY");
+    assert_eq!(refused("PK\x03\x04 is a zip"), "an .npz archive is not supported: save one array by numpy.save");
+    assert_eq!(refused("NUMPY is text"), "not an .npy file: it does not begin with \\x93NUMPY");
+    let zeros = "{'descr': '<f8', 'fortran_order': False, 'shape': (7,07), }";
+    assert_eq!(refused(raw(zeros, &[0; 392])), "malformed header: the length 07 begins with 0");
     let mut future = raw(&header("<f8", false, &[1, 1]), &[0; 8]);
     future[6] = 4;
     assert_eq!(refused(future), "version 4.0 of the .npy format is not supported: expected 1.0 to 3.0");

@@ -68,7 +68,7 @@ fn a_matrix_that_is_not_finite_is_named_and_leaves_the_others_alone() {
     place.put("a.npy", c16(&a));
     place.run("decompose clean.npy --out clean").ok();
     let warned = place.run("decompose a.npy --out out").warned();
-    assert_eq!(warned, "eigengrad: a.npy: warning: matrix 2: not finite\n");
+    assert_eq!(warned, "eigengrad: a.npy: warning: matrix 2: not finite (remove NaN and infinity from the input)\n");
     let (clean, values) = (place.array::<f64>("clean/values.npy"), place.array::<f64>("out/values.npy"));
     let vectors = place.array::<Complex<f64>>("out/vectors.npy");
     let clean_vectors = place.array::<Complex<f64>>("clean/vectors.npy");

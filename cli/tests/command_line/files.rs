@@ -75,6 +75,11 @@ impl Run {
         said
     }
 
+    /// Its stdout, whatever it warned of.
+    pub fn table(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
     /// Its reason, if it failed as it should: status 2, one line, nothing on stdout.
     pub fn refused(&self) -> String {
         let said = String::from_utf8(self.0.stderr.clone()).unwrap();

@@ -77,8 +77,9 @@ fn no_steps_write_the_start_and_a_seed_is_that_start() {
 fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
     let place = Place::new();
     spectra(&place);
-    place.run("fit c.npy --steps 50 --seed 3 --out a").ok();
-    place.run("fit c.npy --steps 50 --seed 3 --out b --threads 1").ok();
+    let said = place.run("fit c.npy --steps 50 --seed 3 --out a").warned();
+    assert!(said.contains("matrix 0 did not converge, loss ") && said.contains("more --steps may do"), "{said}");
+    place.run("fit c.npy --steps 50 --seed 3 --out b --threads 1").warned();
     assert_eq!(place.bytes("a/fitted.npy"), place.bytes("b/fitted.npy"));
     assert_eq!(place.bytes("a/loss.svg"), place.bytes("b/loss.svg"));
 }
@@ -89,7 +90,9 @@ fn both_losses_fall_from_a_start_in_the_wrong_order() {
     spectra(&place);
     for loss in ["overlap", "intensity"] {
         let start = place.run(&format!("fit c.npy --loss {loss} --noise 1 --steps 0 --out {loss}-start")).ok();
-        let end = place.run(&format!("fit c.npy --loss {loss} --noise 1 --steps 300 --out {loss}-end")).ok();
+        let end = place.run(&format!("fit c.npy --loss {loss} --noise 1 --steps 300 --out {loss}-end"));
+        end.warned();
+        let end = end.table();
         assert!(row(&end, "loss") < 0.01 * row(&start, "loss"), "{start}{end}");
     }
 }
@@ -128,6 +131,20 @@ fn what_cannot_be_fitted_is_refused() {
     for noise in ["-1", "nan", "inf"] {
         assert!(place.run(&format!("fit c.npy --noise={noise}")).refused().contains("--noise"));
     }
+}
+
+/// What is asked of the cut holds in the loop, and what cannot be fitted is told with a reason.
+#[test]
+fn the_cut_is_that_of_the_loop_and_failures_are_told() {
+    let place = Place::new();
+    let mut a = vec![0.0; 25];
+    [1.0, 0.5, 1e-4, 1e-9, 1e-13].into_iter().enumerate().for_each(|(i, x)| a[6 * i] = x);
+    place.put("graded.npy", f8(&[5, 5], &a));
+    converged(&place.run("fit graded.npy --cut none --noise 1e-2 --out graded").ok());
+    converged(&place.run("fit graded.npy --rtol 1e-16 --noise 1e-2 --out fine").ok());
+    place.put("tied.npy", f8(&[3, 3], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0]));
+    let said = place.run("fit tied.npy --out tied").warned();
+    assert!(said.contains("matrix 0 did not converge") && said.contains("eigenvalues of the target tie"), "{said}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn the_cut() {
     assert_eq!(kept("--rank 99"), kept(""));
     assert_eq!(kept("--cut none --rank 4"), [true, false, true, true, true]);
     assert_eq!(kept("--atol 2"), [false, false, false, false, true]);
+    assert_eq!(kept("--atol 1e-18"), [true, false, true, true, true]); // alone, of torch's matrix_rank
     assert_eq!(kept("--rtol 0.5"), [true, false, false, false, true]);
     assert_eq!(kept("--rtol 0"), [true, false, true, true, true]);
     assert_eq!(kept("--rtol 0 --atol 2e-17"), [true, false, false, true, true]);
@@ -36,7 +37,8 @@ fn tolerances_that_are_none() {
     assert_eq!(said, "eigengrad: atol must be a number that is not negative, got -1\n");
     assert!(place.run("decompose a.npy --out out --rtol nan").refused().contains("rtol must be a number"));
     place.run("decompose a.npy --out out --rtol x").misused();
-    place.run("decompose a.npy --out out --rank -1").misused();
+    let said = place.run("decompose a.npy --out out --rank -1").misused();
+    assert!(said.contains("'-1'") && !said.contains("-- -1"), "{said}");
     assert!(place.run("decompose a.npy --out out --cut none --atol 1").misused().contains("cannot be used with"));
     place.run("decompose a.npy --out out --cut some").misused();
 }
@@ -46,7 +48,61 @@ fn a_tie_across_the_cut_is_a_warning() {
     let place = Place::new();
     place.put("a.npy", f8(&[2, 2], &[1.0, 0.0, 0.0, -1.0]));
     let said = place.run("decompose a.npy --out out --rank 1").warned();
-    assert_eq!(said, "eigengrad: a.npy: warning: matrix 0: tie across the cut\n");
+    assert_eq!(said, "eigengrad: a.npy: warning: matrix 0: rank cut between λ and −λ (keep one more or one less)\n");
+    place.put("b.npy", f8(&[3, 3], &[1.0, 0.0, 0.0, 0.0, 1.0 + f64::EPSILON, 0.0, 0.0, 0.0, 3.0]));
+    let said = place.run("decompose b.npy --out b --atol 1").warned();
+    assert!(said.starts_with("eigengrad: b.npy: warning: matrix 0: tie across the cut (move the cut into a gap"), "{said}");
+}
+
+/// Data of float32 in a file of float64: seen, and cut at their noise if so asked.
+#[test]
+fn the_precision_of_the_data() {
+    let place = Place::new();
+    let (mut numbers, n) = (Numbers(3), 12);
+    let x: Vec<f32> = (0..4 * n).map(|_| numbers.next() as f32 / 3.0).collect();
+    let entry = |i: usize, j: usize| (0..4).map(|k| x[4 * i + k] * x[4 * j + k]).sum::<f32>();
+    let mut a: Vec<f64> = (0..n * n).map(|at| f64::from(entry(at / n, at % n))).collect();
+    a[1] += f64::from(f32::EPSILON) / 4.0; // asymmetric by round-off of float32
+    place.put("a.npy", f8(&[n, n], &a));
+    assert!(place.run("decompose a.npy --out out").refused().contains("--computed-in"));
+    let said = place.run("decompose a.npy --out wide --uplo lower").warned();
+    assert!(said.contains("--computed-in float32"), "{said}");
+    let rank = |out: &str| place.array::<bool>(&format!("{out}/kept.npy")).iter().filter(|&&kept| kept).count();
+    place.run("decompose a.npy --out cut --computed-in float32").ok();
+    assert_eq!((rank("wide"), rank("cut")), (n, 4));
+    place.put("integers.npy", f8(&[2, 2], &[2.0, 1.0, 1.0, 7.0]));
+    place.run("decompose integers.npy --out integers").ok();
+}
+
+#[test]
+fn the_mean_of_both_triangles() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[2, 2], &[1.0, 3.0, 1.0, 1.0]));
+    place.run("decompose a.npy --out out --symmetrise").ok();
+    let values = place.array::<f64>("out/values.npy");
+    assert!((values[[0]] + 1.0).abs() < 1e-14 && (values[[1]] - 3.0).abs() < 1e-14, "{values}");
+    place.run("decompose a.npy --out out --symmetrise --uplo lower").misused();
+}
+
+#[test]
+fn rules_for_ties() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[2, 2], &[1.0, 0.0, 0.0, 1.0]));
+    place.put("v.npy", f8(&[2, 2], &[0.0, 1.0, 0.0, 0.0]));
+    let run = |flags: &str| place.run(&format!("vjp a.npy --vectors-bar v.npy --out g.npy --force {flags}"));
+    assert!(run("--ties exact").warned().contains("gradient not finite"));
+    assert!(run("--ties error").refused().contains("tied kept eigenvalues refused (take another rule for ties)"));
+    assert!(run("--tie-rtol 0").table().contains("tied"));
+    assert!(run("--tie-rtol=-1").refused().contains("tie_rtol must be"));
+    place.put("l.npy", f8(&[2], &[1.0, 1.0]));
+    place.run("vjp a.npy --values-bar l.npy --out trace.npy").ok(); // exact, and no warning
+}
+
+#[test]
+fn a_solver_is_for_gpus() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[1, 1], &[1.0]));
+    assert!(place.run("decompose a.npy --out out --device cpu --solver jacobi").refused().contains("--solver"));
 }
 
 #[test]
@@ -54,7 +110,9 @@ fn one_triangle() {
     let place = Place::new();
     let i = Complex::<f64>::I;
     place.put("a.npy", npy("<c16", false, &arr2(&[[1.0 + i, 5.0 * i], [2.0 * i, 1.0 + 0.0 * i]]).into_dyn()));
-    assert!(place.run("decompose a.npy --out out").refused().contains("matrix 0 is not Hermitian"));
+    assert!(
+        place.run("decompose a.npy --out out").refused().contains("matrix 0 has an imaginary diagonal: |2 Im A[0, 0]| = 2.000e0")
+    );
     for (uplo, off) in [("lower", 2.0), ("upper", 5.0)] {
         let said = place.run(&format!("decompose a.npy --out {uplo} --uplo {uplo}")).ok();
         let values = place.array::<f64>(&format!("{uplo}/values.npy"));

@@ -107,7 +107,11 @@ fn a_loss_that_depends_on_phases_is_reported() {
     let v = place.array::<C>("out/vectors.npy").mapv(|v| v * C::I);
     place.put("v.npy", npy("<c16", false, &v));
     let run = place.run("vjp a.npy --vectors-bar v.npy --out a_bar.npy");
-    assert!(run.warned().contains("matrix 0: loss depends on an eigenvector's phase; matrix 1"), "{}", run.warned());
+    assert!(
+        run.warned().contains("2 matrices (0, 1): loss depends on an eigenvector's phase (use |v|², v vᴴ or the projector)"),
+        "{}",
+        run.warned()
+    );
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn ties_and_overflow_are_reported() {
     place.put("a.npy", f8(&[2, 2], &[1.0, 0.0, 0.0, 1.0]));
     place.put("v.npy", f8(&[2, 2], &[0.0, 1.0, 0.0, 0.0]));
     let said = place.run("vjp a.npy --vectors-bar v.npy --out a_bar.npy").warned();
-    assert!(said.contains("matrix 0: tied kept eigenvalues"), "{said}");
+    assert!(said.contains("matrix 0: tied kept eigenvalues, loss depends on the basis of tied eigenvectors"), "{said}");
     place.put("h.npy", npy("<f2", false, &ndarray::arr2(&[[1.25, 0.0], [0.0, 1.0]]).mapv(C::from).into_dyn()));
     place.put("hv.npy", npy("<f2", false, &ndarray::arr2(&[[6e4, 0.0], [0.0, 0.0]]).mapv(C::from).into_dyn()));
     let said = place.run("vjp h.npy --vectors-bar hv.npy --out h_bar.npy").warned();
