@@ -21,6 +21,7 @@ fn staged() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 }
 
 /// Has an interrupt or a request to end remove the temporary files.
+#[expect(clippy::exit, reason = "the handler has a thread of its own, and main goes on until the process ends")]
 fn watch() {
     WATCHED.call_once(|| {
         let handler = ctrlc::set_handler(|| {

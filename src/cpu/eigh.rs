@@ -53,7 +53,7 @@ impl<R: Element> SpectrumMut<'_, R, Cpu> {
 #[derive(Debug)]
 pub(super) enum Solver<T: Kernels> {
     Lanes(Box<Lanes<T>>),
-    Single(Single<T>),
+    Single(Box<Single<T>>),
 }
 
 /// Scratch memory for a group in lanes, with copies of what is stored in fewer bits.
@@ -72,7 +72,7 @@ impl<T: Kernels> Solver<T> {
             let wide = || Vec::with_capacity(if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
             return Ok(Self::Lanes(Box::new(Lanes { a: wide(), vectors: wide(), group })));
         }
-        Single::new(n).map(Self::Single)
+        Single::new(n).map(|single| Self::Single(Box::new(single)))
     }
 
     /// The number of matrices that are as fast to decompose as one.

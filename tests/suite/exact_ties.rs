@@ -7,6 +7,7 @@ use crate::random::Rng;
 use crate::{THRESHOLD, run};
 use eigengrad::{Cut, Engine, Options, Scalar, Status};
 use ndarray::Array2;
+use std::slice;
 
 /// Each type's matrices on the CPU; EIGENGRAD_TIES asks for more, as scripts/ties does.
 fn count<B: 'static>() -> usize {
@@ -114,7 +115,7 @@ pub fn directions_that_split_ties_are_told<T: Scalar, B: Engine<T>>(backend: &B)
     for n in [2, 5, 16, 67] {
         let tied = Tied::new::<T>(n, &mut rng);
         let options = Options { cut: Cut::default().at_most(2), ..Options::default() };
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &[tied.a.clone()], &options);
+        let (pairs, _) = run::decompose::<T, B>(backend, n, slice::from_ref(&tied.a), &options);
         let p = rng.hermitian::<T>(n);
         let direction = |keeps: bool| {
             let mut x = p.clone();

@@ -6,13 +6,17 @@ use crate::random::Rng;
 use crate::{THRESHOLD, run};
 use eigengrad::{Cut, Engine, Function, Options, Precision, Scalar, Spectral, Status};
 use ndarray::Array2;
+use std::slice;
 
 /// Nearly the largest number of the type, and a number near the smallest normal one.
 fn ends<T: Scalar>() -> (f64, f64) {
     if T::PRECISION == Precision::F32 { (2e38, 1e-37) } else { (1.2e308, 1e-307) }
 }
 
-fn of<T: Scalar>(entries: &[f64]) -> Matrix {
+/// A function of the spectrum, made from the eigenpairs.
+type Given<'a, T, B> = dyn Fn(&eigengrad::Eigenpairs<T, B>) -> Spectral<T, B> + 'a;
+
+fn of(entries: &[f64]) -> Matrix {
     let n = (entries.len() as f64).sqrt() as usize;
     Array2::from_shape_fn((n, n), |(i, j)| C::new(entries[i * n + j], 0.0))
 }
@@ -25,7 +29,7 @@ pub fn gaps_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
         (lambda[0], lambda[n - 1]) = (-x, x);
         let options = Options { cut: Cut::none(), ..Options::default() };
         let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
-        assert_eq!(wide(host.gap_kept()[0]).re.is_finite(), true);
+        assert!(wide(host.gap_kept()[0]).re.is_finite());
         let mut v_bar = Array2::zeros((n, n));
         v_bar[[n - 1, 0]] = C::new(x * 1e-8, 0.0);
         let sign = |k: usize| wide(host.vectors()[[0, if k == 0 { 0 } else { n - 1 }, k]]).re;
@@ -50,12 +54,12 @@ pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B)
     for n in [3, 16, 67] {
         let a = rng.of_rank::<T>(n, n / 2 + 1, true);
         let v_bar = rng.matrix::<T>(n, n);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &[a.clone()], &Options::default());
-        let expected = matrix(run::backward(&pairs, None, Some(&[v_bar.clone()])).a_bar(), 0);
+        let (pairs, _) = run::decompose::<T, B>(backend, n, slice::from_ref(&a), &Options::default());
+        let expected = matrix(run::backward(&pairs, None, Some(slice::from_ref(&v_bar))).a_bar(), 0);
         for s in [huge / 2f64.powi(10), tiny * 2f64.powi(10)] {
             let s = 2f64.powi(s.log2() as i32);
             let (pairs, _) = run::decompose::<T, B>(backend, n, &[a.mapv(|x| x * s)], &Options::default());
-            let bar = s.max(1e-30).min(1e30);
+            let bar = s.clamp(1e-30, 1e30);
             let got = matrix(run::backward(&pairs, None, Some(&[v_bar.mapv(|x| x * bar)])).a_bar(), 0);
             let error = largest(&(got.mapv(|x| x / bar * s) - &expected));
             assert!(error <= THRESHOLD * n as f64 * epsilon::<T>() * norm(&expected), "n = {n}, s = {s:e}: {error}");
@@ -66,10 +70,11 @@ pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B)
 /// Divided differences of what overflows or has no gaps: λ¹, 1/√λ and pseudo-inverses near the ends, on the CPU; never silently wrong.
 pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
     let (huge, _) = ends::<T>();
-    let ones = of::<T>(&[1.0; 4]);
-    let derivative = |a: &Matrix, function: &dyn Fn(&eigengrad::Eigenpairs<T, B>) -> Spectral<T, B>, e: &Matrix| {
-        let (pairs, _) = run::decompose::<T, B>(backend, 2, &[a.clone()], &Options { cut: Cut::none(), ..Options::default() });
-        let got = pairs.spectral_derivative(&function(&pairs), &run::hermitian::<T, B>(backend, 2, &[e.clone()])).unwrap();
+    let ones = of(&[1.0; 4]);
+    let derivative = |a: &Matrix, function: &Given<'_, T, B>, e: &Matrix| {
+        let (pairs, _) =
+            run::decompose::<T, B>(backend, 2, slice::from_ref(a), &Options { cut: Cut::none(), ..Options::default() });
+        let got = pairs.spectral_derivative(&function(&pairs), &run::hermitian::<T, B>(backend, 2, slice::from_ref(e))).unwrap();
         let got = got.to_host().unwrap();
         (matrix(got.data(), 0), got.status()[0])
     };
@@ -133,7 +138,7 @@ pub fn steep_and_flat_powers<T: Scalar, B: Engine<T>>(backend: &B) {
     let x = wide(crate::numbers::narrow::<T::Real>(C::new(1.0 + 1.0 / 64.0, 0.0))).re;
     let y = wide(crate::numbers::narrow::<T::Real>(C::new(small, 0.0))).re;
     let (pairs, host) =
-        run::decompose::<T, B>(backend, 1, &[of::<T>(&[x]), of::<T>(&[y])], &Options { cut: Cut::none(), ..Options::default() });
+        run::decompose::<T, B>(backend, 1, &[of(&[x]), of(&[y])], &Options { cut: Cut::none(), ..Options::default() });
     assert_eq!((wide(host.values()[[0, 0]]).re, wide(host.values()[[1, 0]]).re), (x, y));
     let steep = pairs.spectral(&Function::Pow(1000.0).into()).unwrap().to_host().unwrap();
     let expected = (1000.0 * x.ln()).exp();
@@ -186,8 +191,8 @@ pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));
         let a = &a + &adjoint(&a);
         let options = Options { cut: Cut::none(), ..Options::default() };
-        let (_, host) = run::decompose::<T, B>(backend, n, &[a.clone()], &options);
-        let (_, exact) = run::decompose::<f64, eigengrad::Cpu>(&eigengrad::Cpu::default(), n, &[a.clone()], &options);
+        let (_, host) = run::decompose::<T, B>(backend, n, slice::from_ref(&a), &options);
+        let (_, exact) = run::decompose::<f64, eigengrad::Cpu>(&eigengrad::Cpu::default(), n, slice::from_ref(&a), &options);
         let (d, reference) = (Decomposition::of(&host, 0), Decomposition::of(&exact, 0));
         let unit = epsilon::<T>() * reference.norm();
         let of_values = d.lambda.iter().zip(&reference.lambda).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max) / unit;

@@ -7,6 +7,7 @@ use crate::random::Rng;
 use crate::run;
 use eigengrad::{Engine, Options, Scalar, Status, fidelity};
 use ndarray::Array2;
+use std::slice;
 
 /// √F, and the gradients by both.
 fn fidelities<T: Scalar, B: Engine<T>>(backend: &B, a: &[Matrix], b: &[Matrix]) -> (Vec<f64>, Vec<Matrix>, Vec<Matrix>) {
@@ -84,7 +85,7 @@ pub fn fidelity_of_little_overlap<T: Scalar, B: Engine<T>>(backend: &B) {
         let t: f64 = t;
         let x = unit(4, 0).mapv(|x| x * t.sin()) + unit(4, 3).mapv(|x| x * t.cos());
         let b = (square(&x) + square(&unit(4, 2))).mapv(|x| 0.5 * x);
-        let (one, other) = (run::hermitian::<T, B>(backend, 4, &[a.clone()]), run::hermitian::<T, B>(backend, 4, &[b]));
+        let (one, other) = (run::hermitian::<T, B>(backend, 4, slice::from_ref(&a)), run::hermitian::<T, B>(backend, 4, &[b]));
         let got = fidelity(&one, &other, &Options::default()).unwrap();
         let (root, status) = (backend.download(B::view(&got.root)).unwrap(), backend.download(B::view(&got.status)).unwrap());
         let (expected, got) = (t.sin() / 2f64.sqrt(), wide(root[0]).re);
@@ -100,7 +101,7 @@ pub fn fidelity_at_every_scale<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(98);
     let (x, y) = (rng.matrix::<T>(6, 3), rng.matrix::<T>(6, 2));
     let (x, y) = (state(&x), state(&y));
-    let (root, a_bar, b_bar) = fidelities::<T, B>(backend, &[x.clone()], &[y.clone()]);
+    let (root, a_bar, b_bar) = fidelities::<T, B>(backend, slice::from_ref(&x), slice::from_ref(&y));
     let least = if T::PRECISION == eigengrad::Precision::F32 { 1e-18 } else { 1e-150 };
     for s in [1e-6, 1e6, least, 1.0 / least] {
         let scaled = |x: &Matrix| [x.mapv(|x| x * s)];

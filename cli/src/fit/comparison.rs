@@ -68,7 +68,8 @@ const CONVERGED: f64 = 1e-5;
 
 /// A line for each matrix whose fit is not its target, with the reason that is seen.
 pub fn unconverged<T: Scalar>(target: &Eigenpairs<T, Cpu>, fit: &Eigenpairs<T, Cpu>, losses: &[Parts]) -> Vec<String> {
-    let far = losses.iter().enumerate().filter(|(b, loss)| !target.status()[*b].failed() && !(loss.total() <= CONVERGED));
+    let reached = |loss: &Parts| (0.0..=CONVERGED).contains(&loss.total()); // NaN is not
+    let far = losses.iter().enumerate().filter(|(b, loss)| !target.status()[*b].failed() && !reached(loss));
     far.map(|(b, loss)| format!("matrix {b} did not converge, loss {:.3e}: {}", loss.total(), why(b, target, fit))).collect()
 }
 
