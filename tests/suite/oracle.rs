@@ -66,10 +66,10 @@ fn masked(d: &Decomposition, v_bar: &Matrix) -> Matrix {
 /// A B.
 pub fn times(a: &Matrix, b: &Matrix) -> Matrix {
     let mut c = Array2::zeros((a.nrows(), b.ncols()));
-    for i in 0..a.nrows() {
-        for k in 0..b.nrows() {
-            for j in 0..b.ncols() {
-                c[[i, j]] += a[[i, k]] * b[[k, j]];
+    for (mut row, of_a) in c.rows_mut().into_iter().zip(a.rows()) {
+        for (&x, of_b) in of_a.iter().zip(b.rows()) {
+            for (sum, &y) in row.iter_mut().zip(of_b) {
+                *sum += x * y;
             }
         }
     }
@@ -130,10 +130,10 @@ pub fn gauge_defect(d: &Decomposition, v_bar: &Matrix) -> Vec<f64> {
 /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖), and spread of λ̄ relative to the largest |λ̄| of K, in any group.
 pub fn tie_defect(d: &Decomposition, groups: &[Option<usize>], lambda_bar: Option<&[f64]>, v_bar: Option<&Matrix>) -> f64 {
     let mut worst = 0f64;
+    let of_vectors = v_bar.map(|v_bar| (x(d, v_bar), norms(d, v_bar)));
     for i in 0..d.n() {
         for j in (0..d.n()).filter(|&j| j != i && groups[i].is_some() && groups[i] == groups[j]) {
-            if let Some(v_bar) = v_bar {
-                let (x, norms) = (x(d, v_bar), norms(d, v_bar));
+            if let Some((x, norms)) = &of_vectors {
                 let norm = norms[i].max(norms[j]);
                 if norm > 0.0 {
                     worst = worst.max(0.5 * (x[[i, j]] - x[[j, i]].conj()).norm() / norm);
