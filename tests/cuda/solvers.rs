@@ -46,10 +46,26 @@ where
             continue;
         }
         for n in [1, 2, 3, 8, 31, 32, 33, 40, 49, 65] {
+            if solver == Solver::OnChip && 2 * n * n * size_of::<T>() > most_shared(&cuda) {
+                let refused = Plan::<T, Cuda>::new(&cuda, 1, n, &Options::default()).and_then(|plan| plan.workspace().map(drop));
+                assert!(refused.unwrap_err().to_string().contains("do not fit in shared memory"), "n = {n}");
+                continue;
+            }
             let (residual, orthogonality) = ratios::<T>(&cuda, n);
             assert!(residual <= 10.0 && orthogonality <= 10.0, "{solver:?}, n = {n}: {residual}, {orthogonality}");
         }
     }
+}
+
+/// The most shared memory that a block may have, in bytes: CUDA's programming guide, by compute capability.
+fn most_shared(cuda: &Cuda) -> usize {
+    let kibibytes = match cuda.info().unwrap().capability {
+        (7, 5) => 64,
+        (8, 0 | 7) => 163,
+        (8 | 12, _) => 99,
+        _ => 227,
+    };
+    kibibytes * 1024
 }
 
 /// cuSOLVER 12.0.4 documents an algorithm that it refuses.
