@@ -22,8 +22,9 @@ __device__ scalar_of<T> lower_entry(const T* a, int n, bool upper, int i, int j)
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) prepare(long long batch, int n, int upper, const T* __restrict__ a, scalar_of<T>* __restrict__ out,
-                                               int* __restrict__ exponent, unsigned* __restrict__ status) {
+__global__ void __launch_bounds__(256, 6)
+    prepare(long long batch, int n, int upper, const T* __restrict__ a, scalar_of<T>* __restrict__ out, int* __restrict__ exponent,
+            unsigned* __restrict__ status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     const long long b = matrix_of_team();
