@@ -54,8 +54,7 @@ __global__ void __launch_bounds__(256, 3)
         gauge_defect[k] = defect;
         largest_defect = larger(largest_defect, defect);
     }
-    largest_defect = largest_of_team(largest_defect);
-    __syncthreads(); // the norms are there, and the diagonal of X has been read
+    largest_defect = largest_of_team(largest_defect); // and then the norms are there, and the diagonal of X has been read
 
     R tie = 0;
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;

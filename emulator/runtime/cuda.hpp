@@ -78,6 +78,8 @@ struct eg_host_functions {
     unsigned long long (*warp)(unsigned mask, unsigned long long value, unsigned source, int line, const char* file);
     unsigned (*alive)();
     void (*fail)(const char* text, int line, const char* file);
+    // Tells of an access that is about to happen, where races are looked for.
+    void (*access)(const void* at, size_t bytes, int writes, const void* code);
 };
 static const eg_host_functions* eg_host = nullptr;
 // The one thread-local variable that is not __shared__; the emulator keeps it when it fills the others with NaN patterns.
@@ -95,7 +97,8 @@ inline void __syncthreads(EG_SITE) { eg_host->block(0, line, file); }
 inline int __syncthreads_count(int predicate, EG_SITE) { return static_cast<int>(eg_host->block(predicate != 0, line, file)); }
 inline int __syncthreads_or(int predicate, EG_SITE) { return eg_host->block(predicate != 0, line, file) != 0; }
 inline int __syncthreads_and(int predicate, EG_SITE) { return eg_host->block(predicate == 0, line, file) == 0; }
-inline void __syncwarp(unsigned mask = 0xffffffffu, EG_SITE) { eg_host->warp(mask, 0, 32, line, file); }
+// The one wait for lanes that orders memory: source 33.
+inline void __syncwarp(unsigned mask = 0xffffffffu, EG_SITE) { eg_host->warp(mask, 0, 33, line, file); }
 inline unsigned __ballot_sync(unsigned mask, int predicate, EG_SITE) {
     return static_cast<unsigned>(eg_host->warp(mask, predicate != 0, 32, line, file));
 }

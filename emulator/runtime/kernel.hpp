@@ -1,6 +1,9 @@
 // How the emulator calls a kernel: its parameters copied when it is launched, its body once for each thread.
 #pragma once
 
+// Of what runs outside a launch.
+#define EG_OUTSIDE __attribute__((no_sanitize("thread")))
+
 // As in src/kernel.rs.
 struct eg_kernel {
     const char* name;       // as nvrtcGetLoweredName gives it
@@ -49,9 +52,9 @@ struct eg_call<Function> {
     };
     static constexpr layout at{};
 
-    static void copy(void* to, void** parameters) { copy_each(static_cast<char*>(to), parameters, all()); }
+    EG_OUTSIDE static void copy(void* to, void** parameters) { copy_each(static_cast<char*>(to), parameters, all()); }
     template <int... I>
-    static void copy_each(char* to, void** parameters, indices<I...>) {
+    EG_OUTSIDE static void copy_each(char* to, void** parameters, indices<I...>) {
         (__builtin_memcpy(to + at.offset[I], parameters[I], sizeof(A)), ...);
     }
     static void run(void* parameters) { run_each(static_cast<char*>(parameters), all()); }
@@ -65,7 +68,7 @@ struct eg_call<Function> {
 };
 
 extern "C" {
-__attribute__((visibility("default"), used)) inline const eg_thread** eigengrad_emulator_self(const eg_host_functions* host) {
+EG_OUTSIDE __attribute__((visibility("default"), used)) inline const eg_thread** eigengrad_emulator_self(const eg_host_functions* host) {
     eg_host = host;
     return &eg_self;
 }

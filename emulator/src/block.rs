@@ -2,7 +2,8 @@
 
 use crate::fiber::{STACKS, Stacks};
 use crate::kernel::{Block, Thread};
-use crate::wait::{State, Wait};
+use crate::race::{Moment, Shadow};
+use crate::wait::{Passed, State, Wait};
 use std::ffi::{c_uint, c_void};
 
 /// What a thread of the block calls, with the parameters of the kernel.
@@ -37,6 +38,11 @@ pub(crate) struct Scheduler {
     pub(crate) order: Vec<u32>,
     pub(crate) started: usize,
     pub(crate) ended: usize,
+    pub(crate) passed: Passed,
+    /// Which of the launch's blocks is running, from 1.
+    pub(crate) number: u32,
+    /// Of kernels that tell their accesses.
+    pub(crate) shadow: Shadow,
     pub(crate) run: Option<Body>,
     pub(crate) error: Option<String>,
 }
@@ -57,6 +63,9 @@ impl Scheduler {
             order: Vec::new(),
             started: 0,
             ended: 0,
+            passed: Passed::default(),
+            number: 0,
+            shadow: Shadow::default(),
             run: None,
             error: None,
         }))
@@ -99,6 +108,17 @@ impl Scheduler {
         let thread = self.fibers[self.current].thread;
         self.threads[thread] = State::Ended;
         self.ended += 1;
+    }
+
+    /// What is wrong with an access of the current thread. Its stack is its own.
+    pub(crate) fn access(&mut self, start: usize, bytes: usize, writes: bool, code: usize) -> Option<String> {
+        if self.stacks.hold(start) {
+            return None;
+        }
+        let thread = self.fibers[self.current].thread as u32;
+        let warp_barriers = self.passed.warps[thread as usize / 32];
+        let at = Moment { block: self.number, thread, block_barriers: self.passed.block, warp_barriers };
+        self.shadow.access(start, bytes, writes, code, at)
     }
 
     pub(crate) fn wait(&mut self, wait: Wait) -> usize {

@@ -76,6 +76,7 @@ extern "C" fn eigengrad_emulator_live(kind: u32) -> u64 {
 
 /// Names what leaked; under EIGENGRAD_EMULATOR_LEAKS=error it is fatal.
 extern "C" fn report() {
+    crate::fault::tell_called();
     let mut leaked = false;
     for (kind, name) in (0..).zip(NAMES) {
         let count = eigengrad_emulator_live(kind);

@@ -96,6 +96,9 @@ pub(crate) fn fail(reason: &str) -> i32 {
 extern "C" fn cuDevicePrimaryCtxRetain(out: *mut *mut c_void, device: c_int) -> c_int {
     allocate("cuDevicePrimaryCtxRetain", || {
         let device = device::parse(device)?;
+        if device::refuses(device) {
+            return Err(DEVICE_UNAVAILABLE);
+        }
         let mut primary = lock(&PRIMARY);
         let (context, retained) = primary.entry(device).or_insert_with(|| (Context::new(device), 0));
         *retained += 1;

@@ -40,6 +40,11 @@ pub(crate) fn most_shared() -> c_int {
     kibibytes << 10
 }
 
+/// Whether a device has no context for anybody, as one in prohibited compute mode: EIGENGRAD_EMULATOR_UNAVAILABLE=0.
+pub(crate) fn refuses(device: usize) -> bool {
+    env::var("EIGENGRAD_EMULATOR_UNAVAILABLE").is_ok_and(|refused| refused.parse() == Ok(device))
+}
+
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 /// The device of an ordinal.

@@ -1,7 +1,10 @@
 //! Failures on purpose: the N-th call that can fail does, with N from EIGENGRAD_EMULATOR_FAIL or `eigengrad_emulator_fail`; the N-th piece
 //! of a stream's work, from EIGENGRAD_EMULATOR_BREAK or `eigengrad_emulator_break`, breaks its context when it runs. 0 is never.
 
+use std::collections::BTreeSet;
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -17,6 +20,9 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// Whether this call shall fail. Every exported function that can fail asks once.
 pub(crate) fn strikes(call: &'static str) -> bool {
     from_environment();
+    if let Some(called) = called() {
+        called.lock().unwrap_or_else(PoisonError::into_inner).insert(call);
+    }
     let number = CALLS.fetch_add(1, Ordering::SeqCst) + 1;
     let strikes = number == TARGET.load(Ordering::SeqCst);
     if strikes {
@@ -26,6 +32,22 @@ pub(crate) fn strikes(call: &'static str) -> bool {
         }
     }
     strikes
+}
+
+/// The calls that were made, if EIGENGRAD_EMULATOR_CALLED names a file for them.
+fn called() -> Option<&'static Mutex<BTreeSet<&'static str>>> {
+    static CALLED: OnceLock<Option<Mutex<BTreeSet<&'static str>>>> = OnceLock::new();
+    CALLED.get_or_init(|| env::var_os("EIGENGRAD_EMULATOR_CALLED").map(|_| Mutex::default())).as_ref()
+}
+
+/// Appends their names to the file.
+pub(crate) fn tell_called() {
+    let (Some(called), Some(file)) = (called(), env::var_os("EIGENGRAD_EMULATOR_CALLED")) else { return };
+    let names: String = called.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|name| format!("{name}\n")).collect();
+    let written = OpenOptions::new().append(true).create(true).open(file).and_then(|mut file| file.write_all(names.as_bytes()));
+    if let Err(e) = written {
+        eprintln!("emulator: EIGENGRAD_EMULATOR_CALLED: {e}");
+    }
 }
 
 fn from_environment() {

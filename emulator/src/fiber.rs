@@ -63,6 +63,11 @@ impl Stacks {
         Some(Self(base.addr()))
     }
 
+    /// Whether an address lies in one of them.
+    pub(crate) fn hold(&self, address: usize) -> bool {
+        (self.0..self.0 + STACKS * STRIDE).contains(&address)
+    }
+
     /// The lowest address and the size of a stack.
     pub(crate) fn bounds(&self, index: usize) -> (*const c_void, usize) {
         assert!(index < STACKS);

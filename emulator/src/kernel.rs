@@ -27,6 +27,7 @@ pub(crate) struct HostFunctions {
     pub(crate) warp: extern "C" fn(c_uint, c_ulonglong, c_uint, c_int, *const c_char) -> c_ulonglong,
     pub(crate) alive: extern "C" fn() -> c_uint,
     pub(crate) fail: extern "C" fn(*const c_char, c_int, *const c_char),
+    pub(crate) access: extern "C" fn(*const c_void, usize, c_int, *const c_void),
 }
 
 /// `eg_kernel`.

@@ -29,6 +29,7 @@ mod nvrtc;
 mod options;
 mod order;
 mod queue;
+mod race;
 mod region;
 mod scheduler;
 mod stream;

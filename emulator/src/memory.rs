@@ -4,11 +4,15 @@ use crate::answer::{INVALID_VALUE, OUT_OF_MEMORY, allocate, answer, give_back, s
 use crate::census::{self, Kind};
 use crate::context::{self, current};
 use crate::device;
+use crate::handle::lock;
+use crate::queue::Stream;
 use crate::region::Region;
 use crate::stream;
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::{c_int, c_void};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A live allocation.
 struct Allocation {
@@ -119,6 +123,34 @@ pub(crate) fn abandon(context: usize) {
     });
 }
 
+/// Memory that was given back in the order of a stream, which the driver's pool may give to the same stream at once, as it is.
+struct Pooled {
+    stream: usize,
+    bytes: usize,
+    address: usize,
+    /// By an allocation, or by the end of the memory.
+    taken: Arc<AtomicBool>,
+}
+
+static POOL: Mutex<Vec<Pooled>> = Mutex::new(Vec::new());
+
+/// Whether pools give memory again: EIGENGRAD_EMULATOR_POOLS=reuse.
+fn reuses() -> bool {
+    static REUSES: OnceLock<bool> = OnceLock::new();
+    *REUSES.get_or_init(|| env::var("EIGENGRAD_EMULATOR_POOLS").as_deref() == Ok("reuse"))
+}
+
+/// Memory of as many bytes that this stream gave back.
+fn again(stream: &Arc<Stream>, bytes: usize) -> Option<usize> {
+    let mut pool = lock(&POOL);
+    pool.retain(|pooled| !pooled.taken.load(Ordering::SeqCst));
+    let own = |pooled: &&Pooled| (pooled.stream, pooled.bytes) == (Arc::as_ptr(stream).addr(), bytes);
+    let pooled = pool.iter().rev().find(own).filter(|pooled| !pooled.taken.swap(true, Ordering::SeqCst))?;
+    write().get_mut(&pooled.address)?.doomed = false;
+    census::born(Kind::Memory, pooled.address);
+    Some(pooled.address)
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAlloc_v2(out: *mut usize, bytes: usize) -> c_int {
     allocate("cuMemAlloc_v2", || {
@@ -131,8 +163,12 @@ extern "C" fn cuMemAlloc_v2(out: *mut usize, bytes: usize) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAllocAsync(out: *mut usize, bytes: usize, stream: *mut c_void) -> c_int {
     allocate("cuMemAllocAsync", || {
-        stream::resolve(stream)?.refuse_capture()?;
-        store(out, new(bytes)?)
+        let stream = stream::resolve(stream)?;
+        stream.refuse_capture()?;
+        match again(&stream, bytes) {
+            Some(address) => store(out, address),
+            None => store(out, new(bytes)?),
+        }
     })
 }
 
@@ -159,7 +195,21 @@ extern "C" fn cuMemFreeAsync(address: usize, stream: *mut c_void) -> c_int {
         let stream = stream::resolve(stream)?;
         stream.refuse_capture()?;
         doom(address)?;
-        stream.append_always(move || end(address));
+        if !reuses() {
+            stream.append_always(move || end(address));
+            return Ok(());
+        }
+        let bytes = owner(address).map_or(0, |(_, _, bytes)| bytes);
+        let taken = Arc::new(AtomicBool::new(false));
+        census::died(Kind::Memory, address);
+        lock(&POOL).push(Pooled { stream: Arc::as_ptr(&stream).addr(), bytes, address, taken: taken.clone() });
+        stream.append_always(move || {
+            if taken.swap(true, Ordering::SeqCst) {
+                return Ok(()); // it has another owner
+            }
+            census::born(Kind::Memory, address); // dies in the end
+            end(address)
+        });
         Ok(())
     })
 }

@@ -8,11 +8,11 @@ use crate::fiber::switch;
 use crate::kernel::{Block, HostFunctions, Thread};
 use crate::order::{Order, Random};
 use crate::region::asan;
-use crate::wait::{State, Wait, release};
+use crate::wait::{Passed, State, Wait, release};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 
-pub(crate) static HOST: HostFunctions = HostFunctions { block: wait_for_block, warp: wait_for_warp, alive, fail };
+pub(crate) static HOST: HostFunctions = HostFunctions { block: wait_for_block, warp: wait_for_warp, alive, fail, access };
 
 /// A kernel that is launched, in this thread of the host.
 pub(crate) struct Launch {
@@ -50,6 +50,9 @@ pub(crate) fn run(launch: &Launch) -> Result<(), String> {
         SCHEDULER.with(|scheduler| unsafe { *scheduler.get() = Some(new) });
     }
     let own = own();
+    // SAFETY: the scheduler is this thread's own, and runs nothing.
+    let own_shadow = unsafe { &mut (*own).shadow };
+    own_shadow.clear();
     let count = launch.grid.iter().map(|n| u64::from(*n)).product();
     let blocks = Order::new(launch.seed, count);
     let mut dynamic = vec![NAN; launch.dynamic.div_ceil(16) + 1];
@@ -91,6 +94,10 @@ unsafe fn run_block(
             own.order.clear();
             own.order.extend(0..count as u32);
             random.shuffle(&mut own.order);
+            own.passed = Passed::default();
+            own.number = number as u32 + 1;
+            own.shadow.forget(launch.shared.0.addr(), launch.shared.1);
+            own.shadow.forget(dynamic.addr(), launch.dynamic);
             (own.started, own.ended) = (0, 0);
             own.run = Some((launch.run, launch.parameters));
             own.error = None;
@@ -102,7 +109,7 @@ unsafe fn run_block(
         let mut ready = Vec::new();
         while (*own).ended < count && (*own).error.is_none() {
             ready.clear();
-            if let Err(error) = release(&mut (*own).threads, &mut ready) {
+            if let Err(error) = release(&mut (*own).threads, &mut ready, &mut (*own).passed) {
                 (*own).error = Some(error);
                 break;
             }
@@ -240,4 +247,17 @@ extern "C" fn fail(text: *const c_char, line: c_int, file: *const c_char) {
         stop(own);
     }
     unreachable!("a launch that failed is not resumed")
+}
+
+/// Told of each access by kernels that were compiled so.
+extern "C" fn access(start: *const c_void, bytes: usize, writes: c_int, code: *const c_void) {
+    let own = own();
+    // SAFETY: as in `wait`; the reference to the scheduler ends before the fiber stops.
+    unsafe {
+        if let Some(race) = (&mut *own).access(start.addr(), bytes, writes != 0, code.addr()) {
+            (*own).error = Some(race);
+            stop(own);
+            unreachable!("a launch that failed is not resumed");
+        }
+    }
 }

@@ -6,6 +6,8 @@ use crate::context::current;
 use crate::graph;
 use crate::handle::{self, Table};
 use crate::queue::Stream;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::{Arc, Mutex};
 
@@ -23,10 +25,28 @@ pub(crate) fn enqueue(stream: *mut c_void, work: Work) -> Result<(), i32> {
     resolve(stream)?.append(Arc::new(Mutex::new(work)))
 }
 
-/// The stream of a handle; the per-thread default stream is the legacy one here.
+/// CU_STREAM_LEGACY and CU_STREAM_PER_THREAD.
+const LEGACY: usize = 1;
+const PER_THREAD: usize = 2;
+
+thread_local! {
+    /// The per-thread default streams of this thread of the host, by their contexts.
+    static OWN: RefCell<HashMap<usize, Arc<Stream>>> = RefCell::default();
+}
+
+/// The stream of a handle.
 pub(crate) fn resolve(stream: *mut c_void) -> Result<Arc<Stream>, i32> {
     match stream.addr() {
-        0..=2 => Ok(current()?.legacy.clone()),
+        0..=LEGACY => Ok(current()?.legacy.clone()),
+        PER_THREAD => {
+            let context = current()?;
+            let make = || {
+                let stream = Arc::new(Stream::new(context.name, context.device, context.broken(), true));
+                STREAMS.insert(handle::fresh(), stream.clone()); // so that whoever waits for the context waits for it
+                stream
+            };
+            Ok(OWN.with_borrow_mut(|own| own.entry(context.name).or_insert_with(make).clone()))
+        }
         _ => STREAMS.get(stream).ok_or(INVALID_HANDLE),
     }
 }

@@ -11,8 +11,18 @@ pub(crate) type Site = (c_int, *const c_char);
 pub(crate) enum Wait {
     /// All threads of the block; how many of them count.
     Block { counts: bool, site: Site },
-    /// The lanes of a mask; the value of lane `source`, or for 32 or more which lanes gave one that is not zero.
+    /// The lanes of a mask; the value of lane `source`, or for 32 or more which lanes gave one that is not zero; 33 orders memory.
     Warp { mask: u32, value: u64, source: u32, site: Site },
+}
+
+/// The source of `__syncwarp`.
+const ORDERS: u32 = 33;
+
+/// How many barriers have been passed: by the block, and by each warp.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) block: u32,
+    pub(crate) warps: [u32; 32],
 }
 
 /// A thread of a block.
@@ -39,10 +49,14 @@ fn name(site: Site) -> String {
 ///
 /// # Errors
 /// Where everyone waits who is, and nothing can happen.
-pub(crate) fn release(threads: &mut [State], ready: &mut Vec<u32>) -> Result<(), String> {
-    if !release_block(threads, ready) {
+pub(crate) fn release(threads: &mut [State], ready: &mut Vec<u32>, passed: &mut Passed) -> Result<(), String> {
+    if release_block(threads, ready) {
+        passed.block += 1;
+    } else {
         for (warp, lanes) in threads.chunks_mut(32).enumerate() {
-            release_warp(lanes, warp as u32 * 32, ready)?;
+            if release_warp(lanes, warp as u32 * 32, ready)? {
+                passed.warps[warp] += 1;
+            }
         }
     }
     if ready.is_empty() { Err(divergence(threads)) } else { Ok(()) }
@@ -62,8 +76,10 @@ fn release_block(threads: &mut [State], ready: &mut Vec<u32>) -> bool {
     true
 }
 
-/// Lanes whose mask names the same lanes at the same line. Lanes that the block does not have need not be there.
-fn release_warp(lanes: &mut [State], first: u32, ready: &mut Vec<u32>) -> Result<(), String> {
+/// Lanes whose mask names the same lanes at the same line. Lanes that the block does not have need not be there. Whether the memory of the
+/// whole warp is in order now.
+fn release_warp(lanes: &mut [State], first: u32, ready: &mut Vec<u32>) -> Result<bool, String> {
+    let mut orders = false;
     let present = u32::MAX >> (32 - lanes.len());
     for lane in 0..lanes.len() {
         let State::Waiting(Wait::Warp { mask, site, .. }) = lanes[lane] else { continue };
@@ -85,6 +101,7 @@ fn release_warp(lanes: &mut [State], first: u32, ready: &mut Vec<u32>) -> Result
         }
         let votes =
             (0..32).filter(|lane| gave[*lane].is_some_and(|(value, _)| value != 0)).fold(0, |votes, lane| votes | 1_u64 << lane);
+        orders |= members.len() == lanes.len() && gave.iter().flatten().all(|(_, source)| *source == ORDERS);
         for &member in &members {
             let source = gave[member].map_or(32, |(_, source)| source as usize);
             // The value of a lane that takes no part is undefined: a NaN.
@@ -93,7 +110,7 @@ fn release_warp(lanes: &mut [State], first: u32, ready: &mut Vec<u32>) -> Result
             ready.push(first + member as u32);
         }
     }
-    Ok(())
+    Ok(orders)
 }
 
 /// Who waits where.

@@ -172,7 +172,7 @@ fn matrices<O: Element>(
     }
 }
 
-fn derivatives<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
+pub fn derivatives<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
     Cpu: Engine<T>,
@@ -303,7 +303,7 @@ const FUNCTIONS: [Function; 13] = [
     Function::Pow(0.0),
 ];
 
-fn functions<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
+pub fn functions<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
     Cpu: Engine<T>,

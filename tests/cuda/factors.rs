@@ -118,7 +118,7 @@ fn both_passes_in_a_graph() {
     replayed::<Complex<bf16>, Complex<bf16>>(20, 5);
 }
 
-fn in_parts<T: Element, O: Stored<T::Scalar>>(size: Size)
+pub fn in_parts<T: Element, O: Stored<T::Scalar>>(size: Size)
 where
     Cuda: Engine<T::Scalar, FactorWorkspace = FactorWorkspace<T::Scalar>>,
 {

@@ -12,6 +12,7 @@ mod naive;
 mod operations;
 mod orders;
 mod parts;
+mod races;
 #[cfg(feature = "nvtx")]
 mod ranges;
 mod sample;

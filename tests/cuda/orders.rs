@@ -81,7 +81,7 @@ fn close(what: &str, got: impl Real, expected: impl Real, unit: f64) {
     assert!(x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= unit, "{what}: {x:e} for {y:e}, unit {unit:e}");
 }
 
-fn as_on_the_cpu<T: Scalar>(orders: impl IntoIterator<Item = usize>)
+pub fn as_on_the_cpu<T: Scalar>(orders: impl IntoIterator<Item = usize>)
 where
     Cpu: Engine<T>,
     Cuda: Engine<T>,

@@ -7,7 +7,7 @@ use eigengrad::{Engine, Error, HermitianBatch, Options, Plan, Real, Scalar, Stat
 use num_complex::Complex;
 
 /// ‖AV − VΛ‖ and ‖VᴴV − I‖, by the largest entry, in units of n·ε·‖A‖ and n·ε.
-fn ratios<T: Scalar>(cuda: &Cuda, n: usize) -> (f64, f64)
+pub fn ratios<T: Scalar>(cuda: &Cuda, n: usize) -> (f64, f64)
 where
     Cuda: Engine<T>,
 {

@@ -77,11 +77,17 @@ impl<T: Number> Batch<T> {
         self.work.check("the workspace")?;
         self.info.check("info")?;
         let dirty = self.spoil(method);
-        let failing = failing();
+        let [failing, scaled, exchanged] = ["NOT_CONVERGED", "WRONG_VALUES", "WRONG_ORDER"].map(listed);
         let (mut a, mut v) = (vec![T::zero(); n * n], vec![T::zero(); n * n]);
         for k in 0..self.count {
             self.read(k, &mut a);
-            let (converged, lambda) = decompose(&mut a, &mut v, n, method);
+            let (converged, mut lambda) = decompose(&mut a, &mut v, n, method);
+            if scaled.contains(&k) {
+                lambda.iter_mut().for_each(|x| *x = *x + *x);
+            }
+            if exchanged.contains(&k) && n > 1 {
+                lambda.swap(0, n - 1);
+            }
             if dirty {
                 v[..n].fill(T::one()); // of no length 1
             }
@@ -141,9 +147,9 @@ pub(super) fn most_matrices() -> usize {
     env::var("EIGENGRAD_EMULATOR_CUSOLVER_BATCH").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX)
 }
 
-/// The matrices of every call that shall not converge: EIGENGRAD_EMULATOR_NOT_CONVERGED=3,17.
-fn failing() -> Vec<usize> {
-    let list = env::var("EIGENGRAD_EMULATOR_NOT_CONVERGED").unwrap_or_default();
+/// The matrices of every call that a setting lists, as EIGENGRAD_EMULATOR_NOT_CONVERGED=3,17.
+fn listed(setting: &str) -> Vec<usize> {
+    let list = env::var(format!("EIGENGRAD_EMULATOR_{setting}")).unwrap_or_default();
     list.split(',').filter_map(|place| place.trim().parse().ok()).collect()
 }
 

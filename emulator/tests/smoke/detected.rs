@@ -249,3 +249,79 @@ fn leaves_a_local_array() {
 fn overflows() {
     outcome("template <class T> __global__ void k(T* x) {\nx[threadIdx.x] = T(1) << (32 + static_cast<T>(threadIdx.x)); }");
 }
+
+/// Of accesses to one byte, which barriers order them; and a barrier that is left out.
+#[test]
+fn races() {
+    let race = [("EIGENGRAD_EMULATOR_SANITIZE", "race")];
+    for (test, text) in [
+        ("writes_its_neighbour", "read in smoke.cu:3"),
+        ("shuffles_between", "read in smoke.cu:3"),
+        ("two_blocks_write", "wrote in smoke.cu:2, and thread "),
+        ("waits_for_the_warp_alone", "read in smoke.cu:3"),
+        ("in_order", ""),
+    ] {
+        let (ended, errors) = run(&format!("detected::{test}"), &race);
+        let told = errors.contains("a race: thread ") && errors.contains(text);
+        assert!(ended == Some(0) && told != text.is_empty(), "{test}: {ended:?}: {errors}");
+    }
+    let cache = std::env::temp_dir().join(format!("eigengrad-smoke-{}", std::process::id()));
+    let variables =
+        [race[0], ("EIGENGRAD_EMULATOR_WITHOUT", "smoke.cu:3"), ("EIGENGRAD_EMULATOR_CACHE", cache.to_str().expect("a path"))];
+    let (_, errors) = run("detected::in_order", &variables);
+    assert!(errors.contains("a race: "), "{errors}");
+    let _ = std::fs::remove_dir_all(cache);
+}
+
+/// Each thread writes its place of a shared array and reads its neighbour's, with something between.
+fn neighbours(threads: u32, between: &str, expected: c_int) {
+    let source = format!(
+        "template <class T> __global__ void k(T* x) {{ __shared__ T y[64]; const int i = threadIdx.x;\ny[i] = i;\n{between} x[i] = y[i ^ 1];\n}}"
+    );
+    let _context = Context::new(0);
+    let kernel = Kernel::new(&source, "k<int>");
+    let x = allocate(256);
+    assert_eq!(kernel.launch(1, threads, null_mut(), &[x]), 0);
+    assert_eq!(call!(code cuCtxSynchronize()), expected);
+    call!(code cuMemFree_v2(x));
+}
+
+#[test]
+#[ignore = "started by races"]
+fn writes_its_neighbour() {
+    neighbours(64, "", LAUNCH_FAILED);
+}
+
+#[test]
+#[ignore = "started by races"]
+fn shuffles_between() {
+    neighbours(32, "__shfl_xor_sync(0xffffffffu, 1, 1); __ballot_sync(0xffffffffu, 1);", LAUNCH_FAILED);
+}
+
+#[test]
+#[ignore = "started by races"]
+fn waits_for_the_warp_alone() {
+    let source = "template <class T> __global__ void k(T* x) { __shared__ T y[64]; const int i = threadIdx.x;\ny[i] = i; __syncwarp();\nx[i] = y[i ^ 32]; }";
+    assert_eq!(outcome(source), LAUNCH_FAILED);
+}
+
+#[test]
+#[ignore = "started by races"]
+fn two_blocks_write() {
+    let _context = Context::new(0);
+    let kernel = Kernel::new("template <class T> __global__ void k(T* x) {\nx[threadIdx.x] = 1; }", "k<int>");
+    let x = allocate(256);
+    assert_eq!(kernel.launch(2, 64, null_mut(), &[x]), 0);
+    assert_eq!(call!(code cuCtxSynchronize()), LAUNCH_FAILED);
+    call!(code cuMemFree_v2(x));
+}
+
+#[test]
+#[ignore = "started by races"]
+fn in_order() {
+    let without = std::env::var_os("EIGENGRAD_EMULATOR_WITHOUT").is_some();
+    neighbours(64, "__syncthreads();", if without { LAUNCH_FAILED } else { 0 });
+    if !without {
+        neighbours(32, "__syncwarp();", 0);
+    }
+}

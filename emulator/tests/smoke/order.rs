@@ -129,3 +129,22 @@ fn threads_of_the_host_work_side_by_side() {
         }
     });
 }
+
+/// The per-thread default stream of one thread is not that of another: to wait for it there does not run what was enqueued here.
+#[test]
+fn each_thread_has_a_default_stream() {
+    let _context = Context::new(0);
+    let kernel = Kernel::new("template <int N> __global__ void put(int* x) { *x = N; }", "put<7>");
+    let (per_thread, x) = (std::ptr::without_provenance_mut(2), allocate(4));
+    assert_eq!(kernel.launch(1, 1, per_thread, &[x]), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _context = Context::new(0); // the same, current here too
+            call!(cuStreamSynchronize(std::ptr::without_provenance_mut(2)));
+        });
+    });
+    assert_eq!(peek::<u32>(x, 1), [NAN], "the other thread's stream is another one");
+    call!(cuStreamSynchronize(per_thread));
+    assert_eq!(peek::<u32>(x, 1), [7]);
+    call!(cuMemFree_v2(x));
+}

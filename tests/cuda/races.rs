@@ -1,0 +1,46 @@
+//! An order of each path of each kernel, with values compared as elsewhere: what the emulator's race mode runs, where a kernel takes long.
+//! `scripts/barrier-mutants` leaves out each barrier in turn, and wants one of these to fail.
+
+use crate::gpu::device;
+use crate::{calculus, factors, orders, solvers};
+use eigengrad::cuda::Solver;
+use num_complex::Complex;
+
+type C = Complex<f64>;
+
+/// Teams of each size, in a warp and beyond; ours behind cuSOLVER's at 49, which decomposes what that fails on.
+#[test]
+fn decompositions() {
+    let Some(cuda) = device() else { return };
+    for n in [3, 6, 9, 20, 41] {
+        solvers::ratios::<f32>(&cuda.clone().with_solver(Solver::OnChip), n);
+    }
+    for n in [5, 13, 17, 49] {
+        solvers::ratios::<C>(&cuda.clone().certified(), n);
+    }
+}
+
+/// In one kernel, several matrices a block and one; and by matrix products.
+#[test]
+fn gradients() {
+    orders::as_on_the_cpu::<f32>([3, 13, 40]);
+    orders::as_on_the_cpu::<C>([5, 73]);
+}
+
+#[test]
+fn derivatives() {
+    calculus::derivatives::<f32, f32>([5, 19, 65]);
+    calculus::derivatives::<C, C>([3, 9]);
+}
+
+#[test]
+fn functions() {
+    calculus::functions::<f32, f32>([4, 33, 65]);
+    calculus::functions::<C, C>([7]);
+}
+
+#[test]
+fn factors_of_both_shapes() {
+    factors::in_parts::<f64, f64>((23, 9, 4));
+    factors::in_parts::<Complex<f32>, Complex<f32>>((7, 40, 11));
+}
