@@ -9,7 +9,7 @@
 //
 // repair: the same for those matrices that another solver failed on
 //   a      [batch, n, n] A as above
-//   v, lambda, info as that solver left them; defect [batch] max|VᴴV − I|, 0 where it is repaired, or null
+//   v, lambda, info as that solver left them; defect [2, batch] of certificate.cu, 0 where it is repaired
 //   memory `bytes` for each block
 //
 // A sweep turns each pair of columns once, in rounds of pairs that have no column in common: players of a tournament, one of whom pauses
@@ -77,11 +77,6 @@ struct lower_triangle {
     __device__ S at(int i, int j) const { return i < j ? conj(kept(i, j)) : kept(i, j); }
     __device__ void set(int i, int j, S x) const { kept(i, j) = i < j ? conj(x) : x; }
 };
-
-__device__ inline void team_barrier() {
-    if (blockDim.x > 32) __syncthreads();
-    else __syncwarp();
-}
 
 // Whether a thread of the team says so.
 __device__ inline bool any_of_team(bool x) {
@@ -207,11 +202,11 @@ __global__ void __launch_bounds__(256, 1)
            real_of<S>* defect, real_of<S> bound, uint4* memory) {
     S* const of_block = reinterpret_cast<S*>(memory + blockIdx.x * (bytes / sizeof(uint4)));
     for (long long b = blockIdx.x; b < batch; b += gridDim.x) {
-        bool failed = info[b] != 0 || (defect && !(defect[b] <= bound));
+        bool failed = info[b] != 0 || !(defect[b] <= bound) || !(defect[batch + b] <= bound);
         for (int k = threadIdx.x; k < n; k += blockDim.x) failed |= !finite(lambda[b * n + k]);
         if (!__syncthreads_or(failed)) continue; // and before anything of the matrix is written, all have read
         diagonalise_in(of_block, b, true, n, vectors, a, v, lambda, info);
-        if (defect && threadIdx.x == 0) defect[b] = 0;
+        if (threadIdx.x == 0) defect[b] = defect[batch + b] = 0;
         __syncthreads(); // the memory is free
     }
 }

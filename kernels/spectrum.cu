@@ -1,7 +1,7 @@
 // What the cut makes of eigenvalues: docs/derivation.md §1; and NaN for λ and V of a matrix that failed.
 //
 //   lambda      [batch, n] of 2^-e·A, ascending; exponent [batch] e; info [batch] of the solver, 0 if it converged
-//   defect      [batch] max|VᴴV − I|, or null where it was not measured; beyond `bound` the matrix failed
+//   defect      [2, batch] of certificate.cu, or null where it was not measured; beyond `bound` the matrix failed
 //   values      [batch, n] λ; kept [batch, n]; rank, gap_kept, gap_dropped [batch]; status [batch] read and written
 //   v           [batch, n, n] or null; written for failed matrices alone
 //
@@ -88,6 +88,7 @@ __global__ void __launch_bounds__(128)
         if (!(found & NOT_FINITE)) {
             if (n > 0 && info[b] != 0) found |= NOT_CONVERGED;
             else if (defect && !(defect[b] <= bound)) found |= NOT_ORTHONORMAL;
+            else if (defect && !(defect[batch + b] <= bound)) found |= LARGE_RESIDUAL;
             else if (overflow) found |= VALUES_OVERFLOW;
         }
         failed[threadIdx.x] = found & FAILED;

@@ -17,9 +17,10 @@ constexpr unsigned AMBIGUOUS_RANK = 1u << 10;
 constexpr unsigned TIE_DEFECT = 1u << 11;
 constexpr unsigned TIES_REFUSED = 1u << 12;
 constexpr unsigned VALUES_UNDERFLOW = 1u << 13;
+constexpr unsigned LARGE_RESIDUAL = 1u << 14;
 
 // There is no eigendecomposition.
-constexpr unsigned FAILED = NOT_FINITE | NOT_CONVERGED | VALUES_OVERFLOW | NOT_ORTHONORMAL;
+constexpr unsigned FAILED = NOT_FINITE | NOT_CONVERGED | VALUES_OVERFLOW | NOT_ORTHONORMAL | LARGE_RESIDUAL;
 
 // What is made of ties, as `TieRule` has it.
 enum tie_rule { ZERO_AND_REPORT = 0, EXACT = 1, REFUSE = 2 };

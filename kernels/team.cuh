@@ -14,6 +14,12 @@ __device__ inline long long matrix_of_team() { return static_cast<long long>(blo
 // The threads of a team that lie in one warp.
 __device__ inline unsigned lanes_of_team() { return smaller(blockDim.x, 32u); }
 
+// Waits for the team, and orders what it reads and writes.
+__device__ inline void team_barrier() {
+    if (blockDim.x > 32) __syncthreads();
+    else __syncwarp();
+}
+
 // The largest value of the lanes of a team that lie in one warp, in each of them.
 template <class R>
 __device__ R largest_of_lanes(R x) {
@@ -30,13 +36,13 @@ __device__ R sum_of_lanes(R x) {
 template <class R>
 __device__ complex<R> sum_of_lanes(complex<R> x) { return {sum_of_lanes(x.re), sum_of_lanes(x.im)}; }
 
-// The largest value of a team, in each of its threads. NaN counts for nothing.
+// The largest value of a team, in each of its threads. NaN counts for nothing. It is a barrier of the team, for its memory too.
 template <class R>
 __device__ R largest_of_team(R x) {
     __shared__ R of_warps[8];
     x = largest_of_lanes(x);
     if (blockDim.x <= 32) {
-        __syncwarp(); // as the barriers below do, for what is read before and written behind: shuffles order no memory
+        __syncwarp(); // shuffles order no memory
         return x;
     }
     __syncthreads(); // of_warps may still be read
@@ -47,7 +53,7 @@ __device__ R largest_of_team(R x) {
     return x;
 }
 
-// The sum over a team, in each of its threads, always in the same order.
+// The sum over a team, in each of its threads, always in the same order. It is a barrier as well.
 template <class R>
 __device__ R sum_of_team(R x) {
     __shared__ R of_warps[8];

@@ -56,11 +56,15 @@ impl Status {
     /// The largest eigenvalue underflows to 0, though the matrix is not zero: of a factor B of A = B Bᴴ with tiny entries.
     pub const VALUES_UNDERFLOW: Self = Self(1 << 13);
 
+    /// λ and V do not make A, by its trace, its Frobenius norm or its product with a vector, which a backend that was asked to looks
+    /// for: λ, V and the gradient are NaN, nothing is kept.
+    pub const LARGE_RESIDUAL: Self = Self(1 << 14);
+
     /// What is no failure: see [`Status::passes`].
     const INFORMATION: Self = Self::TIED;
 
     /// Each finding, its name, and what to do about it.
-    const TEXTS: [(Self, &str, &str); 14] = [
+    const TEXTS: [(Self, &str, &str); 15] = [
         (Self::NOT_FINITE, "not finite", "remove NaN and infinity from the input"),
         (Self::NOT_CONVERGED, "not converged", "scale rows and columns to like units"),
         (Self::TIE_ACROSS_CUT, "tie across the cut", "move the cut into a gap of the spectrum by rtol, atol or at_most"),
@@ -83,6 +87,7 @@ impl Status {
         ),
         (Self::TIES_REFUSED, "tied kept eigenvalues refused", "take another rule for ties"),
         (Self::VALUES_UNDERFLOW, "eigenvalues underflow", "scale the factor, or store results in a wider type"),
+        (Self::LARGE_RESIDUAL, "eigenpairs do not make the matrix", "take another eigensolver"),
     ];
 
     /// Whether nothing was found.
@@ -106,10 +111,15 @@ impl Status {
         self.0 & other.0 != 0
     }
 
-    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, its eigenvalues overflow, or its
-    /// eigenvectors are not orthonormal.
+    /// What leaves no eigendecomposition.
+    const FAILURES: Self = Self(
+        Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0 | Self::NOT_ORTHONORMAL.0 | Self::LARGE_RESIDUAL.0,
+    );
+
+    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, its eigenvalues overflow, its eigenvectors
+    /// are not orthonormal, or they do not make the matrix.
     pub const fn failed(self) -> bool {
-        self.intersects(Self(Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0 | Self::NOT_ORTHONORMAL.0))
+        self.intersects(Self::FAILURES)
     }
 
     /// Whether a matrix gets no gradient nor any other result: NaN instead.

@@ -1,11 +1,12 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
+use super::context::{Caller, Current};
 use super::handles::{Blas, SolverHandle};
 use super::kernels::{Alone, Instantiation, Kernels};
 use super::{calculus, context, factor, graph, library, refused};
-use crate::{Dtype, Element, Result};
+use crate::{Dtype, Element, Error, Result};
 use cudarc::driver::sys::CUdevice_attribute;
-use cudarc::driver::{CudaContext, CudaStream};
+use cudarc::driver::{CudaContext, CudaStream, result};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,8 +27,8 @@ pub struct Cuda {
 /// Which eigensolver decomposes a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Solver {
-    /// [`Solver::OnChip`] up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`]; what fails there, has
-    /// eigenvectors that are not orthonormal or eigenvalues that are not finite, our solver decomposes again, on the device and up to
+    /// [`Solver::OnChip`] up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`]; what fails there, or
+    /// [`Cuda::certified`] would not pass, our solver decomposes again, on the device and up to
     /// n = 1024.
     #[default]
     Auto,
@@ -91,6 +92,7 @@ struct Parts {
     alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
     capability: (i32, i32),
     most_shared: usize,
+    multiprocessors: usize,
     stream: Arc<CudaStream>,
 }
 
@@ -104,23 +106,27 @@ impl Cuda {
     /// The GPU of this number, on a stream of its own.
     ///
     /// # Errors
-    /// [`Error::Library`](crate::Error::Library) if a library or a function of it is missing, [`Error::Backend`](crate::Error::Backend)
+    /// [`Error::Library`] if a library or a function of it is missing, [`Error::Backend`]
     /// if there is no such device.
     pub fn new(ordinal: usize) -> Result<Self> {
         library::require()?;
+        let caller = Caller::new()?;
         let context = context::of_device(ordinal)?;
-        context::bind(&context)?;
+        context::told(&context)?;
         let calls = "one of cuCtxGetCurrent, cuCtxSetCurrent, cuCtxSynchronize and cuStreamCreate"; // cudarc does not say which
-        Self::from_stream(context.new_stream().map_err(|e| refused(calls, &e))?)
+        let cuda = Self::from_stream(context.new_stream().map_err(|e| refused(calls, &e))?)?;
+        caller.restore()?;
+        Ok(cuda)
     }
 
     /// The GPU of a stream that exists, on that stream; not the per-thread default stream, which is another one in each thread, while memory
     /// and workspaces go from thread to thread.
     ///
     /// # Errors
-    /// As [`Cuda::new`], and [`Error::Backend`](crate::Error::Backend) for the per-thread default stream.
+    /// As [`Cuda::new`], and [`Error::Backend`] for the per-thread default stream.
     pub fn from_stream(stream: Arc<CudaStream>) -> Result<Self> {
         library::require()?;
+        context::refuse_child()?;
         if stream.cu_stream().addr() == PER_THREAD {
             let reason = "it is another stream in each thread: make one by CudaContext::new_stream";
             return Err(refused("the per-thread default stream", &reason));
@@ -151,10 +157,17 @@ impl Cuda {
         Self { workspace_limit: Some(bytes), ..self }
     }
 
-    /// Measures |VᴴV − I| of every matrix and makes those that exceed 100·n·ε failures,
-    /// [`Status::NOT_ORTHONORMAL`](crate::Status::NOT_ORTHONORMAL) (default: trusts the eigensolver).
+    /// Measures every decomposition and makes those that exceed 100·n·ε failures (default: trusts the eigensolver). |VᴴV − I| is
+    /// [`Status::NOT_ORTHONORMAL`](crate::Status::NOT_ORTHONORMAL). Trace, Frobenius norm and product with a vector, relative to ‖A‖_F, are
+    /// [`Status::LARGE_RESIDUAL`](crate::Status::LARGE_RESIDUAL); without eigenvectors the first two.
     pub fn certified(self) -> Self {
         Self { certified: true, ..self }
+    }
+
+    /// What a destructor failed at in the context of this device, whichever backend's it was, if nobody was told so far. It is told once:
+    /// here, or by the next call of a backend of this device.
+    pub fn take_deferred_error(&self) -> Option<Error> {
+        context::told(self.stream().context()).err()
     }
 
     /// The stream that work is enqueued on.
@@ -171,9 +184,16 @@ impl Cuda {
         StreamId::of(self.stream())
     }
 
-    /// Makes this context the calling thread's.
-    pub(super) fn bind(&self) -> Result<()> {
+    /// Makes this context the calling thread's, until what this returns is dropped.
+    pub(super) fn bind(&self) -> Result<Current<'_>> {
         context::bind(self.stream().context())
+    }
+
+    /// How many bytes of device memory a workspace may take.
+    pub(super) fn workspace_limit(&self) -> Result<usize> {
+        let _current = self.bind()?;
+        let free = || result::mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
+        self.workspace_limit.map_or_else(free, Ok)
     }
 
     /// Whether memory may be used in the order of this stream.
@@ -247,6 +267,10 @@ impl Cuda {
     pub(super) fn most_shared(&self) -> usize {
         self.shared.most_shared
     }
+
+    pub(super) fn multiprocessors(&self) -> usize {
+        self.shared.multiprocessors
+    }
 }
 
 impl Deref for Shared {
@@ -260,26 +284,36 @@ impl Deref for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        graph::drop_uncaptured(self.0.take());
+        match Caller::of(self.stream.context()) {
+            Some(_caller) => graph::drop_uncaptured(self.0.take()),
+            None => std::mem::forget(self.0.take()),
+        }
     }
 }
 
 impl Shared {
     fn new(stream: Arc<CudaStream>) -> Result<Self> {
-        let context = stream.context();
-        context::bind(context)?;
+        let context = &stream.context().clone();
+        let current = context::bind(context)?;
         let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
-        let opted_in = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
-        let most_shared = context.attribute(opted_in).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
+        let attribute = |name| {
+            let value = context.attribute(name).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
+            Ok(usize::try_from(value).unwrap_or(0))
+        };
+        let most_shared = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let multiprocessors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1);
+        let (solver, blas) = (SolverHandle::new(&stream)?, Blas::new(&stream)?);
+        drop(current);
         Ok(Self(Some(Parts {
-            solver: Mutex::new(SolverHandle::new(&stream)?),
-            blas: Mutex::new(Blas::new(&stream)?),
+            solver: Mutex::new(solver),
+            blas: Mutex::new(blas),
             kernels: Mutex::default(),
             calculus: Mutex::default(),
             factor: Mutex::default(),
             alone: Mutex::default(),
             capability,
-            most_shared: usize::try_from(most_shared).unwrap_or(0),
+            most_shared,
+            multiprocessors,
             stream,
         })))
     }

@@ -1,12 +1,12 @@
 //! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails on; launches of kernels/diagonalise.cu.
 
+use super::certificate::Certificate;
 use super::device::Cuda;
-use super::forward::{ORTHONORMAL_WITHIN, certify};
 use super::kernels::{Shape, arguments, launch};
 use super::refused;
 use super::solver::Memory;
 use super::workspace::Cursor;
-use crate::{Element, Real, Result, Scalar};
+use crate::{Result, Scalar};
 use cudarc::driver::{result, sys::CUdeviceptr};
 use std::ffi::c_int;
 
@@ -51,7 +51,7 @@ impl OnChip {
         let (vectors, bytes) = (c_int::from(with_vectors), bytes as c_int);
         let arguments = arguments![batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info];
         let kernel = cuda.kernels::<T>()?.scalar()?.diagonalise;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the caller's.
         unsafe { launch(cuda.stream(), kernel, shape, arguments) }
     }
@@ -65,33 +65,28 @@ fn bytes<T: Scalar>(n: usize, with_vectors: bool) -> usize {
     (scalars * size_of::<T>() + pairs * size_of::<T::Real>()).next_multiple_of(16)
 }
 
-/// Bytes that matrices are repaired in, unless one needs more.
-const REPAIR: usize = 1 << 26;
-
 /// The matrices of a part as they were, and the memory in which those that failed are decomposed again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Repair {
     n: usize,
-    /// Decomposed at a time.
+    /// Decomposed at a time: as many as the device has multiprocessors, or as the part has matrices.
     blocks: usize,
     /// Behind the start of its memory.
-    defect: CUdeviceptr,
     work: CUdeviceptr,
     pub bytes: usize,
 }
 
 impl Repair {
     /// For parts of so many matrices; none where those are beyond the kernel's indices.
-    pub fn new<T: Scalar>(n: usize, part: usize) -> Option<Self> {
+    pub fn new<T: Scalar>(cuda: &Cuda, n: usize, part: usize) -> Option<Self> {
         if n > 1 << 10 {
             return None;
         }
-        let blocks = (REPAIR / bytes::<T>(n, true)).clamp(1, part);
+        let blocks = part.min(cuda.multiprocessors());
         let mut cursor = Cursor(0);
         cursor.take::<T>(part.checked_mul(n * n)?)?;
-        let defect = cursor.take::<<T as Element>::Real>(part)?;
         let work = cursor.take::<u8>(blocks * bytes::<T>(n, true))?;
-        Some(Self { n, blocks, defect, work, bytes: usize::try_from(cursor.0).ok()? })
+        Some(Self { n, blocks, work, bytes: usize::try_from(cursor.0).ok()? })
     }
 
     /// Enqueues a copy of the matrices to `at`.
@@ -108,27 +103,25 @@ impl Repair {
     /// Enqueues the decomposition of those matrices that a solver failed on.
     ///
     /// # Safety
-    /// `memory` is what the solver left of `batch` matrices, and `at` where [`Repair::keep`] put them.
+    /// `memory` is what the solver left of `batch` matrices, which were probed, and `at` where [`Repair::keep`] put them.
     pub unsafe fn solve<T: Scalar>(
         self,
         cuda: &Cuda,
         batch: usize,
         with_vectors: bool,
         memory: Memory,
+        certificate: Certificate,
         at: CUdeviceptr,
     ) -> Result<()> {
         let Memory { a, lambda, info, .. } = memory;
-        let (defect, work) = (if with_vectors { at + self.defect } else { 0 }, at + self.work);
-        if with_vectors {
-            // SAFETY: the caller's.
-            unsafe { certify::<T>(cuda, self.n, batch, a, defect) }?;
-        }
-        let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * self.n as f64 * T::PRECISION.epsilon());
+        // SAFETY: the caller's.
+        unsafe { certificate.measure::<T>(cuda, self.n, batch, if with_vectors { a } else { 0 }, lambda) }?;
+        let (defect, work, bound) = (certificate.defect, at + self.work, Certificate::bound::<T>(self.n));
         let (n, vectors, bytes) = (self.n as c_int, c_int::from(with_vectors), bytes::<T>(self.n, with_vectors) as i64);
         let arguments = arguments![batch as i64, n, vectors, bytes, at, a, lambda, info, defect, bound, work];
         let shape = Shape { blocks: self.blocks.min(batch) as u32, threads: (256, 1), shared: 0 };
         let kernel = cuda.kernels::<T>()?.scalar()?.repair;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the caller's; the work's memory is behind the matrices'.
         unsafe { launch(cuda.stream(), kernel, shape, arguments) }
     }

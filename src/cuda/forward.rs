@@ -1,12 +1,13 @@
-//! A = V Λ Vᴴ on the device, part by part: prepare, cuSOLVER, certificate, spectrum, store.
+//! A = V Λ Vᴴ on the device, part by part: prepare, (probe), cuSOLVER, (certificate), spectrum, store.
 
+use super::certificate::Certificate;
 use super::device::Cuda;
 use super::kernels::{Shape, arguments, launch};
 use super::range::range;
 use super::solver::Memory;
-use super::workspace::{Kernels, Workspace};
+use super::workspace::{Kernels, Regions, Workspace};
 use crate::options::Problem;
-use crate::{Element, HermitianRef, Real, Result, SpectrumMut, Triangle};
+use crate::{Element, HermitianRef, Result, SpectrumMut, Triangle};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
@@ -143,20 +144,25 @@ impl Part<'_> {
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the matrices in their place.
     pub fn solve<T: Kernels, S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, workspace: &mut Workspace<T>) -> Result<()> {
         let (n, batch, regions) = (self.order, self.batch, workspace.regions);
+        let Regions { lambda, info, scratch, certificate, .. } = regions;
         let with_vectors = self.out.vectors != 0;
+        let vectors = if with_vectors { matrices } else { 0 };
+        let mut defect = 0;
         if let Some(solver) = &mut workspace.solver {
             let _range = range(c"eigengrad::solve");
-            let memory = Memory { a: matrices, lambda: regions.lambda, info: regions.info, scratch: regions.scratch };
-            // SAFETY: the regions are those of a part of this size, and so is the memory of the matrices.
-            unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory) }?;
+            if cuda.certified || solver.repairs() {
+                // SAFETY: the matrices and the regions are those of a part of this size.
+                unsafe { certificate.probe::<T>(cuda, n, batch, matrices) }?;
+            }
+            let memory = Memory { a: matrices, lambda, info, scratch };
+            // SAFETY: as above.
+            unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory, certificate) }?;
+            if cuda.certified {
+                // SAFETY: as above.
+                unsafe { certificate.measure::<T>(cuda, n, batch, vectors, lambda) }?;
+                defect = certificate.defect;
+            }
         }
-        let certified = cuda.certified && with_vectors && n > 0;
-        if certified {
-            // SAFETY: the matrices and the region are those of a part of this size.
-            unsafe { certify::<T>(cuda, n, batch, matrices, regions.defect) }?;
-        }
-        let defect = if certified { regions.defect } else { 0 };
-        let vectors = if with_vectors { matrices } else { 0 };
         self.spectrum::<T, S>(cuda, [regions.lambda, regions.exponent, regions.info, defect, vectors])
     }
 
@@ -170,7 +176,7 @@ impl Part<'_> {
         let _range = range(c"eigengrad::prepare");
         let (kernels, n, upper) = (cuda.kernels::<I>()?, self.order, c_int::from(triangle == Triangle::Upper));
         let arguments = arguments![self.batch as i64, n as c_int, upper, a, matrices, exponent, self.out.status];
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: A, the outputs and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.prepare, Shape::team_each(self.batch, n), arguments) }
     }
@@ -179,7 +185,7 @@ impl Part<'_> {
         let _range = range(c"eigengrad::spectrum");
         let (kernels, n) = (cuda.kernels::<S>()?, self.order);
         let [lambda, exponent, info, defect, vectors] = regions;
-        let bound = <T::Real as Real>::of(ORTHONORMAL_WITHIN * n as f64 * T::PRECISION.epsilon());
+        let bound = Certificate::bound::<T>(n);
         let Outputs { values, kept, rank, gap_kept, gap_dropped, status, .. } = self.out;
         let cut = Cut::new::<T::Real>(self.problem, self.problem.n - n);
         let arguments = arguments![
@@ -199,7 +205,7 @@ impl Part<'_> {
             status,
             vectors,
         ];
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the kernel allows them.
         unsafe { launch(cuda.stream(), kernels.spectrum, Shape::thread_each(self.batch), arguments) }
     }
@@ -209,32 +215,10 @@ impl Part<'_> {
         let _range = range(c"eigengrad::store");
         let kernels = cuda.kernels::<S>()?;
         let arguments = arguments![entries as i64, vectors, self.out.vectors];
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the vectors and the output hold so many.
         unsafe { launch(cuda.stream(), kernels.store, Shape::thread_for(entries), arguments) }
     }
-}
-
-/// |VᴴV − I| beyond this many n·ε is no round-off.
-pub(super) const ORTHONORMAL_WITHIN: f64 = 100.0;
-
-/// Enqueues the measurement of max|VᴴV − I| of `batch` matrices.
-///
-/// # Safety
-/// `matrices` are `batch`·n² scalars and `defect` `batch` reals in device memory of the stream of `cuda`.
-pub(super) unsafe fn certify<T: Element>(
-    cuda: &Cuda,
-    n: usize,
-    batch: usize,
-    matrices: CUdeviceptr,
-    defect: CUdeviceptr,
-) -> Result<()> {
-    let _range = range(c"eigengrad::certify");
-    let kernel = cuda.kernels::<T>()?.scalar()?.certificate;
-    let arguments = arguments![batch as i64, n as c_int, matrices, defect];
-    cuda.bind()?;
-    // SAFETY: the caller's.
-    unsafe { launch(cuda.stream(), kernel, Shape::team_each(batch, n), arguments) }
 }
 
 #[cfg(test)]
@@ -242,40 +226,54 @@ mod tests {
     use super::*;
     use crate::{Backend, Options, Status};
 
-    /// The second of three matrices has eigenvectors that are not orthonormal: it fails, alone.
+    /// Of four matrices the first is right. The second has eigenvectors that are not orthonormal, the third its eigenvalues in the wrong
+    /// order, the fourth another trace. Each fails alone; without eigenvectors the fourth alone does.
     #[test]
-    fn the_certificate_finds_what_is_not_orthonormal() {
+    fn the_certificate_finds_what_is_wrong() {
         let Ok(cuda) = Cuda::new(0) else { return }; // tests/cuda says so, or fails
-        let problem = Problem::new::<f64>(3, 2, &Options::default()).unwrap();
-        let vectors = vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.6, 0.8, 0.0, 1.0, -1.0, 0.0];
-        let [vectors, lambda] = [vectors, vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0]].map(|x: Vec<f64>| cuda.upload(x).unwrap());
-        let zeros = || cuda.zeros::<u32>(3).unwrap();
-        let reals = || cuda.zeros::<f64>(6).unwrap();
-        let (rank, exponent, info, status) = (zeros(), zeros(), zeros(), cuda.zeros::<Status>(3).unwrap());
-        let (values, gap_kept, gap_dropped, defect) = (reals(), reals(), reals(), reals());
-        let kept = cuda.zeros::<bool>(6).unwrap();
-        let at = |buffer| Cuda::view(buffer).address();
-        let out = Outputs {
-            values: at(&values),
-            kept: Cuda::view(&kept).address(),
-            rank: Cuda::view(&rank).address(),
-            gap_kept: at(&gap_kept),
-            gap_dropped: at(&gap_dropped),
-            status: Cuda::view(&status).address(),
-            vectors: at(&vectors),
-        };
-        let part = Part { problem: &problem, order: 2, batch: 3, out };
-        // SAFETY: both hold what belongs to three matrices of order 2.
-        unsafe { certify::<f64>(&cuda, 2, 3, at(&vectors), at(&defect)) }.unwrap();
-        let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
-        part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, at(&defect), at(&vectors)]).unwrap();
-        let defect = cuda.download(Cuda::view(&defect)).unwrap();
-        assert_eq!((defect[0], defect[2]), (0.0, 0.0));
-        assert!((defect[1] - 0.6).abs() < 1e-15);
-        let status = cuda.download(Cuda::view(&status)).unwrap();
-        assert_eq!(status, [Status::OK, Status::NOT_ORTHONORMAL, Status::OK]);
-        assert_eq!(cuda.download(Cuda::view(&rank)).unwrap(), [2, 0, 2]);
-        let vectors = cuda.download(Cuda::view(&vectors)).unwrap();
-        assert!(vectors[4..8].iter().all(|x| x.is_nan()) && vectors[..4].iter().chain(&vectors[8..]).all(|x| x.is_finite()));
+        let problem = Problem::new::<f64>(4, 2, &Options::default()).unwrap();
+        let matrices = [1.0, 0.0, 0.0, 2.0].repeat(4);
+        let v = [[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.6, 0.8], [0.0, 1.0, -1.0, 0.0], [1.0, 0.0, 0.0, 1.0]].concat();
+        let lambda = vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.5];
+        for with_vectors in [true, false] {
+            let [matrices, vectors, lambda] = [&matrices, &v, &lambda].map(|x: &Vec<f64>| cuda.upload(x.clone()).unwrap());
+            let zeros = || cuda.zeros::<u32>(4).unwrap();
+            let reals = || cuda.zeros::<f64>(8).unwrap();
+            let (rank, exponent, info, status) = (zeros(), zeros(), zeros(), cuda.zeros::<Status>(4).unwrap());
+            let (values, gap_kept, gap_dropped) = (reals(), reals(), reals());
+            let kept = cuda.zeros::<bool>(8).unwrap();
+            let at = |buffer| Cuda::view(buffer).address();
+            let of_vectors = if with_vectors { at(&vectors) } else { 0 };
+            let out = Outputs {
+                values: at(&values),
+                kept: Cuda::view(&kept).address(),
+                rank: Cuda::view(&rank).address(),
+                gap_kept: at(&gap_kept),
+                gap_dropped: at(&gap_dropped),
+                status: Cuda::view(&status).address(),
+                vectors: of_vectors,
+            };
+            let part = Part { problem: &problem, order: 2, batch: 4, out };
+            let workspace = Workspace::<f64>::new(&cuda, &problem).unwrap();
+            let certificate = workspace.regions.certificate;
+            // SAFETY: all hold what belongs to four matrices of order 2.
+            unsafe { certificate.probe::<f64>(&cuda, 2, 4, at(&matrices)) }.unwrap();
+            // SAFETY: as above.
+            unsafe { certificate.measure::<f64>(&cuda, 2, 4, of_vectors, at(&lambda)) }.unwrap();
+            let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
+            part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, certificate.defect, of_vectors]).unwrap();
+            let status = cuda.download(Cuda::view(&status)).unwrap();
+            let expected = match with_vectors {
+                true => [Status::OK, Status::NOT_ORTHONORMAL, Status::LARGE_RESIDUAL, Status::LARGE_RESIDUAL],
+                false => [Status::OK, Status::OK, Status::OK, Status::LARGE_RESIDUAL],
+            };
+            assert_eq!(status, expected);
+            let ranks: Vec<_> = expected.iter().map(|status| if status.failed() { 0 } else { 2 }).collect();
+            assert_eq!(cuda.download(Cuda::view(&rank)).unwrap(), ranks);
+            let vectors = cuda.download(Cuda::view(&vectors)).unwrap();
+            for (of_matrix, status) in vectors.chunks(4).zip(expected) {
+                assert!(of_matrix.iter().all(|x| x.is_nan() == (with_vectors && status.failed())));
+            }
+        }
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Kernels {
 /// The kernels that know no storage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScalarKernels {
+    pub probe: Function,
     pub certificate: Function,
     pub weigh: Function,
     /// May be launched with as much shared memory as the device gives a block.
@@ -51,7 +52,7 @@ unsafe impl Send for Kernels {}
 unsafe impl Sync for Kernels {}
 
 const OF_STORED: [&str; 7] = ["prepare", "spectrum", "label", "finish", "store", "load", "gather"];
-const OF_SCALAR: [&str; 4] = ["certificate", "weigh", "diagonalise", "repair"];
+const OF_SCALAR: [&str; 5] = ["probe", "certificate", "weigh", "diagonalise", "repair"];
 
 /// Every stored type, each of which has a module.
 const DTYPES: [Dtype; 8] =
@@ -146,6 +147,7 @@ unsafe impl Sync for Alone {}
 impl Alone {
     /// Compiles an instantiation, or takes it from the cache, and loads it.
     pub fn load(context: &Arc<CudaContext>, wanted: &Instantiation, capability: (i32, i32)) -> Result<Self> {
+        let _current = context::bind(context)?;
         let compiled = compile::compile(std::slice::from_ref(&wanted.expression), capability)?;
         let module = Module::load(context, &compiled.image)?;
         let name = compiled.names.first().ok_or_else(|| refused("nvrtcGetLoweredName", &"no kernel"))?;
@@ -174,14 +176,15 @@ impl Function {
 impl Kernels {
     /// Compiles the kernels, or takes them from the cache, and loads them.
     pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32), most_shared: usize) -> Result<Self> {
+        let _current = context::bind(context)?;
         let (module, functions) = Module::compile(context, &of_any_order(dtype), capability)?;
         let &[prepare, spectrum, label, finish, store, load, gather, ref of_scalar @ ..] = &*functions else {
             return Err(refused("cuModuleGetFunction", &"too few kernels"));
         };
         let scalar = match *of_scalar {
-            [certificate, weigh, diagonalise, repair] => {
+            [probe, certificate, weigh, diagonalise, repair] => {
                 diagonalise.may_share(most_shared)?;
-                Some(ScalarKernels { certificate, weigh, diagonalise, repair })
+                Some(ScalarKernels { probe, certificate, weigh, diagonalise, repair })
             }
             _ => None,
         };
@@ -208,7 +211,7 @@ impl Module {
     }
 
     fn load(context: &Arc<CudaContext>, image: &[u8]) -> Result<Self> {
-        context::bind(context)?;
+        let _current = context::bind(context)?;
         // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the call.
         let raw = unsafe { result::module::load_data(image.as_ptr().cast()) };
         Ok(Self { raw: raw.map_err(|e| refused("cuModuleLoadData", &e))?, context: context.clone() })
@@ -224,7 +227,7 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        context::bind_to_free(&self.context);
+        let Some(_current) = context::bind_to_free(&self.context) else { return };
         // SAFETY: the only owner unloads it, once; the driver lets launched kernels finish.
         let unloaded = unsafe { result::module::unload(self.raw) };
         context::tell_later(&self.context, "cuModuleUnload", unloaded);

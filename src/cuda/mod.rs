@@ -7,6 +7,7 @@ mod allocation;
 mod backward;
 mod cache;
 mod calculus;
+mod certificate;
 mod compile;
 mod context;
 mod device;

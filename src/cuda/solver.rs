@@ -1,5 +1,6 @@
 //! Eigensolvers: which one a batch gets; of cuSOLVER's one table of types, sizes of workspaces, ceilings of batches, calls.
 
+use super::certificate::Certificate;
 use super::device::{Algorithm, Cuda, Solver};
 use super::diagonalise::{OnChip, Repair};
 use super::handles::{JacobiInfo, SolverParams};
@@ -152,7 +153,7 @@ impl Prepared {
     /// matrix; and the size of that part.
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
         let choice = choose::<T>(cuda, n)?;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         let mut way = Way::new(cuda.stream().context(), &choice)?;
         let mut part = batch.min(ceiling(&choice, n));
         loop {
@@ -160,7 +161,7 @@ impl Prepared {
                 Way::OnChip(_) => (Some(0), None),
                 Way::Library(routine) => {
                     let bytes = routine.size::<T>(cuda, n, part)?.map(|bytes| bytes.next_multiple_of(256));
-                    let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(n, part) } else { None };
+                    let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(cuda, n, part) } else { None };
                     (
                         bytes.map(|bytes| bytes.saturating_add(repair.map_or(0, |repair| repair.bytes))),
                         repair.zip(bytes.map(|x| x as CUdeviceptr)),
@@ -175,19 +176,25 @@ impl Prepared {
         }
     }
 
+    /// Whether matrices that cuSOLVER fails on are decomposed again, for which they must have been probed.
+    pub fn repairs(&self) -> bool {
+        self.repair.is_some()
+    }
+
     /// Enqueues the decomposition of `batch` matrices.
     ///
     /// # Safety
     /// `memory` is device memory of the stream of `cuda`: `batch`·n² elements of `T`, `batch`·n of its real type, `batch` ints and
-    /// [`Prepared::bytes`] of scratch; `batch` is at most what this was prepared for.
+    /// [`Prepared::bytes`] of scratch; `batch` is at most what this was prepared for, and the certificate's memory is for as many.
     pub unsafe fn solve<T: Scalar + Solve>(
         &mut self,
         cuda: &Cuda,
         batch: usize,
         with_vectors: bool,
         memory: Memory,
+        certificate: Certificate,
     ) -> Result<()> {
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         let repair = self.repair.map(|(repair, behind)| (repair, memory.scratch + behind));
         if let Some((repair, at)) = repair {
             // SAFETY: the caller's.
@@ -204,7 +211,7 @@ impl Prepared {
         }
         match repair {
             // SAFETY: the caller's; the matrices were kept there.
-            Some((repair, at)) => unsafe { repair.solve::<T>(cuda, batch, with_vectors, memory, at) },
+            Some((repair, at)) => unsafe { repair.solve::<T>(cuda, batch, with_vectors, memory, certificate, at) },
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Scratch memory of the CUDA backend for one order of matrices: [`Workspace`].
 
 use super::allocation::Allocation;
+use super::certificate::Certificate;
 use super::device::{Cuda, Solver, StreamId};
 use super::fused::{BACKWARD, Layout};
 use super::gemm::Gemm;
@@ -8,7 +9,7 @@ use super::refused;
 use super::solver::{Prepared, Solve};
 use crate::options::Problem;
 use crate::{Element, Result, Scalar};
-use cudarc::driver::{result, sys::CUdeviceptr};
+use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
@@ -67,8 +68,7 @@ pub(super) struct Regions {
     pub divides: CUdeviceptr,
     pub info: CUdeviceptr,
     pub exponent: CUdeviceptr,
-    /// `part` reals: |VᴴV − I|.
-    pub defect: CUdeviceptr,
+    pub certificate: Certificate,
     /// The eigensolver's.
     pub scratch: CUdeviceptr,
 }
@@ -114,7 +114,7 @@ impl Regions {
             divides: cursor.take::<c_int>(by_products(part))?,
             info: cursor.take::<c_int>(part)?,
             exponent: cursor.take::<c_int>(part)?,
-            defect: cursor.take::<<T as Element>::Real>(part)?,
+            certificate: Certificate::lay_out::<T>(&mut cursor, part, n)?,
             scratch: cursor.take::<u8>(scratch)?,
         };
         Some((regions, cursor.0))
@@ -130,9 +130,8 @@ impl<T: Kernels> Workspace<T> {
     /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes.
     pub(super) fn sized(cuda: &Cuda, n: usize, most: usize, on_chip: Option<Layout>, beside: usize) -> Result<Self> {
         indexed(n)?;
-        cuda.bind()?;
-        let free = || result::mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
-        let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
+        let _current = cuda.bind()?;
+        let limit = cuda.workspace_limit()?;
         let bytes = |part, scratch| {
             Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };

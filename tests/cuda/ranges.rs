@@ -76,8 +76,9 @@ fn ranges_are_nested_and_end() {
         }
     }
     assert_eq!(open, [""; 0], "\n{log}");
-    let forward = ["eigh", "eigh certify", "eigh prepare", "eigh solve", "eigh solve certify", "eigh spectrum", "eigh store"];
-    let values = ["eigvalsh", "eigvalsh prepare", "eigvalsh solve", "eigvalsh spectrum"];
+    let forward = ["eigh", "eigh prepare", "eigh solve", "eigh solve certify", "eigh solve probe", "eigh spectrum", "eigh store"];
+    let values =
+        ["eigvalsh", "eigvalsh prepare", "eigvalsh solve", "eigvalsh solve certify", "eigvalsh solve probe", "eigvalsh spectrum"];
     let backward = [
         "backward",
         "backward finish",
@@ -90,7 +91,7 @@ fn ranges_are_nested_and_end() {
     let of_factors = ["backward_factor", "eigh_factor"].map(str::to_owned);
     let inside = [
         ["deliver", "label", "load", "mask", "product", "scale", "weigh"].as_slice(),
-        &["certify", "compose", "factorise", "solve", "spectrum", "store"],
+        &["compose", "factorise", "solve", "solve certify", "solve probe", "spectrum", "store"],
     ];
     let inside = of_factors.iter().zip(inside).flat_map(|(all, parts)| parts.iter().map(move |part| format!("{all} {part}")));
     let factors: Vec<_> = inside.chain(of_factors.clone()).collect();

@@ -104,6 +104,39 @@ fn does_not_converge() {
     is_decomposed_again::<Complex<f64>>();
 }
 
+#[test]
+fn matrices_that_are_wrong() {
+    if folder().is_some() {
+        passes(command("little::is_wrong").env("EIGENGRAD_EMULATOR_WRONG_VALUES", "1"));
+        passes(command("little::is_wrong").env("EIGENGRAD_EMULATOR_WRONG_ORDER", "1"));
+    }
+}
+
+/// Eigenvalues of the second matrix that are finite, and not its own: a backend that certifies says so, and decomposes it again where no
+/// solver was asked for.
+#[test]
+#[ignore = "started by matrices_that_are_wrong"]
+fn is_wrong() {
+    let a = matrices::<f64>(3, 51, 4);
+    let of = |solver, a: ndarray::ArrayView3<'_, f64>| {
+        let cuda = device().unwrap().with_solver(solver).certified();
+        let batch = HermitianBatch::on(&cuda, a).unwrap();
+        let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+        (eigh(&batch, &Options::default()).unwrap().to_host().unwrap(), values)
+    };
+    for solver in [Solver::JACOBI, Solver::SYEV] {
+        let (pairs, values) = of(solver, a.view());
+        assert_eq!(pairs.status().to_vec(), [Status::OK, Status::LARGE_RESIDUAL, Status::OK], "{solver:?}");
+        assert!(pairs.values().row(1).iter().all(|x| x.is_nan()), "{solver:?}");
+        assert_eq!(values.status(), pairs.status(), "{solver:?}");
+    }
+    let (auto, ours) = (of(Solver::Auto, a.view()), of(Solver::OnChip, a.view()));
+    auto.0.check().unwrap();
+    auto.1.check().unwrap();
+    assert_eq!(auto.0.values().row(1), ours.0.values().row(1));
+    assert_eq!(auto.1.values().row(1), ours.1.values().row(1));
+}
+
 /// Without a solver of the user's choice: with the bits of ours. Its neighbours have cuSOLVER's.
 fn is_decomposed_again<T: Scalar>()
 where
