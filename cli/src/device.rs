@@ -38,7 +38,7 @@ pub fn all(hardware: &Hardware) -> Result<Vec<Device>> {
     let usable = cuda::probe().iter().all(Result::is_ok);
     let found = if usable { cuda::devices().unwrap_or_default() } else { Vec::new() }; // `devices` says why
     for gpu in found {
-        match named_gpu(hardware, gpu.ordinal) {
+        match gpu.map_err(|e| Failure::new(e.to_string())).and_then(|gpu| named_gpu(hardware, gpu.ordinal)) {
             Ok(gpu) => all.push(gpu),
             Err(failure) => report::complain(&failure),
         }
@@ -72,7 +72,7 @@ fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
 /// The GPUs that there are, for who named one that is not.
 fn others() -> String {
     let Ok(devices) = cuda::devices() else { return String::new() };
-    let names: Vec<_> = devices.iter().map(|device| format!("cuda:{}", device.ordinal)).collect();
+    let names: Vec<_> = devices.iter().flatten().map(|device| format!("cuda:{}", device.ordinal)).collect();
     if names.is_empty() { String::new() } else { format!("; there is {}", names.join(", ")) }
 }
 
@@ -111,7 +111,10 @@ pub fn list() -> Table {
     }
     match cuda::devices() {
         Ok(devices) if devices.is_empty() => table.row("cuda", "the driver shows no device"),
-        Ok(devices) => devices.into_iter().for_each(|device| table.row("cuda", device)),
+        Ok(devices) => devices.into_iter().for_each(|device| match device {
+            Ok(device) => table.row("cuda", device),
+            Err(refusal) => table.row("cuda", refusal),
+        }),
         Err(_) if missing => {} // said above
         Err(error) => table.row("cuda", error),
     }
@@ -124,7 +127,7 @@ pub fn list() -> Table {
 /// If there is no compiler, no GPU and no `--capability`, or nowhere to write.
 pub fn warm(capabilities: &[(i32, i32)], orders: &[usize]) -> Result<Table> {
     let mut found: Vec<_> = match capabilities {
-        [] => cuda::devices()?.into_iter().map(|device| device.capability).collect(),
+        [] => cuda::devices()?.into_iter().flatten().map(|device| device.capability).collect(),
         named => named.to_vec(),
     };
     found.sort_unstable();

@@ -135,7 +135,7 @@ impl<T: Kernels> Part<'_, T> {
         let _range = range(c"eigengrad::load");
         let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.workspace.n);
         let arguments = arguments![entries as i64, stored, region];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
         unsafe { launch(self.cuda.stream(), kernels.load, Shape::thread_for(entries), arguments) }?;
         Ok(region)
@@ -167,7 +167,7 @@ impl<T: Kernels> Part<'_, T> {
             tie_defect,
             status,
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used may be null.
         unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
     }
@@ -195,7 +195,7 @@ impl<T: Kernels> Part<'_, T> {
             tie_defect,
             status,
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
         unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_for(self.batch, n * rows), arguments) }
     }
@@ -214,7 +214,7 @@ impl<T: Kernels> Part<'_, T> {
         let Operands { a_bar, status, .. } = self.at;
         let arguments = arguments![n as c_int, form, m, x, weight, by, v, divides, a_bar, status];
         let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/finish.cu
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
         unsafe { launch(self.cuda.stream(), kernels.finish, Shape::tile_each(self.batch, n, edge), arguments) }
     }

@@ -21,7 +21,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        context::bind_to_free(&self.context);
+        let Some(_current) = context::bind_to_free(&self.context) else { return };
         // SAFETY: the only owner destroys it, once; the driver lets streams wait for what it recorded.
         context::tell_later(&self.context, "cuEventDestroy", unsafe { result::event::destroy(self.raw) });
     }
@@ -29,7 +29,7 @@ impl Drop for Event {
 
 /// Has `stream` wait for what was enqueued on `other` so far; both are of the device of `context`, in which is told what fails in the end.
 pub(super) fn join(context: &Arc<CudaContext>, stream: &CudaStream, other: &CudaStream) -> Result<()> {
-    context::bind(context)?;
+    let _current = context::bind(context)?;
     let event = Event::new(context)?;
     // SAFETY: event and stream are live, and of one context, which is current.
     unsafe { result::event::record(event.raw, other.cu_stream()) }.map_err(|e| refused("cuEventRecord", &e))?;

@@ -141,7 +141,7 @@ impl Cuda {
             tie_defect,
             status,
         ];
-        self.bind()?;
+        let _current = self.bind()?;
         // SAFETY: the operands hold a batch of this size; cotangents may be null.
         unsafe { launch(self.stream(), kernel.function, layout.shape(problem.batch), arguments) }
     }

@@ -89,7 +89,7 @@ impl Cuda {
         let int = |x: usize| c_int::try_from(x).map_err(|e| refused(T::GEMM, &e));
         let shape = [int(m)?, int(n)?, int(k)?, int(batch)?];
         let by = Factors([alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0))));
-        self.bind()?;
+        let _current = self.bind()?;
         let mut blas = self.blas();
         // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
         let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], &by, [a, b, c]) };

@@ -84,7 +84,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Backend`] if the driver refuses.
     pub unsafe fn replay(&mut self) -> Result<()> {
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the graph and the stream are live, and of one context; the rest is the caller's.
         let launched = unsafe { graph::launch(self.executable, self.cuda.stream().cu_stream()) };
         launched.map_err(|e| refused("cuGraphLaunch", &e))
@@ -94,7 +94,7 @@ impl Graph {
 impl Drop for Graph {
     fn drop(&mut self) {
         let context = self.cuda.stream().context();
-        context::bind_to_free(context);
+        let Some(_current) = context::bind_to_free(context) else { return };
         // SAFETY: the only owner destroys it, once; the driver lets launched graphs finish.
         context::tell_later(context, "cuGraphExecDestroy", unsafe { graph::exec_destroy(self.executable) });
     }
@@ -161,7 +161,7 @@ struct Recording<'a>(&'a Cuda);
 
 impl<'a> Recording<'a> {
     fn begin(cuda: &'a Cuda) -> Result<Self> {
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // Not global: that would refuse the allocations and the waiting of every other thread. Not relaxed: that would let through, once
         // and unrecorded, what a library does behind our back.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -181,8 +181,9 @@ impl<'a> Recording<'a> {
 
     /// Ends it whatever else fails.
     fn ended(&self) -> Result<Recorded> {
-        let (bound, context) = (self.0.bind(), self.0.stream().context());
-        context::bind_to_free(context);
+        let context = self.0.stream().context();
+        let bound = self.0.bind().map(drop);
+        let _current = context::bind_to_free(context);
         // SAFETY: the stream is live and is captured by this thread.
         let raw = unsafe { stream::end_capture(self.0.stream().cu_stream()) };
         let recorded = raw.map_err(|e| refused("cuStreamEndCapture", &e));
@@ -207,7 +208,7 @@ struct Recorded {
 
 impl Recorded {
     fn instantiate(self, cuda: &Cuda) -> Result<Graph> {
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the graph is live, the context current.
         let executable = unsafe { graph::instantiate(self.raw, CUgraphInstantiate_flags(0)) };
         let executable = executable.map_err(|e| refused("cuGraphInstantiateWithFlags", &e))?;
@@ -217,6 +218,7 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
+        let Some(_current) = context::bind_to_free(&self.context) else { return };
         // SAFETY: the only owner destroys it, once.
         context::tell_later(&self.context, "cuGraphDestroy", unsafe { graph::destroy(self.raw) });
     }

@@ -63,7 +63,7 @@ impl SolverHandle {
 
 impl Drop for SolverHandle {
     fn drop(&mut self) {
-        context::bind_to_free(self.stream.context());
+        let Some(_current) = context::bind_to_free(self.stream.context()) else { return };
         // SAFETY: the only owner destroys it, once.
         let destroyed = unsafe { solver::dn_destroy(self.raw) };
         context::tell_later(self.stream.context(), "cusolverDnDestroy", destroyed);
@@ -88,7 +88,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        context::bind_to_free(self.stream.context());
+        let Some(_current) = context::bind_to_free(self.stream.context()) else { return };
         // SAFETY: the only owner destroys it, once.
         let destroyed = unsafe { blas::destroy_handle(self.raw) };
         context::tell_later(self.stream.context(), "cublasDestroy", destroyed);
@@ -125,6 +125,7 @@ impl JacobiInfo {
 
 impl Drop for JacobiInfo {
     fn drop(&mut self) {
+        let Some(_current) = context::bind_to_free(&self.context) else { return };
         // SAFETY: the only owner destroys it, once.
         let destroyed = unsafe { solver_sys::cusolverDnDestroySyevjInfo(self.raw) };
         context::tell_later(&self.context, "cusolverDnDestroySyevjInfo", destroyed.result());
@@ -146,6 +147,7 @@ impl SolverParams {
 
 impl Drop for SolverParams {
     fn drop(&mut self) {
+        let Some(_current) = context::bind_to_free(&self.context) else { return };
         // SAFETY: the only owner destroys it, once.
         let destroyed = unsafe { solver::dn_destroy_params(self.raw) };
         context::tell_later(&self.context, "cusolverDnDestroyParams", destroyed);

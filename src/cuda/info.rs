@@ -32,15 +32,18 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// The GPUs that the driver shows.
+/// The GPUs that the driver shows, each described or with the reason why it cannot be used, which hides no other.
 ///
 /// # Errors
 /// [`Error::Library`](crate::Error::Library) if a library is missing, [`Error::Backend`](crate::Error::Backend) if the driver refuses.
-pub fn devices() -> Result<Vec<DeviceInfo>> {
+pub fn devices() -> Result<Vec<Result<DeviceInfo>>> {
     library::require()?;
-    result::init().map_err(|e| refused("cuInit", &e))?;
+    let caller = context::Caller::new()?;
     let count = result::device::get_count().map_err(|e| refused("cuDeviceGetCount", &e))?;
-    (0..usize::try_from(count).unwrap_or(0)).map(|ordinal| of(&context::of_device(ordinal)?)).collect()
+    let described = |ordinal| of(&context::of_device(ordinal)?);
+    let devices = (0..usize::try_from(count).unwrap_or(0)).map(described).collect();
+    caller.restore()?;
+    Ok(devices)
 }
 
 impl Cuda {
@@ -54,7 +57,7 @@ impl Cuda {
 }
 
 fn of(context: &Arc<CudaContext>) -> Result<DeviceInfo> {
-    context::bind(context)?;
+    let _current = context::bind(context)?;
     let (free, total) = result::mem_get_info().map_err(|e| refused("cuMemGetInfo", &e))?;
     let name = context.name().map_err(|e| refused("cuDeviceGetName", &e))?;
     let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;

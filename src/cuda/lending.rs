@@ -59,12 +59,13 @@ impl<'a> Until<'a> {
 impl Drop for Until<'_> {
     fn drop(&mut self) {
         let (stream, context) = (self.cuda.stream(), self.cuda.stream().context());
+        let Some(_caller) = context::Caller::of(context) else { return };
         drop(self.recording.take());
         let recorded = context.check_err().map_err(|e| refused("one of cuCtxGetCurrent and cuEventRecord", &e));
         let ordered = recorded.and(self.owner.as_ref().map_or(Ok(()), |owner| event::join(context, owner, stream)));
         if ordered.is_err() {
             // Nobody will wait for this stream, so this does.
-            context::bind_to_free(context);
+            let _current = context::bind_to_free(context);
             context::tell_later(context, "cuStreamSynchronize", self.cuda.wait());
         }
         context::tell_later(context, "lent memory", ordered);
@@ -86,7 +87,7 @@ impl Cuda {
     pub fn read<'a, T: Pod, R: Bits>(&'a self, slice: &'a CudaSlice<R>) -> Result<Reading<'a, T>> {
         let len = elements::<T>(slice.num_bytes())?;
         self.same_device(slice.context())?;
-        self.bind()?;
+        let _current = self.bind()?;
         let (address, recording) = slice.device_ptr(self.stream());
         let until = Until::new(self, slice.stream().clone(), recording)?;
         aligned::<T>(address, len)?;
@@ -100,7 +101,7 @@ impl Cuda {
     pub fn write<'a, T: Pod, R: Bits>(&'a self, slice: &'a mut CudaSlice<R>) -> Result<Writing<'a, T>> {
         let len = elements::<T>(slice.num_bytes())?;
         self.same_device(slice.context())?;
-        self.bind()?;
+        let _current = self.bind()?;
         let owner = slice.stream().clone();
         let (address, recording) = slice.device_ptr_mut(self.stream());
         let until = Until::new(self, owner, recording)?;

@@ -172,7 +172,7 @@ impl Backend for Cuda {
     const NAME: &'static str = "cuda";
 
     fn synchronize(&self) -> Result<()> {
-        self.bind()?;
+        let _current = self.bind()?;
         self.wait()
     }
 
@@ -190,7 +190,7 @@ impl Backend for Cuda {
         // SAFETY: `Pod` types are plain numbers without padding, so their memory is initialised bytes; u8 has no alignment to keep, and
         // the bytes live as long as `host`.
         let bytes = unsafe { std::slice::from_raw_parts(host.as_ptr().cast::<u8>(), size_of_val(&*host)) };
-        self.bind()?;
+        let _current = self.bind()?;
         // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is dropped.
         let copied = unsafe { result::memcpy_htod_async(buffer.allocation.address(), bytes, self.stream().cu_stream()) };
         let done = self.wait(); // whatever else: the copy may be under way
@@ -244,7 +244,7 @@ impl Cuda {
 
     /// Copies device memory of this stream, once what was enqueued before has run.
     fn copy_to_host(&self, host: &mut [u8], address: CUdeviceptr) -> Result<()> {
-        self.bind()?;
+        let _current = self.bind()?;
         // SAFETY: callers pass the address of a view that holds as many bytes, in the order of this stream; the stream is synchronised
         // before `host` is read or dropped.
         let copied = unsafe { result::memcpy_dtoh_async(host, address, self.stream().cu_stream()) };

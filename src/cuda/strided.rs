@@ -158,7 +158,7 @@ impl Cuda {
         let [batch, rows, columns] = from.shape.map(|extent| extent as i64);
         let kernels = self.kernels::<T>()?;
         let arguments = arguments![batch, rows, columns, from.address, from.strides, to.address, to.strides];
-        self.bind()?;
+        let _current = self.bind()?;
         let shape = Shape::thread_for(elements(from.shape)?);
         // SAFETY: the elements that the strides reach are readable, and writable where they are written, by how the views were made.
         unsafe { launch(self.stream(), kernels.gather, shape, arguments) }

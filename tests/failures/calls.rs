@@ -15,7 +15,7 @@ fn of_devices() {
     let Some(emulator) = Emulator::take() else { return };
     let trial = Trial { emulator: &emulator, backend: None };
     let text = |found: Vec<_>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let failed = trial.each_call("devices", || (), |()| devices(), text);
+    let failed = trial.each_call("devices", || (), |()| devices()?.into_iter().collect::<eigengrad::Result<Vec<_>>>(), text);
     for call in ["cuInit", "cuDeviceGetCount", "cuDeviceGetName", "cuMemGetInfo", "cuDevicePrimaryCtxRetain"] {
         assert!(failed.contains(call), "{call} of {failed:?}");
     }

@@ -70,6 +70,13 @@ impl Emulator {
         (len > 0).then(|| name.strip_suffix("_v2").unwrap_or(&name).to_owned())
     }
 
+    /// How many calls there were since the last `fail`.
+    pub fn calls(&self) -> u64 {
+        // SAFETY: the function of this name has this type.
+        let function = unsafe { self.library.get::<extern "C" fn() -> u64>("eigengrad_emulator_calls") };
+        function.unwrap()()
+    }
+
     pub fn alive(&self) -> Census {
         // SAFETY: the function of this name has this type.
         let function = unsafe { self.library.get::<extern "C" fn(u32) -> u64>("eigengrad_emulator_live") }.unwrap();

@@ -8,6 +8,7 @@ mod sample;
 
 mod broken;
 mod cache;
+mod caller;
 mod calls;
 mod child;
 mod emulator;

@@ -152,7 +152,7 @@ where
 #[test]
 fn of_the_backward_on_chip() {
     let Some(emulator) = Emulator::take() else { return };
-    backward::<f64, f64>(&emulator, (3, 4), Dropped::AsComputed, &["cuCtxSetCurrent", "cuLaunchKernel"]);
+    backward::<f64, f64>(&emulator, (3, 4), Dropped::AsComputed, &["cuCtxGetCurrent", "cuLaunchKernel"]);
     backward::<Complex<f16>, Complex<f16>>(&emulator, (3, 4), Dropped::Zero, &["cuLaunchKernel"]);
 }
 
@@ -240,7 +240,7 @@ fn of_destructors() {
         let trial = Trial { emulator: &emulator, backend: Some(&cuda) };
         let failed = trial.each_call("drop", made, |(pairs, pass)| (drop(pass), Ok(pairs)).1, |pairs| pairs);
         let of_solver = if solver == Solver::JACOBI { "cusolverDnDestroySyevjInfo" } else { "cusolverDnDestroyParams" };
-        named(&failed, &["cuMemFreeAsync", "cuStreamIsCapturing", "cuCtxSetCurrent", of_solver]);
+        named(&failed, &["cuMemFreeAsync", "cuStreamIsCapturing", "cuCtxGetCurrent", of_solver]);
     }
     let trial = Trial { emulator: &emulator, backend: None };
     let failed = trial.each_call(

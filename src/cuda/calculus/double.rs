@@ -92,7 +92,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             self.round_off(),
             regions.status
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; X and F∘X may be null together, and what is from downstream.
         unsafe { launch(self.cuda.stream(), self.of_scalar.second_open, self.team(), arguments) }
     }
@@ -103,7 +103,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
         let [t, _, _, m, ..] = regions.matrices;
         let t = if has_x { t } else { 0 };
         let arguments = arguments![batch, n, m, t, regions.lambda, regions.labels, regions.columns[1]];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; T may be null.
         unsafe { launch(self.cuda.stream(), self.of_scalar.second_close, self.team(), arguments) }
     }

@@ -53,7 +53,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             self.conjugated(a_dot, v_dot, p)?;
             let arguments =
                 arguments![batch, n, p, regions.lambda, regions.labels, regions.columns[2], self.round_off(), regions.status];
-            self.cuda.bind()?;
+            let _current = self.cuda.bind()?;
             // SAFETY: the regions hold a part of this size.
             unsafe { launch(self.cuda.stream(), self.of_scalar.rotate, self.team(), arguments) }?;
             self.multiply((Form::Plain, self.v), (Form::Plain, p), v_dot)?; // V (F ∘ P)

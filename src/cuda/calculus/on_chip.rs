@@ -227,7 +227,7 @@ impl Cuda {
         arguments: [&dyn Argument; N],
     ) -> Result<()> {
         let kernel = self.alone(layout.instantiation(O::DTYPE, &[]))?;
-        self.bind()?;
+        let _current = self.bind()?;
         // SAFETY: the kernel is live, its context current; the rest is the caller's.
         unsafe { launch(self.stream(), kernel.function, layout.shape(batch), arguments) }
     }

@@ -145,7 +145,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
         }
         let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.problem.n);
         let arguments = arguments![entries as i64, stored, region];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
         unsafe { launch(self.cuda.stream(), kernels.load, Shape::thread_for(entries), arguments) }?;
         Ok(region)
@@ -171,7 +171,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
             regions.columns[1],
             regions.status,
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; both λ̄ may be null.
         unsafe { launch(self.cuda.stream(), self.kernels.mask, Shape::thread_each(self.batch), arguments) }
     }
@@ -180,7 +180,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     pub fn conjugated(&self, e: Hermitian, between: CUdeviceptr, to: CUdeviceptr) -> Result<()> {
         let (batch, n) = self.size();
         let arguments = arguments![batch, n, e.upper, e.data, to];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
         unsafe { launch(self.cuda.stream(), self.kernels.unfold, self.team(), arguments) }?;
         self.multiply((Form::Plain, to), (Form::Plain, self.v), between)?; // E V
@@ -215,7 +215,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     ) -> Result<()> {
         let ((batch, n), factor) = (self.size(), <T::Real as Real>::of(factor));
         let arguments = arguments![batch, n, factor, scale, from, base, status, out];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the region hold a part of this size; scale may be null.
         unsafe { launch(self.cuda.stream(), self.kernels.deliver_matrices, self.team(), arguments) }
     }
@@ -225,7 +225,7 @@ impl<T: workspace::Kernels, O: Stored<T>> Part<'_, T, O> {
     pub fn deliver_vectors(&self, from: CUdeviceptr, [status, values, vectors]: [CUdeviceptr; 3]) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let arguments = arguments![batch, n, regions.labels, from, regions.columns[2], regions.status, status, values, vectors];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
         unsafe { launch(self.cuda.stream(), self.kernels.deliver_vectors, self.team(), arguments) }
     }

@@ -72,8 +72,7 @@ impl<T: Scalar> Scratch<T> {
         if n >= 1 << 16 {
             return Err(refused("scratch", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
         }
-        let free = || cuda.stream().context().mem_get_info().map(|(free, _)| free / 4).map_err(|e| refused("cuMemGetInfo", &e));
-        let limit = cuda.workspace_limit.map_or_else(free, Ok)?;
+        let limit = cuda.workspace_limit()?;
         let layouts = Layouts::new(T::DTYPE, n, cuda.most_shared());
         let bytes = |part| Regions::lay_out::<T>(0, part, n).map_or(usize::MAX, |(_, end)| end as usize);
         let most = if layouts.are_whole() { 1 } else { (ELEMENTS_AT_ONCE / (n * n).max(1)).max(1) };

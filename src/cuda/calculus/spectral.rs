@@ -37,7 +37,7 @@ impl Cuda {
                 let [values, slopes, _] = regions.columns;
                 let factor = if of == Of::Values { values } else { slopes };
                 let arguments = arguments![batch, n, part.v, regions.labels, factor, scaled];
-                self.bind()?;
+                let _current = self.bind()?;
                 // SAFETY: the operands and the regions hold a part of this size.
                 unsafe { launch(self.stream(), part.of_scalar.scale_columns, part.team(), arguments) }?;
                 part.multiply((Form::Plain, scaled), (Form::Adjoint, part.v), product)?;
@@ -92,7 +92,7 @@ impl Cuda {
         let (batch, n) = (problem.batch as i64, problem.n as c_int);
         let (total, status) = (self.output(total)?, self.output(status)?);
         let arguments = arguments![batch, n, named, pairs.values, pairs.kept, pairs.found, values, total, status];
-        self.bind()?;
+        let _current = self.bind()?;
         // SAFETY: the operands hold a batch of this size; values may be null unless f is given by them.
         unsafe { launch(self.stream(), kernels.trace, Shape::thread_each(problem.batch), arguments) }
     }
@@ -122,7 +122,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             regions.within,
             regions.status,
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; values and slopes may be null unless f is given by them.
         unsafe { launch(self.cuda.stream(), self.kernels.evaluate, self.team(), arguments) }
     }
@@ -145,7 +145,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             regions.within,
             regions.matrices[0],
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size.
         unsafe { launch(self.cuda.stream(), self.of_scalar.divide, self.team(), arguments) }
     }

@@ -73,7 +73,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             self.round_off(),
             regions.status
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; X and Y may be null together.
         unsafe { launch(self.cuda.stream(), self.of_scalar.tangent_open, self.team(), arguments) }
     }
@@ -97,7 +97,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             lambda_dot,
             g
         ];
-        self.cuda.bind()?;
+        let _current = self.cuda.bind()?;
         // SAFETY: the regions hold a part of this size; X may be null.
         unsafe { launch(self.cuda.stream(), self.of_scalar.tangent_close, self.team(), arguments) }
     }

@@ -111,7 +111,7 @@ impl<T: Kernels> Factors<'_, T> {
         let entries = self.part.batch * self.part.problem.n * self.r;
         let arguments = arguments![batch, n, r, self.part.workspace.regions.labels, self.part.at.vectors_bar, v_bar];
         let kernels = cuda.factor::<O>()?;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: V̄ and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.mask_columns, Shape::thread_for(entries), arguments) }
     }
@@ -122,7 +122,7 @@ impl<T: Kernels> Factors<'_, T> {
         let factor = <T::Real as Real>::of(factor);
         let arguments = arguments![batch, r, factor, weight, self.s, out];
         let kernels = cuda.factor::<T>()?;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         let shape = Shape::thread_for(self.part.batch * self.r * self.r);
         // SAFETY: S and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.scalar()?.scale_rows, shape, arguments) }
@@ -133,7 +133,7 @@ impl<T: Kernels> Factors<'_, T> {
         let (cuda, (batch, n, r), at) = (self.part.cuda, self.shape(), self.part.at);
         let arguments = arguments![batch, n, r, from, at.status, at.a_bar];
         let kernels = cuda.factor::<O>()?;
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         let shape = Shape::team_for(self.part.batch, self.part.problem.n * self.r);
         // SAFETY: the outputs and the region hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.deliver_columns, shape, arguments) }

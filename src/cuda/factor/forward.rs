@@ -75,7 +75,7 @@ impl Factors<'_> {
         let (batch, n, r, shape) = self.shape();
         let (factor, m, status) = (regions.columns[0], squares.matrices[0], self.squares.out.status);
         let arguments = arguments![batch, n, r, self.b, factor, regions.tau, m, squares.exponent, status];
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: B, the statuses and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.factorise, shape, arguments) }
     }
@@ -86,7 +86,7 @@ impl Factors<'_> {
         let (batch, n, r, shape) = self.shape();
         let (factor, u, status) = (regions.columns[0], squares.matrices[0], self.squares.out.status);
         let arguments = arguments![batch, n, r, factor, regions.tau, u, squares.exponent, status, vectors, self.projection];
-        cuda.bind()?;
+        let _current = cuda.bind()?;
         // SAFETY: the outputs and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.scalar()?.compose, shape, arguments) }
     }
