@@ -87,7 +87,7 @@ __device__ real_of<S> residual_of_vector(int n, int rows, const S* v, const real
 }
 
 template <class S>
-__global__ void __launch_bounds__(256, 4)
+__global__ void __launch_bounds__(256, 2)
     certificate(long long batch, int n, const S* __restrict__ v, const real_of<S>* __restrict__ lambda, const S* __restrict__ image,
                 const real_of<S>* __restrict__ sums, S* turned, real_of<S> weight, real_of<S>* __restrict__ defect) {
     using R = real_of<S>;

@@ -24,18 +24,21 @@ namespace eigengrad {
 
 constexpr int MOST_SWEEPS = 60;
 
-// Columns p and q ↦ c·p − σ̄·q and σ·p + c·q.
+// Columns p and q ↦ c·p − σ̄·q and σ·p + c·q; half is 1/(1 + c).
 template <class S>
 struct rotation {
-    real_of<S> c;
+    real_of<S> half;
     S sigma;
 };
 
+// Three shears, by σ and by the tangent of half the angle, t = σ/(1 + c). Their round-off shrinks with the angle, and so does that of VᴴV,
+// where c and σ that are rounded apart leave ε for each of many small angles.
 template <class S>
 __device__ void rotate_columns(rotation<S> by, S& p, S& q) {
-    const S minus_conjugate = make<S>::from(-re(by.sigma), im(by.sigma)), old = p;
-    p = add_product(times(p, by.c), minus_conjugate, q);
-    q = add_product(times(q, by.c), by.sigma, old);
+    const S minus_t = make<S>::from(-re(by.sigma) * by.half, im(by.sigma) * by.half);
+    p = add_product(p, minus_t, q);
+    q = add_product(q, by.sigma, p);
+    p = add_product(p, minus_t, q);
 }
 
 // The rotation that makes α, β, β̄, γ diagonal, by the smaller angle, and by how much it lowers α and raises γ. β is not subnormal.
@@ -48,7 +51,7 @@ __device__ rotation<S> rotation_for(real_of<S> alpha, S beta, real_of<S> gamma, 
     const R t = (tau < 0 ? R(-1) : R(1)) / (magnitude(tau) + square_root(1 + tau * tau)); // 0 where τ² overflows
     const R c = 1 / square_root(1 + t * t);
     shift = t * largest * modulus;
-    return {c, times(unit, c * t / modulus)};
+    return {1 / (1 + c), times(unit, c * t / modulus)};
 }
 
 // Quotients by a divisor up to 2^10 of numbers up to its square and as much more.
@@ -97,7 +100,7 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
     const lower_triangle<S> a = {memory, ld};
     S* const rotated = memory + players * ld;
     S* const sigma = rotated + (vectors ? players * n : 0);
-    R* const c = reinterpret_cast<R*>(sigma + pairs);
+    R* const half = reinterpret_cast<R*>(sigma + pairs);
     const division by_n(n), by_pairs(pairs);
     const int lane = threadIdx.x, lanes = blockDim.x;
     from += b * n * n, v += b * n * n, lambda += b * n;
@@ -125,7 +128,7 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
                 const R alpha = re(at_p), gamma = re(at_q);
                 const S beta = a.at(on.p, on.q);
                 const R beside = size(beta);
-                rotation<S> by = {1, make<S>::from(0, 0)};
+                rotation<S> by = {R(0.5), make<S>::from(0, 0)};
                 if (beside > larger(epsilon * square_root(magnitude(alpha * gamma)), nothing)) {
                     R shift;
                     by = rotation_for(alpha, beta, gamma, shift);
@@ -135,7 +138,7 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
                     turned = true;
                     large |= beside > epsilon;
                 }
-                c[k] = by.c;
+                half[k] = by.half;
                 sigma[k] = by.sigma;
             }
             team_barrier();
@@ -145,11 +148,11 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
                 const int k = at < of_first ? row : pairs - 2 - row, l = at < of_first ? row + 1 + at : k + 1 + at - of_first;
                 if (at >= of_first && k == row) continue; // the one in the middle is alone
                 const pair x(players, round, k), y(players, round, l);
-                const rotation<S> by_x = {c[k], sigma[k]}, by_y = {c[l], sigma[l]};
+                const rotation<S> by_x = {half[k], sigma[k]}, by_y = {half[l], sigma[l]};
                 S pp = a.at(x.p, y.p), pq = a.at(x.p, y.q), qp = a.at(x.q, y.p), qq = a.at(x.q, y.q);
                 rotate_columns(by_y, pp, pq);
                 rotate_columns(by_y, qp, qq);
-                const rotation<S> of_rows = {by_x.c, conj(by_x.sigma)};
+                const rotation<S> of_rows = {by_x.half, conj(by_x.sigma)};
                 rotate_columns(of_rows, pp, qp);
                 rotate_columns(of_rows, pq, qq);
                 a.set(x.p, y.p, pp), a.set(x.p, y.q, pq), a.set(x.q, y.p, qp), a.set(x.q, y.q, qq);
@@ -157,7 +160,7 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
             for (int e = lane; !done && vectors && e < pairs * n; e += lanes) {
                 const int k = by_n.quotient(e), i = e - k * n;
                 const pair on(players, round, k);
-                rotate_columns(rotation<S>{c[k], sigma[k]}, rotated[on.p * n + i], rotated[on.q * n + i]);
+                rotate_columns(rotation<S>{half[k], sigma[k]}, rotated[on.p * n + i], rotated[on.q * n + i]);
             }
             team_barrier();
         }
@@ -167,12 +170,30 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
         done |= !go_on || settled == 4;
     }
 
+    // Beside vectors λ_k = vᴴAv/vᴴv, in the memory of A: what the rotations made of A carries the round-off of all of them.
+    R* const terms = reinterpret_cast<R*>(a.of);
+    R* const quotients = terms + n * n;
+    for (int e = lane; here && vectors && e < n * n; e += lanes) {
+        const int k = by_n.quotient(e), i = e - k * n;
+        S image = make<S>::from(0, 0);
+        for (int j = 0; j < n; ++j) image = add_product(image, from[j * n + i], rotated[k * n + j]);
+        terms[e] = re(add_adjoint_product(make<S>::from(0, 0), rotated[e], image));
+    }
+    team_barrier();
+    for (int k = lane; here && vectors && k < n; k += lanes) {
+        R sum = 0, squares = 0;
+        for (int i = 0; i < n; ++i) sum += terms[k * n + i], squares += square(rotated[k * n + i]);
+        quotients[k] = sum / squares;
+    }
+    team_barrier();
+
+    const auto value = [&](int k) { return vectors ? quotients[k] : re(a.of[k * ld + k]); };
     int* const order = reinterpret_cast<int*>(sigma);
     for (int k = lane; here && k < n; k += lanes) {
-        const R x = re(a.of[k * ld + k]);
+        const R x = value(k);
         int before = 0;
         for (int other = 0; other < n; ++other) {
-            const R y = re(a.of[other * ld + other]);
+            const R y = value(other);
             before += y < x || (y == x && other < k);
         }
         lambda[before] = x;

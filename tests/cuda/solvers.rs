@@ -154,9 +154,13 @@ fn small_eigenvalues_of_graded_matrices() {
         let expected = eigvalsh(&HermitianBatch::new(wide.view()).unwrap(), &Options::default()).unwrap();
         for solver in [Solver::Auto, Solver::OnChip] {
             let cuda = cuda.clone().with_solver(solver);
-            let values = eigvalsh(&HermitianBatch::on(&cuda, a.view()).unwrap(), &Options::default()).unwrap();
-            for (&x, &y) in values.to_host(&cuda).unwrap().values().iter().zip(expected.values()) {
-                assert!((f64::from(x) - y).abs() <= 10.0 * n as f64 * f64::from(f32::EPSILON) * y, "n = {n}: {x} for {y}");
+            let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
+            let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+            let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
+            for values in [values.values(), pairs.values()] {
+                for (&x, &y) in values.iter().zip(expected.values()) {
+                    assert!((f64::from(x) - y).abs() <= 10.0 * n as f64 * f64::from(f32::EPSILON) * y, "n = {n}: {x} for {y}");
+                }
             }
         }
     }
