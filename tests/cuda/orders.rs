@@ -124,21 +124,30 @@ where
 
 #[test]
 fn float32() {
-    as_on_the_cpu::<f32>([1, 2, 3, 4, 7, 8, 12, 16, 17, 24, 31, 32, 33, 50, 64, 65, 100]);
+    as_on_the_cpu::<f32>([1, 2, 4, 7, 8, 16, 17, 32, 33, 64, 65, 100]);
 }
 
 #[test]
 fn float64() {
-    as_on_the_cpu::<f64>([1, 2, 3, 4, 5, 6, 8, 15, 16, 20, 32, 33, 47, 64, 65, 88]);
+    as_on_the_cpu::<f64>([1, 3, 6, 16, 20, 33, 64, 88]);
 }
 
 #[test]
 fn complex64() {
-    as_on_the_cpu::<Complex<f32>>([1, 2, 3, 4, 5, 8, 9, 16, 21, 28, 32, 35, 48, 64, 65, 97]);
+    as_on_the_cpu::<Complex<f32>>([2, 5, 9, 16, 28, 32, 65, 97]);
 }
 
 #[test]
 fn complex128() {
-    as_on_the_cpu::<Complex<f64>>(1..=33);
-    as_on_the_cpu::<Complex<f64>>([44, 61, 64, 65]);
+    as_on_the_cpu::<Complex<f64>>([1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 17, 24, 31, 32, 33, 61, 65]);
+}
+
+/// Each order has a kernel that is compiled for it.
+#[test]
+#[ignore = "takes long: .ci/scheduled"]
+fn every_order() {
+    as_on_the_cpu::<f32>((1..=33).chain([50, 64]));
+    as_on_the_cpu::<f64>((1..=33).chain([47, 65]));
+    as_on_the_cpu::<Complex<f32>>((1..=33).chain([35, 48, 64]));
+    as_on_the_cpu::<Complex<f64>>((1..=33).chain([44, 64]));
 }
