@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::{Backend, Options, Status};
 
-    /// Of four matrices the first is right. The second has eigenvectors that are not orthonormal, the third its eigenvalues in the wrong
+    /// Of four matrices the first is right. The second has eigenvectors that are not orthonormal, the third its eigenvectors in the wrong
     /// order, the fourth another trace. Each fails alone; without eigenvectors the fourth alone does.
     #[test]
     fn the_certificate_finds_what_is_wrong() {
