@@ -11,6 +11,7 @@
 // 8·n²r for X, 8·(n − r/2)nr for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
 #include "chain.cuh"
 #include "form.cuh"
+#include "gap.cuh"
 #include "status.cuh"
 #include "tile.cuh"
 
@@ -32,6 +33,7 @@ struct columns {
     int label[N]; // as in label.cu
     int place[N]; // of each column as it is stored
     int kept, rank, rows; // |K|, and of G: r columns; n rows, in (24) r; none of a refused matrix
+    int lift;             // of gaps
     bool by_lambda; // (24)
     unsigned status;
     unsigned char infinite[TILES];
@@ -53,6 +55,7 @@ __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vector
     c.by_lambda = rule.dropped_zero && has_vectors && rank < N;
     c.status = found | groups.found();
     c.kept = rank;
+    c.lift = lift_of_gaps(lambda[0], lambda[N - 1]);
     c.rank = refused(c.status) ? 0 : rank;
     c.rows = c.by_lambda ? c.rank : c.rank ? N : 0;
 }
@@ -82,7 +85,7 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     const bool both = i < c.rank, tied = both && c.label[i] == c.label[j];
     const S x_ji = both ? x[j * LD + i] : zero;
     const S skew = times(x_ij - conj(x_ji), R(0.5));
-    S g = tied ? zero : times(skew, over_gap(c.lambda[i], c.lambda[j]));
+    S g = tied ? zero : over_gap(skew, c.lambda[i], c.lambda[j], c.lift);
     if (c.weight[j] != 0) g = g - (times(x_ij, c.weight[j]) + times(conj(x_ji), c.weight[i])); // (24)
     x[i * LD + j] = g;
     if (!tied) return;

@@ -76,8 +76,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         } else {
             S skew = x[i * LD + j] - conj(x[j * LD + i]);
             if (vectors_bar_dot) skew = skew + (g[i * LD + j] - conj(g[j * LD + i]));
-            const S weighed = c.apart(i, j) ? times(skew, c.f(i, j)) : make<S>::from(0, 0);
-            entry = times(weighed - entry, R(0.5));
+            entry = times(c.times_f(skew, i, j) - entry, R(0.5));
         }
         x[i * LD + j] = entry;
         x[j * LD + i] = conj(entry);

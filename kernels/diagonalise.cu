@@ -225,10 +225,10 @@ __global__ void __launch_bounds__(256, 1)
     for (long long b = blockIdx.x; b < batch; b += gridDim.x) {
         bool failed = info[b] != 0 || !(defect[b] <= bound) || !(defect[batch + b] <= bound);
         for (int k = threadIdx.x; k < n; k += blockDim.x) failed |= !finite(lambda[b * n + k]);
-        if (!__syncthreads_or(failed)) continue; // and before anything of the matrix is written, all have read
+        // And before anything of the matrix is written all have read, and left the memory to it.
+        if (!__syncthreads_or(failed)) continue;
         diagonalise_in(of_block, b, true, n, vectors, a, v, lambda, info);
         if (threadIdx.x == 0) defect[b] = defect[batch + b] = 0;
-        __syncthreads(); // the memory is free
     }
 }
 

@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
             m_ij = make<S>::from(c.more[j], 0);
         } else {
             if (vectors_down) m_ij = m_ij + g[i * LD + j], m_ji = m_ji + g[j * LD + i];
-            m_ij = c.apart(i, j) ? times(m_ij - conj(m_ji), R(0.5) * c.f(i, j)) : make<S>::from(0, 0);
+            m_ij = c.times_f(times(m_ij - conj(m_ji), R(0.5)), i, j);
         }
         x[i * LD + j] = m_ij;
         x[j * LD + i] = conj(m_ij);

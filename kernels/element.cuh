@@ -175,9 +175,6 @@ template <class R>
 __device__ R smaller(R x, R y) { return x < y ? x : y; }
 __device__ inline float magnitude(float x) { return fabsf(x); }
 __device__ inline double magnitude(double x) { return fabs(x); }
-// 1/(y − x); halves keep the difference from overflowing, which would make it 0.
-template <class R>
-__device__ R over_gap(R x, R y) { return R(0.5) / (R(0.5) * y - R(0.5) * x); }
 // max(|re|, |im|).
 template <class T>
 __device__ real_of<T> size(T x) { return larger(magnitude(re(x)), magnitude(im(x))); }

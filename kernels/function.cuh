@@ -3,7 +3,7 @@
 // What a pair needs of an eigenvalue is made once, `sampled`. Near ties quotients are polynomials: the series of atanh z / z for |z| ≤ 1/3,
 // that is eigenvalues within a factor of two, and of (eᵗ − 1)/t for |t| ≤ 1, up to a term below ε/10. docs/derivation.md, §11.
 #pragma once
-#include "element.cuh"
+#include "gap.cuh"
 
 namespace eigengrad {
 
@@ -29,6 +29,8 @@ __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
 __device__ inline float power(float x, double p) { return powf(x, static_cast<float>(p)); }
 __device__ inline double power(double x, double p) { return pow(x, p); }
+__device__ inline float power_of_part(float x) { return exp2f(x); }
+__device__ inline double power_of_part(double x) { return exp2(x); }
 
 template <class R>
 struct terms;
@@ -73,16 +75,36 @@ __device__ bool defined_at(const function& f, R lambda) {
     }
 }
 
-// The exponent of a power of two of the size of ‖A‖₂, from the ends of the spectrum.
+// e of λ·2⁻ᵉ, of which divided differences of f are taken: even, and 0 where the plain way stays in the range.
 template <class R>
-__device__ int unit_of(R first, R last) {
-    const R norm = larger(magnitude(first), magnitude(last));
-    return norm > 0 && finite(norm) ? binary_exponent(norm) : 0;
+__device__ int lift_of(const function& f, int unit, R) {
+    return f.kind != EXP && is_extreme(unit, R()) ? unit & ~1 : 0;
 }
 
-// f at λ, where it is defined, of a matrix of the size of 2^unit.
+// x times the divided difference of f of which `w` is that at λ·2⁻ᵉ.
+template <class S>
+__device__ S times_weight(S x, real_of<S> w, const function& f, int lift) {
+    x = times(x, w);
+    if (lift == 0) return x;
+    switch (f.kind) {
+    case SQRT: return times_power(x, -lift / 2);
+    case RSQRT: return times_power(x, -3 * (lift / 2));
+    case PINV: return times_power(x, -2 * lift);
+    case XLOGX: return x;
+    case POW: {
+        // p·e, whole and in part with what its rounding took: their sum would round what 2 to its power is not small beside.
+        const double product = f.p * lift, whole = floor(product), part = product - whole + fma(f.p, static_cast<double>(lift), -product);
+        const int within = whole > 1e6 ? 1000000 : whole < -1e6 ? -1000000 : static_cast<int>(whole); // beyond, all is 0 or infinite
+        return times_power(times(x, power_of_part(static_cast<real_of<S>>(part))), within - lift);
+    }
+    default: return times_power(x, -lift);
+    }
+}
+
+// f at λ, where it is defined, of a matrix of the size of 2^unit. Logarithms are of λ, all else of λ·2^−lift.
 template <class R>
-__device__ sampled<R> sample(const function& f, R lambda, int unit) {
+__device__ sampled<R> sample(const function& f, R whole, int unit, int lift) {
+    const R lambda = lift == 0 ? whole : scaled(whole, -lift);
     switch (f.kind) {
     case SQRT: {
         const R root = square_root(lambda);
@@ -93,20 +115,20 @@ __device__ sampled<R> sample(const function& f, R lambda, int unit) {
         return {lambda, 1 / root, R(-0.5) / (lambda * root), root};
     }
     case PINV: return {lambda, 1 / lambda, -(1 / lambda) / lambda, 0};
-    case LOG: return {lambda, logarithm(lambda), 1 / lambda, logarithm(scaled(lambda, -unit))};
+    case LOG: return {lambda, logarithm(whole), 1 / lambda, logarithm(scaled(whole, -unit))};
     case EXP: {
         const R value = exponential(lambda);
         return {lambda, value, value, 0};
     }
     case XLOGX: {
-        const R log = logarithm(lambda);
+        const R log = logarithm(whole);
         return {lambda, lambda == 0 ? R(0) : lambda * log, log + 1, log};
     }
     case POW: {
         // Next to 0 p − 1 is rounded, and its power is not that of p.
         const bool small = f.p > -0.5 && f.p < 0.5;
         const R slope = f.p == 0 ? R(0) : static_cast<R>(f.p) * (small ? power(lambda, f.p) / lambda : power(lambda, f.p - 1));
-        return {lambda, power(lambda, f.p), slope, logarithm(scaled(magnitude(lambda), -unit))};
+        return {lambda, power(lambda, f.p), slope, logarithm(scaled(magnitude(whole), -unit))};
     }
     default: return {lambda, R(1), R(0), R(0)};
     }

@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
                 const S entry = c.label[j] ? e[i * LD + j] : conj(e[j * LD + i]);
                 if (i == j) c.dot[j] = c.label[j] ? re(entry) : R(0);
                 split |= c.tied(i, j) && size(entry) > most;
-                const S omega = c.apart(i, j) ? times(entry, c.f(i, j)) : make<S>::from(0, 0);
+                const S omega = c.times_f(entry, i, j);
                 e[i * LD + j] = omega;
                 if (i != j) e[j * LD + i] = times(conj(omega), -1);
             }

@@ -26,6 +26,7 @@ struct mapped {
     R lambda[N], f[N], slope[N], other[N];
     int label[N]; // 0 on D, 1 on K, 2 on K where f is not defined
     R within;
+    int lift; // e of λ·2⁻ᵉ, of which f is sampled
     unsigned status;
     unsigned char infinite[TILES];
 
@@ -34,15 +35,17 @@ struct mapped {
 
 // f at eigenvalue k of matrix b.
 template <int N, class C, class V>
-__device__ void sample_column(C& c, const map_rules& rule, int k, long long b, const V* values, const bool* kept, const V* given,
+__device__ void sample_column(C& c, const map_rules& rule, bool lifts, int k, long long b, const V* values, const bool* kept, const V* given,
                               const V* given_slopes) {
     using R = decltype(c.within);
     const long long row = b * N, e = row + k;
     const R x = widen(values[e]);
+    const int unit = unit_of(R(widen(values[row])), R(widen(values[row + N - 1]))), lift = lifts ? lift_of(rule.f, unit, x) : 0;
     const bool keep = kept[e], is_defined = keep && defined_at(rule.f, x);
-    sampled<R> at = {keep || !rule.dropped_zero ? x : R(0), 0, 0, 0};
-    if (is_defined && rule.f.kind == GIVEN) at = {x, widen(given[e]), widen(given_slopes[e]), 0};
-    else if (is_defined) at = sample(rule.f, x, unit_of(R(widen(values[row])), R(widen(values[row + N - 1]))));
+    sampled<R> at = {keep || !rule.dropped_zero ? scaled(x, -lift) : R(0), 0, 0, 0};
+    if (is_defined && rule.f.kind == GIVEN) at = {at.lambda, widen(given[e]), scaled(widen(given_slopes[e]), lift), 0};
+    else if (is_defined) at = sample(rule.f, x, unit, lift);
+    if (k == 0) c.lift = lift;
     c.lambda[k] = at.lambda;
     c.f[k] = at.f;
     c.slope[k] = at.slope;
@@ -55,7 +58,7 @@ template <int N, class C>
 __device__ void judge(C& c, const map_rules& rule, decltype(C::within) norm, unsigned found) {
     bool outside = false;
     for (int k = 0; k < N; ++k) outside |= c.label[k] == 2;
-    c.within = static_cast<decltype(c.within)>(rule.tie_rtol) * norm;
+    c.within = static_cast<decltype(c.within)>(rule.tie_rtol) * scaled(norm, -c.lift);
     c.status = found | (outside && !(found & FAILED) ? OUTSIDE_DOMAIN : 0);
 }
 
@@ -87,7 +90,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     const long long first = static_cast<long long>(blockIdx.x) * MATRICES;
     const int here = batch - first < MATRICES ? static_cast<int>(batch - first) : MATRICES;
     for (int e = threadIdx.x; e < here * N; e += THREADS)
-        sample_column<N>(all[e / N], rule, e % N, first + e / N, values, kept, given, given_slopes);
+        sample_column<N>(all[e / N], rule, matrices && !rule.products, e % N, first + e / N, values, kept, given, given_slopes);
     clear_padding<on, N>(all_v, 2 * MATRICES);
     gather<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
     if (matrices) gather<N, THREADS>(matrices + first * N * N, here * N, all_e, column_at<on, N>);
@@ -113,7 +116,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
                 int i, j;
                 pair_at<N>(p, i, j);
                 const R by = weight_of(c, rule, i, j);
-                const S entry = c.label[i] || c.label[j] ? times(e[i * LD + j], by) : make<S>::from(0, 0);
+                const S entry = c.label[i] || c.label[j] ? times_weight(e[i * LD + j], by, rule.f, c.lift) : make<S>::from(0, 0);
                 e[i * LD + j] = entry;
                 e[j * LD + i] = i == j ? make<S>::from(re(entry), 0) : conj(entry);
             }

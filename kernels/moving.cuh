@@ -1,6 +1,7 @@
 // What the derivatives of eigenpairs that are made on chip share: the columns of a matrix, K, D and ties, and vectors as results.
 #pragma once
 #include "chip.cuh"
+#include "gap.cuh"
 
 namespace eigengrad {
 
@@ -18,15 +19,18 @@ struct moving {
     R dot[N];                     // λ̇ or λ̄̄; at first whether it is kept
     R norm[N];                    // of the columns of the direction, where kept eigenvalues tie
     int label[N];                 // as in mask.cu
-    int dropped;                  // |D|
+    int dropped, lift;            // |D|; of gaps
     unsigned status;
     unsigned char infinite[TEAM], split[TEAM]; // whether a thread's part of a result is not finite; of a tied group, is not diagonal
 
     __device__ bool apart(int i, int j) const { return label[i] != label[j]; }
     // Whether i and j are in one tied group.
     __device__ bool tied(int i, int j) const { return i != j && label[i] && label[i] == label[j]; }
-    // 1/(λ_j − λ_i), or 0 where labels agree.
-    __device__ R f(int i, int j) const { return apart(i, j) ? over_gap(lambda[i], lambda[j]) : R(0); }
+    // F_ij x, 0 where labels agree.
+    template <class S>
+    __device__ S times_f(S x, int i, int j) const {
+        return apart(i, j) ? over_gap(x, lambda[i], lambda[j], lift) : make<S>::from(0, 0);
+    }
 };
 
 // K, D and the ties of a matrix. Groups are chains: one thread takes the matrix.
@@ -34,6 +38,7 @@ template <int N, class C>
 __device__ void label_columns(C& c, const tie_rules& rule, unsigned found) {
     chain groups(c.lambda[0], c.lambda[N - 1], rule.tie_rtol, rule.ties);
     c.dropped = 0;
+    c.lift = lift_of_gaps(c.lambda[0], c.lambda[N - 1]);
     for (int k = 0; k < N; ++k) {
         const bool keep = c.dot[k] != 0;
         c.label[k] = groups.see(keep, c.lambda[k]);

@@ -4,6 +4,7 @@
 //   status [batch] TIE_DEFECT
 //
 // Bytes: P twice, n² scalars each. Flops: about 5·n² a matrix, complex.
+#include "gap.cuh"
 #include "split.cuh"
 
 namespace eigengrad {
@@ -16,12 +17,12 @@ __global__ void __launch_bounds__(256, 3) rotate(long long batch, int n, S* __re
     const unsigned entries = b < batch ? static_cast<unsigned>(n) * n : 0;
     p += b * n * n, lambda += b * n, labels += b * n, lambda_dot += b * n;
     note_split_ties(b < batch, n, p, labels, round_off, status + b);
+    const gaps of(entries ? n : 0, lambda, labels);
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
         const S x = p[e];
         if (i == j) lambda_dot[j] = labels[j] ? re(x) : real_of<S>(0);
-        const bool on = labels[j] && labels[i] != labels[j];
-        p[e] = on ? times(x, over_gap(lambda[i], lambda[j])) : make<S>::from(0, 0);
+        p[e] = labels[j] ? of.times_f(x, i, j) : make<S>::from(0, 0);
     }
 }
 

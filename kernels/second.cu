@@ -10,15 +10,10 @@
 //
 // Bytes: 7·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex. Sums over a column are made by the lanes of a
 // warp, always in the same order.
+#include "gap.cuh"
 #include "split.cuh"
 
 namespace eigengrad {
-
-// 1/(λ_j − λ_i), or 0 where labels agree.
-template <class R>
-__device__ R f_of(const R* lambda, const int* labels, int i, int j) {
-    return labels[i] == labels[j] ? R(0) : over_gap(lambda[i], lambda[j]);
-}
 
 template <class S>
 __global__ void __launch_bounds__(256, 3)
@@ -32,6 +27,7 @@ __global__ void __launch_bounds__(256, 3)
     lambda += row, labels += row, lambda_bar += row, other_bar += row, values += row;
     if (x) x += row * n, fx += row * n;
     if (down) down += row * n;
+    const gaps of(here ? n : 0, lambda, labels);
     const S zero = make<S>::from(0, 0);
     note_split_ties(here, n, q, labels, round_off, status + b);
 
@@ -41,8 +37,7 @@ __global__ void __launch_bounds__(256, 3)
         for (int i = threadIdx.x % lanes; here && x && labels[k] && i < n; i += lanes) {
             const long long ik = static_cast<long long>(k) * n + i, ki = static_cast<long long>(i) * n + k;
             const S of_ki = labels[i] ? add_adjoint_product(zero, q[ki], x[ki]) : zero, of_ik = add_adjoint_product(zero, q[ik], x[ik]);
-            const R f = f_of(lambda, labels, i, k);
-            sum += f * (f * (re(of_ki) - re(of_ik)));
+            sum += of.times_f(of.times_f(re(of_ki) - re(of_ik), i, k), i, k);
         }
         sum = sum_of_lanes(sum);
         if (here && threadIdx.x % lanes == 0) {
@@ -54,12 +49,11 @@ __global__ void __launch_bounds__(256, 3)
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
-        const R f = f_of(lambda, labels, i, j);
         const S x_ij = x && labels[j] ? x[e] : zero, x_ji = x && labels[i] ? x[static_cast<long long>(i) * n + j] : zero;
         const S skew = times(x_ij - conj(x_ji), R(0.5));
-        g[e] = i == j ? make<S>::from(lambda_bar[j], 0) : f != 0 ? times(skew, f) : zero;
-        fq[e] = f != 0 ? times(q[e], f) : zero;
-        if (x) fx[e] = f != 0 ? times(x_ij, f) : zero;
+        g[e] = i == j ? make<S>::from(lambda_bar[j], 0) : of.times_f(skew, i, j);
+        fq[e] = of.times_f(q[e], i, j);
+        if (x) fx[e] = of.times_f(x_ij, i, j);
         if (x && !labels[j]) x[e] = zero; // no thread reads it
         if (down && !labels[j]) down[e] = zero;
     }
@@ -74,6 +68,7 @@ __global__ void __launch_bounds__(256)
     const unsigned entries = b < batch ? static_cast<unsigned>(n) * n : 0;
     m += row * n, lambda += row, labels += row, other_bar += row;
     if (t) t += row * n;
+    const gaps of(entries ? n : 0, lambda, labels);
     const S zero = make<S>::from(0, 0);
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
@@ -85,8 +80,7 @@ __global__ void __launch_bounds__(256)
         } else if (i == j) {
             m[ij] = make<S>::from(other_bar[j], 0);
         } else {
-            const R f = f_of(lambda, labels, i, j);
-            const S above = f != 0 ? times(times(m[ij] - conj(m[ji]), R(0.5)), f) : zero;
+            const S above = of.times_f(times(m[ij] - conj(m[ji]), R(0.5)), i, j);
             m[ij] = above;
             m[ji] = conj(above);
         }

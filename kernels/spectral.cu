@@ -2,7 +2,7 @@
 //
 //   v  [batch, n, n] one vector after the other; out [batch, n, n] V f(Λ), 0 outside K; f [batch, n]
 //   q  [batch, n, n] column-major, Q = VᴴEV in, W ∘ Q out
-//   lambda, labels, f, slope, other [batch, n], within [batch] as evaluate.cu leaves them
+//   lambda, labels, f, slope, other [batch, n], within, lifts [batch] as evaluate.cu leaves them
 //
 // W are the divided differences of f on K and 0 on D, or f_i f_j on K×K. Bytes: n² scalars in and out. Flops: up to 60·n² a matrix.
 #include "function.cuh"
@@ -26,7 +26,7 @@ template <class S>
 __global__ void __launch_bounds__(256)
     divide(long long batch, int n, function of, int products, const real_of<S>* __restrict__ lambda, const int* __restrict__ labels,
            const real_of<S>* __restrict__ f, const real_of<S>* __restrict__ slope, const real_of<S>* __restrict__ other,
-           const real_of<S>* __restrict__ within, S* __restrict__ q) {
+           const real_of<S>* __restrict__ within, const int* __restrict__ lifts, S* __restrict__ q) {
     using R = real_of<S>;
     const long long b = matrix_of_team(), row = b * n;
     const unsigned entries = b < batch ? static_cast<unsigned>(n) * n : 0;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(256)
         const bool keep_i = labels[i], keep_j = labels[j];
         const sampled<R> at_i = {lambda[i], f[i], slope[i], other[i]}, at_j = {lambda[j], f[j], slope[j], other[j]};
         const R w = !products ? divided_on_kept(of, at_i, keep_i, at_j, keep_j, within[b]) : keep_i && keep_j ? at_i.f * at_j.f : R(0);
-        q[e] = keep_i || keep_j ? times(q[e], w) : make<S>::from(0, 0);
+        q[e] = keep_i || keep_j ? times_weight(q[e], w, of, lifts[b]) : make<S>::from(0, 0);
     }
 }
 

@@ -9,6 +9,7 @@
 //   status [batch] TIE_DEFECT
 //
 // Bytes: 8·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex.
+#include "gap.cuh"
 #include "split.cuh"
 
 namespace eigengrad {
@@ -24,17 +25,16 @@ __global__ void __launch_bounds__(256, 3)
     p += row * n, omega += row * n, lambda += row, labels += row, lambda_dot += row;
     if (x) x += row * n, y += row * n;
     note_split_ties(b < batch, n, p, labels, round_off, status + b);
+    const gaps of(entries ? n : 0, lambda, labels);
     const S zero = make<S>::from(0, 0);
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
-        const bool apart = labels[i] != labels[j];
-        const R f = apart ? over_gap(lambda[i], lambda[j]) : R(0);
         const S p_ij = p[e];
-        omega[e] = apart ? times(p_ij, f) : zero;
+        omega[e] = of.times_f(p_ij, i, j);
         p[e] = !labels[i] && !labels[j] ? p_ij : zero;
         if (i == j) lambda_dot[j] = labels[j] ? re(p_ij) : R(0);
         if (!x) continue;
-        y[e] = labels[j] && !labels[i] ? times(x[e], f) : zero;
+        y[e] = labels[j] && !labels[i] ? of.times_f(x[e], i, j) : zero;
         if (!labels[j]) x[e] = zero;
     }
 }
@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(256)
     const unsigned entries = b < batch ? static_cast<unsigned>(n) * n : 0;
     x_dot += row * n, g += row * n, lambda += row, labels += row, lambda_bar += row, other_bar += row, lambda_dot += row;
     if (x) x += row * n;
+    const gaps of(entries ? n : 0, lambda, labels);
     const S zero = make<S>::from(0, 0);
     const R half = R(0.5);
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
@@ -61,15 +62,14 @@ __global__ void __launch_bounds__(256)
             continue;
         }
         S of_g = zero, of_g_dot = zero;
-        if (labels[i] != labels[j]) {
-            const R f = over_gap(lambda[i], lambda[j]);
-            const auto skew = [&](const S* of) {
-                return times((labels[j] ? of[ij] : zero) - (labels[i] ? conj(of[ji]) : zero), half);
+        if (of.apart(i, j)) {
+            const auto skew = [&](const S* from) {
+                return times((labels[j] ? from[ij] : zero) - (labels[i] ? conj(from[ji]) : zero), half);
             };
-            if (x) of_g = times(skew(x), f);
-            if (has_x_dot) of_g_dot = times(skew(x_dot), f);
+            if (x) of_g = of.times_f(skew(x), i, j);
+            if (has_x_dot) of_g_dot = of.times_f(skew(x_dot), i, j);
             // λ̇ is 0 on D: what (D×K) has in its place, P_DD, is a product.
-            of_g_dot = of_g_dot - times(of_g, f * (lambda_dot[j] - lambda_dot[i]));
+            of_g_dot = of_g_dot - times(of_g, of.times_f(lambda_dot[j] - lambda_dot[i], i, j));
         }
         g[ij] = of_g;
         g[ji] = conj(of_g);

@@ -81,7 +81,7 @@ struct turning {
     template <class F>
     __device__ void weigh(F twice_skew) const {
         each_pair([&](int i, int j) {
-            const S entry = c.apart(i, j) ? times(twice_skew(i, j), c.f(i, j)) : make<S>::from(i == j ? 2 * c.bar[j] : R(0), 0);
+            const S entry = i == j ? make<S>::from(2 * c.bar[j], 0) : c.times_f(twice_skew(i, j), i, j);
             g[i * LD + j] = entry;
             if (i != j) g[j * LD + i] = conj(entry);
         });
@@ -92,7 +92,7 @@ struct turning {
         const R most = works ? most_of_group<N>(c, rule.round_off) : R(0);
         bool split = false;
         each_pair([&](int i, int j) {
-            const S entry = p[i * LD + j], omega = c.apart(i, j) ? times(entry, c.f(i, j)) : make<S>::from(0, 0);
+            const S entry = p[i * LD + j], omega = c.times_f(entry, i, j);
             if (i == j) c.dot[j] = c.label[j] ? re(entry) : R(0);
             split |= c.tied(i, j) && size(entry) > most;
             p[i * LD + j] = omega;

@@ -9,6 +9,7 @@
 //
 // Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² and n·rows scalars.
 // Flops: about 30·n² a matrix, complex.
+#include "gap.cuh"
 #include "status.cuh"
 #include "team.cuh"
 
@@ -57,6 +58,7 @@ __global__ void __launch_bounds__(256, 3)
     largest_defect = largest_of_team(largest_defect); // and then the norms are there, and the diagonal of X has been read
 
     R tie = 0;
+    const gaps of(here ? n : 0, lambda, labels);
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
     const S zero = make<S>::from(0, 0);
     const R half = R(0.5);
@@ -72,12 +74,12 @@ __global__ void __launch_bounds__(256, 3)
         }
         const S x_ji = labels[i] ? x[ji] : zero;
         const S skew = times(x_ij - conj(x_ji), half);
-        const bool tied = labels[i] == labels[j];
+        const bool tied = !of.apart(i, j);
         const R norm = larger(norms[i], norms[j]);
         if (tied && norm > 0) tie = larger(tie, square_root(square(make<S>::from(re(skew) / norm, im(skew) / norm))));
         // In equation (10) D takes no part.
         const bool apart = by_lambda && (!labels[i] || !labels[j]);
-        const S g = tied || apart ? zero : times(skew, over_gap(lambda[i], lambda[j]));
+        const S g = apart ? zero : of.times_f(skew, i, j);
         x[ij] = !by_lambda ? g : apart ? zero : times(g - times(x_ij, inverse[j]), half);
         x[ji] = !by_lambda ? conj(g) : apart ? zero : times(conj(g) - times(x_ji, inverse[i]), half);
     }

@@ -42,7 +42,7 @@ const MOST_TILE: usize = 8;
 pub(super) const BACKWARD: Demand = Demand {
     kernel: "backward",
     places: 2,
-    columns: |n, real, side| (6 * n + MOST_TILE) * real + 8 * n + 20 + side * (side + 1) / 2,
+    columns: |n, real, side| (6 * n + MOST_TILE) * real + 8 * n + 24 + side * (side + 1) / 2,
     up_to: [64; 4],
 };
 

@@ -47,6 +47,32 @@ pub fn gaps_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
+/// 1/(λ_j − λ_i) overflows, V̇ and Ā do not.
+pub fn gaps_without_reciprocals<T: Scalar, B: Engine<T>>(backend: &B) {
+    let (x, e) = if T::PRECISION == Precision::F32 { (1e-36, 1e-37) } else { (1e-307, 1e-307) };
+    let narrowed = |x: f64| wide(crate::numbers::narrow::<T::Real>(C::new(x, 0.0))).re;
+    let (low, high, e) = (narrowed(x), narrowed(x * 1.001), narrowed(e));
+    for n in [2, 67] {
+        let mut lambda = vec![0.0; n];
+        (lambda[0], lambda[n - 1]) = (low, high);
+        let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default());
+        let [i, j] = [n - 2, n - 1];
+        let gap = wide(host.values()[[0, j]]).re - wide(host.values()[[0, i]]).re;
+        let tolerance = THRESHOLD * epsilon::<T>() * high / gap; // of λ, and of V
+        let sign = |row: usize, k: usize| wide(host.vectors()[[0, row, k]]).re;
+        let mut a_dot = Array2::zeros((n, n));
+        (a_dot[[n - 1, 0]], a_dot[[0, n - 1]]) = (C::new(e, 0.0), C::new(e, 0.0));
+        let tangents = pairs.jvp(&run::hermitian::<T, B>(backend, n, &[a_dot])).unwrap().to_host().unwrap();
+        let (got, expected) = (matrix(tangents.vectors(), 0)[[0, j]].re, e / gap * sign(n - 1, j));
+        assert!((got / expected - 1.0).abs() <= tolerance, "n = {n}: {got:e} against {expected:e}, {}", tangents.status()[0]);
+        let mut v_bar = Array2::zeros((n, n));
+        v_bar[[0, j]] = C::new(1e-5, 0.0);
+        let gradient = run::backward(&pairs, None, Some(&[v_bar]));
+        let (got, expected) = (matrix(gradient.a_bar(), 0)[[n - 1, 0]].re, 0.5e-5 / gap * sign(n - 1, j));
+        assert!((got / expected - 1.0).abs() <= tolerance, "n = {n}: {got:e} against {expected:e}, {}", gradient.status()[0]);
+    }
+}
+
 /// Gradients of sA from V̄: 1/s times those of A, wherever that is a number.
 pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(101);
@@ -67,7 +93,7 @@ pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B)
     }
 }
 
-/// Divided differences of what overflows or has no gaps: λ¹, 1/√λ and pseudo-inverses near the ends, on the CPU; never silently wrong.
+/// Divided differences of what overflows or has no gaps: λ¹, 1/√λ and pseudo-inverses near the ends.
 pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
     let (huge, _) = ends::<T>();
     let ones = of(&[1.0; 4]);
@@ -79,9 +105,9 @@ pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) 
         (matrix(got.data(), 0), got.status()[0])
     };
     let close = |got: (Matrix, Status), at: [usize; 2], expected: f64, what: &str| {
-        let (x, told) = (got.0[at].re, got.1.intersects(Status::RESULT_NOT_FINITE) && !run::on_the_cpu::<B>());
+        let x = got.0[at].re;
         let error = (x - expected).abs() / expected.abs();
-        assert!(told || error <= THRESHOLD * 8.0 * epsilon::<T>(), "{what}: {x:e} against {expected:e}, {}", got.1);
+        assert!(error <= THRESHOLD * 8.0 * epsilon::<T>(), "{what}: {x:e} against {expected:e}, {}", got.1);
     };
     let named = |function: Function| move |_: &eigengrad::Eigenpairs<T, B>| function.into();
     let near = diagonal(&[huge * 0.8, huge * 0.9]);
@@ -186,7 +212,7 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
 pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(103);
     let bounds = if run::on_the_cpu::<B>() { [10.0, 25.0, 25.0] } else { return };
-    for n in [16, 67, 128, 129, 200] {
+    for n in [16, 67, 128, 129, 256, 512] {
         // A known spectrum in a random basis; rounding to the type moves λ by about ε‖A‖√n/4 at most, hence symmetric integers instead.
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));
         let a = &a + &adjoint(&a);

@@ -70,7 +70,7 @@ macro_rules! of_scalars {
                 exact_ties_show exact_near_ties_are_the_formula tied_matrices_are_refused
                 the_identity_and_zero_without_a_cut;
             exact_ties: exact_ties_are_told_and_right directions_that_split_ties_are_told losses_of_values_at_ties;
-            extremes: gaps_that_overflow gradients_of_tiny_and_huge_matrices functions_at_the_ends_of_the_range
+            extremes: gaps_that_overflow gaps_without_reciprocals gradients_of_tiny_and_huge_matrices functions_at_the_ends_of_the_range
                 even_powers_of_opposite_signs steep_and_flat_powers graded_matrices_keep_their_small_eigenvalues
                 errors_in_units_of_epsilon;
             gauge: the_defect_is_relative invariant_losses_and_others the_threshold_of_the_finding

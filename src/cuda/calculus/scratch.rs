@@ -43,6 +43,8 @@ pub(super) struct Regions {
     pub labels: CUdeviceptr,
     /// `part` reals: up to where eigenvalues tie.
     pub within: CUdeviceptr,
+    /// `part` ints: the exponents by which λ are scaled for a function.
+    pub lifts: CUdeviceptr,
     /// `part` statuses, as far as they are known before the results.
     pub status: CUdeviceptr,
 }
@@ -61,8 +63,9 @@ impl Regions {
         let mut reals = || cursor.take::<<T as Element>::Real>(vectors);
         let (lambda, columns) = (reals()?, [reals()?, reals()?, reals()?]);
         let labels = cursor.take::<c_int>(vectors)?;
-        let (within, status) = (cursor.take::<<T as Element>::Real>(part)?, cursor.take::<u32>(part)?);
-        Some((Self { matrices, wide_v, lambda, columns, labels, within, status }, cursor.0))
+        let (within, lifts) = (cursor.take::<<T as Element>::Real>(part)?, cursor.take::<c_int>(part)?);
+        let status = cursor.take::<u32>(part)?;
+        Some((Self { matrices, wide_v, lambda, columns, labels, within, lifts, status }, cursor.0))
     }
 }
 

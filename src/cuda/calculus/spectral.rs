@@ -30,7 +30,7 @@ impl Cuda {
             return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Alone(of), [status, data]);
         }
         self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
-            part.evaluate(function)?;
+            part.evaluate(function, false)?;
             let (regions, (batch, n)) = (part.regions, part.size());
             let [product, scaled, ..] = regions.matrices;
             if n > 0 {
@@ -66,7 +66,7 @@ impl Cuda {
             return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Map(weights, e, scale), [status, data]);
         }
         self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
-            part.evaluate(function)?;
+            part.evaluate(function, weights == Weights::Divided)?;
             let [q, between, product, ..] = part.regions.matrices;
             if problem.n > 0 {
                 part.conjugated(Hermitian { data: part.matrices(e.data), ..e }, between, q)?;
@@ -99,14 +99,15 @@ impl Cuda {
 }
 
 impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
-    /// λ, labels, statuses, and f into the columns.
-    fn evaluate(&self, function: Operand) -> Result<()> {
+    /// λ, labels, statuses, and f into the columns; where it `lifts`, for divided differences that stay in the range.
+    fn evaluate(&self, function: Operand, lifts: bool) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let [values, slopes, other] = regions.columns;
         let arguments = arguments![
             batch,
             n,
             function.named,
+            c_int::from(lifts),
             self.declared_zero(),
             self.problem.tie_rtol::<O::Real>(),
             self.columns::<O::Real>(self.pairs.values),
@@ -120,6 +121,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             slopes,
             other,
             regions.within,
+            regions.lifts,
             regions.status,
         ];
         let _current = self.cuda.bind()?;
@@ -143,6 +145,7 @@ impl<T: Kernels, O: Stored<T>> Part<'_, T, O> {
             slopes,
             other,
             regions.within,
+            regions.lifts,
             regions.matrices[0],
         ];
         let _current = self.cuda.bind()?;
