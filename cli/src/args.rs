@@ -20,18 +20,23 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write the eigenvalues, the eigenvectors and which of them are kept
-    Decompose(Decompose),
+    #[command(alias = "decompose")]
+    Eigh(Eigh),
     /// Write the gradient by the matrices from the gradients by eigenvalues and eigenvectors
-    Vjp(Vjp),
+    #[command(alias = "vjp")]
+    Backward(Backward),
     /// Write the tangents of the kept eigenpairs along directions
     ///
-    /// Eigenvectors are those that `decompose` writes and move by parallel transport: none turns a phase. Tangents of dropped pairs are 0.
+    /// Eigenvectors are those that `eigh` writes and move by parallel transport: none turns a phase. Tangents of dropped pairs are 0.
     Jvp(Jvp),
-    /// Write the gradients by matrices and cotangents from one by the gradient that `vjp` writes: the backward of the backward pass
+    /// Write the gradients by matrices and cotangents from one by the gradient that `backward` writes: the backward of the backward pass
     ///
     /// A cotangent H of A_BAR comes to cotangents of the matrices, of L and of V, with L and V held fixed: what a loss of its own adds is added
     /// by whoever has that loss.
-    Hvp(Hvp),
+    DoubleBackward(DoubleBackward),
+    /// `double-backward`, by the name that it had
+    #[command(hide = true)]
+    Hvp(DoubleBackward),
     /// Write a function of the matrices through their kept eigenvalues, and its gradient; dropped eigenvalues count as mapped to 0
     Spectral(Spectral),
     /// Write the projectors on the kept eigenvectors, and their gradient
@@ -76,9 +81,9 @@ pub struct Warm {
     pub n: Vec<usize>,
 }
 
-/// Arguments of `decompose`.
+/// Arguments of `eigh`.
 #[derive(Debug, Args)]
-pub struct Decompose {
+pub struct Eigh {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
@@ -90,9 +95,9 @@ pub struct Decompose {
     pub common: Common,
 }
 
-/// Arguments of `vjp`.
+/// Arguments of `backward`.
 #[derive(Debug, Args)]
-pub struct Vjp {
+pub struct Backward {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
@@ -114,7 +119,7 @@ pub struct Bars {
     /// The loss's gradient by the eigenvalues, of IN's real type (f4 for c8), [batch, n] or [n]
     #[arg(long, value_name = "L.npy")]
     pub values_bar: Option<PathBuf>,
-    /// The loss's gradient by the eigenvectors that `decompose` writes, of IN's type and shape
+    /// The loss's gradient by the eigenvectors that `eigh` writes, of IN's type and shape
     #[arg(long, value_name = "V.npy")]
     pub vectors_bar: Option<PathBuf>,
 }
@@ -144,9 +149,9 @@ pub struct Jvp {
     pub common: Common,
 }
 
-/// Arguments of `hvp`.
+/// Arguments of `double-backward`.
 #[derive(Debug, Args)]
-pub struct Hvp {
+pub struct DoubleBackward {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,

@@ -34,7 +34,7 @@ impl Job for Work<'_> {
         let mut outputs =
             Outputs::in_directory(out, &["values_dot.npy", "vectors_dot.npy"], common.force)?.beside(&[input, tangent])?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
         let tangents = pairs.jvp(&a_dot)?.to_host()?;
         let time = start.elapsed();
         let (values, vectors) = (tangents.values(), tangents.vectors());

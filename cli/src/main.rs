@@ -2,15 +2,16 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backward;
 mod bench;
 mod chart;
-mod decompose;
 mod device;
+mod double_backward;
+mod eigh;
 mod failure;
 mod fit;
 mod header;
 mod hermitian;
-mod hvp;
 mod jvp;
 mod load;
 mod npy;
@@ -19,7 +20,6 @@ mod projector;
 mod report;
 mod residual;
 mod spectral;
-mod vjp;
 
 use args::{Arguments, Command};
 use clap::Parser;
@@ -27,10 +27,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Decompose(arguments) => decompose::run(&arguments),
-        Command::Vjp(arguments) => vjp::run(&arguments),
+        Command::Eigh(arguments) => eigh::run(&arguments),
+        Command::Backward(arguments) => backward::run(&arguments),
         Command::Jvp(arguments) => jvp::run(&arguments),
-        Command::Hvp(arguments) => hvp::run(&arguments),
+        Command::DoubleBackward(arguments) => double_backward::run(&arguments),
+        Command::Hvp(arguments) => {
+            report::complain(&"warning: hvp is double-backward, not the Hessian of a loss times a vector: take that name");
+            double_backward::run(&arguments)
+        }
         Command::Spectral(arguments) => spectral::run(&arguments),
         Command::Projector(arguments) => projector::run(&arguments),
         Command::Fit(arguments) => fit::run(&arguments),

@@ -5,11 +5,11 @@ use ndarray::Array3;
 use num_complex::Complex;
 use std::fs;
 
-/// Runs `decompose` on these bytes and returns the reason without the program's and the file's name.
+/// Runs `eigh` on these bytes and returns the reason without the program's and the file's name.
 fn refused(bytes: impl AsRef<[u8]>) -> String {
     let place = Place::new();
     place.put("a.npy", bytes);
-    let said = place.run("decompose a.npy --out out").refused();
+    let said = place.run("eigh a.npy --out out").refused();
     assert_eq!(place.names("."), ["a.npy"], "nothing is left behind");
     said.strip_prefix("eigengrad: a.npy: ").unwrap().trim_end().to_owned()
 }
@@ -119,20 +119,20 @@ fn files_that_cannot_be_read() {
     let place = Place::new();
     fs::create_dir(place.path("directory.npy")).unwrap();
     place.put("file", "");
-    assert_eq!(place.run("decompose directory.npy --out out").refused(), "eigengrad: directory.npy: is a directory\n");
-    assert!(place.run("decompose absent.npy --out out").refused().contains("absent.npy: No such file"));
-    assert!(place.run("decompose file/a.npy --out out").refused().contains("file/a.npy: Not a directory"));
-    assert!(place.run("vjp absent.npy --values-bar l.npy --out o.npy").refused().contains("absent.npy: No such file"));
+    assert_eq!(place.run("eigh directory.npy --out out").refused(), "eigengrad: directory.npy: is a directory\n");
+    assert!(place.run("eigh absent.npy --out out").refused().contains("absent.npy: No such file"));
+    assert!(place.run("eigh file/a.npy --out out").refused().contains("file/a.npy: Not a directory"));
+    assert!(place.run("backward absent.npy --values-bar l.npy --out o.npy").refused().contains("absent.npy: No such file"));
     place.put("a.npy", f8(&[1, 1], &[1.0]));
-    assert!(place.run("vjp a.npy --values-bar absent.npy --out o.npy").refused().contains("absent.npy: No such file"));
+    assert!(place.run("backward a.npy --values-bar absent.npy --out o.npy").refused().contains("absent.npy: No such file"));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn files_that_are_not_regular_or_not_permitted() {
     let place = Place::new();
-    assert_eq!(place.run("decompose /dev/zero --out out").refused(), "eigengrad: /dev/zero: is not a regular file\n");
+    assert_eq!(place.run("eigh /dev/zero --out out").refused(), "eigengrad: /dev/zero: is not a regular file\n");
     // The kernel refuses this one even to root.
-    let said = place.run("decompose /proc/self/mem --out out").refused();
+    let said = place.run("eigh /proc/self/mem --out out").refused();
     assert!(said.starts_with("eigengrad: /proc/self/mem: "), "{said}");
 }

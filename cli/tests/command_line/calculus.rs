@@ -1,4 +1,4 @@
-//! `jvp`, `hvp`, `spectral` and `projector`: shapes, files, warnings, and each against what another command or a difference says.
+//! `jvp`, `double-backward`, `spectral` and `projector`: shapes, files, warnings, and each against what another command or a difference says.
 
 use crate::files::{Numbers, Place, c16, f8, npy};
 use ndarray::{Array3, ArrayD, Axis, Ix3, Ix4, stack};
@@ -57,7 +57,7 @@ fn tangents_of_one_direction_and_of_several() {
         assert_eq!(vectors.index_axis(Axis(0), direction), place.array::<C>(&format!("{file}/vectors_dot.npy")));
     }
     // A tangent commutes with the Hermitian projection only if it is projected: V Λ Vᴴ moves by Ȧ on K×K.
-    place.run("decompose a.npy --out out").ok();
+    place.run("eigh a.npy --out out").ok();
     let (v, kept) = (matrices(&place, "out/vectors.npy"), place.array::<bool>("out/kept.npy"));
     let values_dot = place.array::<f64>("e/values_dot.npy");
     for (b, k) in (0..2).flat_map(|b| (0..N).map(move |k| (b, k))) {
@@ -70,27 +70,51 @@ fn tangents_of_one_direction_and_of_several() {
     assert_eq!(place.array::<C>("both/vectors_dot.npy").into_dimensionality::<Ix4>().unwrap().dim(), (2, a.dim().0, N, N));
 }
 
+/// The names that commands had do what they did; the one that misled says so.
+#[test]
+fn commands_by_the_names_they_had() {
+    let (place, _, _) = place();
+    place.put("l.npy", f8(&[2, N], &[1.0; 2 * N]));
+    for (now, before) in [("eigh", "decompose"), ("backward", "vjp"), ("double-backward", "hvp")] {
+        let arguments = match now {
+            "eigh" => "a.npy",
+            "backward" => "a.npy --values-bar l.npy",
+            _ => "a.npy --values-bar l.npy --cotangent e.npy",
+        };
+        let file = |name: &str| if now == "backward" { format!("{name}.npy") } else { format!("{name}/values.npy") };
+        place.run(&format!("{now} {arguments} --out {}", if now == "backward" { "now.npy" } else { now })).ok();
+        let out = if now == "backward" { "before.npy" } else { before };
+        let said = place.run(&format!("{before} {arguments} --out {out}")).warned();
+        assert_eq!(said.contains("double-backward"), now == "double-backward", "{said}");
+        match now {
+            "eigh" => assert_eq!(place.array::<f64>(&file(now)), place.array::<f64>(&file(before))),
+            "backward" => assert_eq!(place.array::<C>("now.npy"), place.array::<C>("before.npy")),
+            _ => assert_eq!(place.array::<C>(&format!("{now}/a_bar.npy")), place.array::<C>(&format!("{before}/a_bar.npy"))),
+        }
+    }
+}
+
 #[test]
 fn the_double_backward_is_a_tangent_and_a_difference() {
     let (place, a, [h, e]) = place();
-    place.run("decompose a.npy --out out").ok();
+    place.run("eigh a.npy --out out").ok();
     let v = matrices(&place, "out/vectors.npy");
     let lambda_bar: Vec<_> = (0..2 * N).map(|k| 1.0 + k as f64).collect();
     place.put("l.npy", f8(&[2, N], &lambda_bar));
     place.put("v.npy", c16(&scaled(&v, 2.0)));
-    place.run("hvp a.npy --values-bar l.npy --vectors-bar v.npy --cotangent e.npy --out hvp").ok();
+    place.run("double-backward a.npy --values-bar l.npy --vectors-bar v.npy --cotangent e.npy --out hvp").ok();
     place.run("jvp a.npy --tangent e.npy --out jvp").ok();
     near(&place.array::<C>("hvp/vectors_bar_bar.npy"), &place.array::<C>("jvp/vectors_dot.npy"), 1e-13);
     let (x, y) = (place.array::<f64>("hvp/values_bar_bar.npy"), place.array::<f64>("jvp/values_dot.npy"));
     assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 1e-13));
     // ⟨H, Ā⟩ of λ̄ alone, along directions that keep the range and so the rank.
-    place.run("hvp a.npy --values-bar l.npy --cotangent e.npy --out hvp --force").ok();
+    place.run("double-backward a.npy --values-bar l.npy --cotangent e.npy --out hvp --force").ok();
     place.run("projector a.npy --out p").ok();
     let p = matrices(&place, "p/value.npy");
     let (within, step) = (times(&times(&p, &e), &p), 1e-5);
     let at = |step: f64| {
         place.put("moved.npy", c16(&(&a + &scaled(&within, step))));
-        place.run("vjp moved.npy --values-bar l.npy --uplo lower --out moved_bar.npy --force").ok();
+        place.run("backward moved.npy --values-bar l.npy --uplo lower --out moved_bar.npy --force").ok();
         inner(&h, &matrices(&place, "moved_bar.npy"))
     };
     let difference = (at(step) - at(-step)) / (2.0 * step);
@@ -133,7 +157,7 @@ fn what_is_not_hermitian_is_projected_with_a_warning() {
     place.put("l.npy", f8(&[2, N], &[1.0; 2 * N]));
     for (command, file) in [
         ("jvp a.npy --tangent", "vectors_dot.npy"),
-        ("hvp a.npy --values-bar l.npy --cotangent", "a_bar.npy"),
+        ("double-backward a.npy --values-bar l.npy --cotangent", "a_bar.npy"),
         ("spectral a.npy --function sqrt --bar", "a_bar.npy"),
         ("projector a.npy --bar", "a_bar.npy"),
     ] {
@@ -160,7 +184,7 @@ fn findings_and_misuse() {
     }
     assert!(place.run("spectral a.npy --function exp --out f").refused().contains("--force"), "nothing is overwritten unasked");
     place.put("wrong.npy", f8(&[3, 2, 2], &[0.0; 12]));
-    for command in ["jvp a.npy --tangent", "hvp a.npy --values-bar l.npy --cotangent", "projector a.npy --bar"] {
+    for command in ["jvp a.npy --tangent", "double-backward a.npy --values-bar l.npy --cotangent", "projector a.npy --bar"] {
         place.put("l.npy", f8(&[2, 2], &[1.0; 4]));
         let said = place.run(&format!("{command} wrong.npy --out h")).refused();
         assert_eq!(said, "eigengrad: wrong.npy: expected float64 [2, 2, 2], got float64 [3, 2, 2]\n");

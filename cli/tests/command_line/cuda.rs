@@ -16,14 +16,14 @@ fn cuda_where_it_can_be_had() {
     }
     place.put("a.npy", f8(&[2, 2, 2], &[2.0, 1.0, 1.0, 2.0, 5.0, 0.0, 0.0, 0.0]));
     for solver in ["auto", "jacobi", "syev"] {
-        let said = place.run(&format!("decompose a.npy --out {solver} --device cuda --solver {solver}")).ok();
+        let said = place.run(&format!("eigh a.npy --out {solver} --device cuda --solver {solver}")).ok();
         assert!(said.contains("cuda:0 "), "{said}");
         assert_eq!(place.bytes(&format!("{solver}/kept.npy"))[128..], [1, 1, 0, 1]);
     }
-    place.run("decompose a.npy --out cpu --device cpu").ok();
+    place.run("eigh a.npy --out cpu --device cpu").ok();
     place.put("l.npy", f8(&[2, 2], &[1.0, 2.0, 3.0, 4.0]));
     for device in ["cpu", "cuda"] {
-        place.run(&format!("vjp a.npy --values-bar l.npy --out {device}.npy --device {device}")).ok();
+        place.run(&format!("backward a.npy --values-bar l.npy --out {device}.npy --device {device}")).ok();
     }
     let numbers = |name: &str| -> Vec<_> {
         place.bytes(name)[128..].chunks_exact(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect()
@@ -36,7 +36,7 @@ fn cuda_where_it_can_be_had() {
     same("cpu.npy", "cuda.npy");
     for (command, files) in [
         ("jvp a.npy --tangent a.npy", &["values_dot", "vectors_dot"][..]),
-        ("hvp a.npy --values-bar l.npy --cotangent a.npy", &["a_bar", "values_bar_bar", "vectors_bar_bar"]),
+        ("double-backward a.npy --values-bar l.npy --cotangent a.npy", &["a_bar", "values_bar_bar", "vectors_bar_bar"]),
         ("spectral a.npy --function sqrt --bar a.npy", &["value", "a_bar"]),
         ("projector a.npy --bar a.npy", &["value", "a_bar"]),
     ] {
@@ -83,7 +83,7 @@ fn without(missing: &str) -> Option<(Place, String)> {
     Some((place, folder))
 }
 
-const DECOMPOSE: &str = "decompose a.npy --out out --device cuda --force";
+const DECOMPOSE: &str = "eigh a.npy --out out --device cuda --force";
 
 #[test]
 fn cuda_without_a_library() {
@@ -96,7 +96,7 @@ fn cuda_without_a_library() {
         assert!(said.contains("install"), "{said}");
         let devices = place.run_with(&environment, "devices").ok();
         assert!(devices.contains(&format!("{name} not found")), "{devices}");
-        place.run_with(&environment, "decompose a.npy --out auto --device auto").ok();
+        place.run_with(&environment, "eigh a.npy --out auto --device auto").ok();
     }
 }
 
@@ -119,7 +119,7 @@ fn cuda_without_a_device() {
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_EMULATOR_DEVICES", "0")];
     let said = place.run_with(&environment, DECOMPOSE).refused();
     assert!(said.contains("--device cuda:0: "), "{said}");
-    place.run_with(&environment, "decompose a.npy --out auto --device auto").ok();
+    place.run_with(&environment, "eigh a.npy --out auto --device auto").ok();
     assert!(place.run_with(&environment, "devices").ok().contains("libcuda version 13.0"));
 }
 
@@ -133,7 +133,7 @@ fn cuda_without_a_compiler_but_with_a_cache() {
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_CACHE", &*cache)];
     place.run_with(&environment, DECOMPOSE).ok();
     place.put("l.npy", f8(&[2], &[1.0, 2.0]));
-    place.run_with(&environment, "vjp a.npy --values-bar l.npy --out a_bar.npy --device cuda").ok();
+    place.run_with(&environment, "backward a.npy --values-bar l.npy --out a_bar.npy --device cuda").ok();
     for file in fs::read_dir(&cache).unwrap() {
         fs::write(file.unwrap().path(), "damaged").unwrap();
     }

@@ -15,8 +15,8 @@ fn byte_order_and_storage_order_make_no_difference() {
                 place.put("a.npy", npy(&format!("{order}{code}"), fortran, &a));
                 let out = if (order, fortran) == ('<', false) { &reference } else { "out" };
                 let bar = format!("--vectors-bar {reference}/vectors.npy --values-bar {reference}/values.npy");
-                place.run(&format!("decompose a.npy --out {out} --force")).ok();
-                place.run(&format!("vjp a.npy {bar} --out {out}/a_bar.npy --force")).ok();
+                place.run(&format!("eigh a.npy --out {out} --force")).ok();
+                place.run(&format!("backward a.npy {bar} --out {out}/a_bar.npy --force")).ok();
                 for name in ["values.npy", "vectors.npy", "kept.npy", "a_bar.npy"] {
                     let (got, expected) = (place.bytes(&format!("{out}/{name}")), place.bytes(&format!("{reference}/{name}")));
                     assert_eq!(got, expected, "{name} of {dimensions} {order}{code}, Fortran order: {fortran}");
@@ -32,7 +32,7 @@ fn results_are_of_the_type_of_the_input() {
     let a = Numbers(2).hermitian(2, 3, 3).into_dyn();
     for (code, real) in CODES.into_iter().zip(["f2", "f4", "f8", "f4", "f8"]) {
         place.put("a.npy", npy(&format!("<{code}"), false, &a));
-        place.run("decompose a.npy --out out --force").ok();
+        place.run("eigh a.npy --out out --force").ok();
         for (name, code) in [("values", real), ("vectors", code)] {
             let bytes = place.bytes(&format!("out/{name}.npy"));
             assert!(String::from_utf8_lossy(&bytes[..64]).contains(&format!("'<{code}'")));
@@ -46,11 +46,11 @@ fn cotangents_may_be_in_another_order_than_the_matrices() {
     let place = Place::new();
     let a = Numbers(3).hermitian(2, 3, 3).into_dyn();
     place.put("a.npy", npy("<c16", false, &a));
-    place.run("decompose a.npy --out out").ok();
+    place.run("eigh a.npy --out out").ok();
     let v = place.array::<Complex<f64>>("out/vectors.npy");
     for (name, descr, fortran) in [("c", "<c16", false), ("f", ">c16", true)] {
         place.put("v.npy", npy(descr, fortran, &v));
-        place.run(&format!("vjp a.npy --vectors-bar v.npy --out {name}.npy")).ok();
+        place.run(&format!("backward a.npy --vectors-bar v.npy --out {name}.npy")).ok();
     }
     assert_eq!(place.bytes("c.npy"), place.bytes("f.npy"));
 }
@@ -71,7 +71,7 @@ fn headers_of_every_version_and_spelling_are_read() {
     let spelled = r#" { "shape" : ( 1 ,1) ,"fortran_order":True, "descr" :"<f8" }  "#;
     for file in [second, third, raw(spelled, &one), raw(&header("<f8", true, &[1, 1]), &one)] {
         place.put("a.npy", file);
-        place.run("decompose a.npy --out out --force").ok();
+        place.run("eigh a.npy --out out --force").ok();
         assert_eq!(place.array::<f64>("out/values.npy"), ArrayD::<f64>::ones(vec![1]));
     }
 }

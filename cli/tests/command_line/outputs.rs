@@ -11,14 +11,14 @@ fn nothing_existing_is_overwritten_without_force() {
     fs::create_dir(place.path("out")).unwrap();
     place.put("out/kept.npy", "mine");
     place.put("bar.npy", "mine");
-    let said = place.run("decompose a.npy --out out").refused();
+    let said = place.run("eigh a.npy --out out").refused();
     assert_eq!(said, "eigengrad: out/kept.npy: exists; --force replaces it\n");
-    let said = place.run("vjp a.npy --values-bar l.npy --out bar.npy").refused();
+    let said = place.run("backward a.npy --values-bar l.npy --out bar.npy").refused();
     assert_eq!(said, "eigengrad: bar.npy: exists; --force replaces it\n");
     assert_eq!((place.bytes("out/kept.npy"), place.bytes("bar.npy")), (b"mine".to_vec(), b"mine".to_vec()));
     assert_eq!(place.names("out"), ["kept.npy"]);
-    place.run("decompose a.npy --out out --force").ok();
-    place.run("vjp a.npy --values-bar l.npy --out bar.npy --force").ok();
+    place.run("eigh a.npy --out out --force").ok();
+    place.run("backward a.npy --values-bar l.npy --out bar.npy --force").ok();
     assert_eq!(place.names("out"), ["kept.npy", "values.npy", "vectors.npy"]);
     assert_eq!(place.array::<f64>("bar.npy"), ndarray::arr2(&[[1.0]]).into_dyn());
 }
@@ -27,10 +27,10 @@ fn nothing_existing_is_overwritten_without_force() {
 fn an_input_is_no_output() {
     let place = Place::new();
     place.put("values.npy", f8(&[1, 1], &[1.0]));
-    let said = place.run("decompose values.npy --out . --force").refused();
+    let said = place.run("eigh values.npy --out . --force").refused();
     assert_eq!(said, "eigengrad: ./values.npy: is an input; name another --out\n");
     place.put("l.npy", f8(&[1], &[1.0]));
-    let said = place.run("vjp values.npy --values-bar l.npy --out ./l.npy --force").refused();
+    let said = place.run("backward values.npy --values-bar l.npy --out ./l.npy --force").refused();
     assert_eq!(said, "eigengrad: ./l.npy: is an input; name another --out\n");
 }
 
@@ -38,27 +38,27 @@ fn an_input_is_no_output() {
 fn folders_and_files_are_told_apart() {
     let place = Place::new();
     place.put("a.npy", f8(&[1, 1], &[1.0]));
-    let said = place.run("decompose a.npy --out a.npy").refused();
+    let said = place.run("eigh a.npy --out a.npy").refused();
     assert_eq!(said, "eigengrad: a.npy: is a file; --out names a folder for values.npy, vectors.npy, kept.npy\n");
     place.put("l.npy", f8(&[1], &[1.0]));
-    let said = place.run("vjp a.npy --values-bar l.npy --out .").refused();
+    let said = place.run("backward a.npy --values-bar l.npy --out .").refused();
     assert_eq!(said, "eigengrad: .: is a folder; --out names a file\n");
 }
 
 #[test]
-fn directories_are_created_for_decompose_and_named_where_they_cannot_be() {
+fn directories_are_created_for_eigh_and_named_where_they_cannot_be() {
     let place = Place::new();
     place.put("a.npy", f8(&[1, 1], &[1.0]));
-    place.run("decompose a.npy --out deep/er/out").ok();
+    place.run("eigh a.npy --out deep/er/out").ok();
     assert_eq!(place.names("deep/er/out").len(), 3);
-    let said = place.run("decompose a.npy --out a.npy/out").refused();
+    let said = place.run("eigh a.npy --out a.npy/out").refused();
     assert!(said.starts_with("eigengrad: a.npy/out: "), "{said}");
-    let said = place.run("decompose a.npy --out a.npy").refused();
+    let said = place.run("eigh a.npy --out a.npy").refused();
     assert!(said.starts_with("eigengrad: a.npy: "), "{said}");
-    let said = place.run("vjp a.npy --values-bar deep/er/out/values.npy --out nowhere/bar.npy").refused();
+    let said = place.run("backward a.npy --values-bar deep/er/out/values.npy --out nowhere/bar.npy").refused();
     assert_eq!(said, "eigengrad: nowhere/bar.npy: there is no directory nowhere\n");
     fs::create_dir_all(place.path("busy/values.npy")).unwrap();
-    let said = place.run("decompose a.npy --out busy --force").refused();
+    let said = place.run("eigh a.npy --out busy --force").refused();
     assert!(said.contains("busy/values.npy: exists and is not a regular file"), "{said}");
 }
 
@@ -72,7 +72,7 @@ mod linux {
     fn permissions_follow_the_umask() {
         let place = Place::new();
         place.put("a.npy", f8(&[1, 1], &[1.0]));
-        place.run("decompose a.npy --out out").ok();
+        place.run("eigh a.npy --out out").ok();
         let mode = |name: &str| place.path(name).metadata().unwrap().permissions().mode();
         assert_eq!(mode("out/values.npy"), mode("a.npy"));
     }
@@ -81,9 +81,9 @@ mod linux {
     fn a_directory_that_refuses_files_is_named() {
         let place = Place::new();
         place.put("a.npy", f8(&[1, 1], &[1.0]));
-        let said = place.run("decompose a.npy --out /proc/eigengrad").refused();
+        let said = place.run("eigh a.npy --out /proc/eigengrad").refused();
         assert!(said.starts_with("eigengrad: /proc/eigengrad: "), "{said}");
-        let said = place.run("decompose a.npy --out /proc/self").refused();
+        let said = place.run("eigh a.npy --out /proc/self").refused();
         assert!(said.starts_with("eigengrad: /proc/self/values.npy: "), "{said}");
     }
 
@@ -96,7 +96,7 @@ mod linux {
         fs::create_dir(place.path("out")).unwrap();
         for _ in 0..10 {
             let mut program = Command::new(env!("CARGO_BIN_EXE_eigengrad"));
-            let program = program.args(["decompose", "a.npy", "--out", "out", "--force"]).current_dir(place.path("."));
+            let program = program.args(["eigh", "a.npy", "--out", "out", "--force"]).current_dir(place.path("."));
             let mut child = program.stdout(std::process::Stdio::null()).spawn().unwrap();
             while child.try_wait().unwrap().is_none() && !temporary() {}
             let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
@@ -115,7 +115,7 @@ mod linux {
         }
         for _ in 0..10 {
             let children = sizes.map(|n| {
-                let arguments = ["decompose", &format!("{n}.npy"), "--out", "out", "--force"];
+                let arguments = ["eigh", &format!("{n}.npy"), "--out", "out", "--force"];
                 let mut program = Command::new(env!("CARGO_BIN_EXE_eigengrad"));
                 program.args(arguments).current_dir(place.path(".")).stdout(std::process::Stdio::null()).spawn().unwrap()
             });
@@ -134,7 +134,7 @@ mod linux {
         let place = Place::new();
         place.put("a.npy", c16(&Numbers(1).hermitian(40, 8, 8)));
         let program = env!("CARGO_BIN_EXE_eigengrad");
-        let script = format!("trap '' XFSZ; ulimit -f 16; exec {program} decompose a.npy --out out");
+        let script = format!("trap '' XFSZ; ulimit -f 16; exec {program} eigh a.npy --out out");
         let out = Command::new("bash").args(["-c", &script]).current_dir(place.path(".")).output().unwrap();
         let said = String::from_utf8(out.stderr).unwrap();
         assert_eq!(out.status.code(), Some(2), "{said}");

@@ -1,6 +1,6 @@
-//! `vjp`: the gradient by the matrices, through the very eigenvectors that `decompose` writes.
+//! `backward`: the gradient by the matrices, through the very eigenvectors that `eigh` writes.
 
-use crate::args::Vjp;
+use crate::args::Backward;
 use crate::failure::Result;
 use crate::load::{self, shape_like};
 use crate::output::Outputs;
@@ -13,14 +13,14 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Whatever prevents it.
-pub fn run(arguments: &Vjp) -> Result<()> {
+pub fn run(arguments: &Backward) -> Result<()> {
     let (dtype, _) = npy::peek(&arguments.input)?;
     let device = device::open(&arguments.common.hardware)?;
     dispatch(dtype, &device, Work { arguments, device: &device })
 }
 
 struct Work<'a> {
-    arguments: &'a Vjp,
+    arguments: &'a Backward,
     device: &'a Device,
 }
 
@@ -28,13 +28,13 @@ impl Job for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
-        let Vjp { input, bars, out, common } = self.arguments;
+        let Backward { input, bars, out, common } = self.arguments;
         let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
         let inputs: Vec<_> = std::iter::once(input).chain(bars.files()).collect();
         let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
         let mut outputs = Outputs::one(out, common.force)?.beside(&inputs)?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
         let cotangents = bars.of(&pairs)?;
         let gradient = pairs.backward_as::<T>(&cotangents)?.to_host()?;
         let time = start.elapsed();

@@ -1,6 +1,6 @@
-//! `hvp`: the double backward pass, from a cotangent of the gradient that `vjp` writes to those of matrices, λ̄ and V̄.
+//! `double-backward`: the double backward pass, from a cotangent of the gradient that `backward` writes to those of matrices, λ̄ and V̄.
 
-use crate::args::Hvp;
+use crate::args::DoubleBackward;
 use crate::failure::Result;
 use crate::load::{self, shape_like};
 use crate::output::Outputs;
@@ -13,14 +13,14 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Whatever prevents it.
-pub fn run(arguments: &Hvp) -> Result<()> {
+pub fn run(arguments: &DoubleBackward) -> Result<()> {
     let (dtype, _) = npy::peek(&arguments.input)?;
     let device = device::open(&arguments.common.hardware)?;
     dispatch(dtype, &device, Work { arguments, device: &device })
 }
 
 struct Work<'a> {
-    arguments: &'a Hvp,
+    arguments: &'a DoubleBackward,
     device: &'a Device,
 }
 
@@ -30,14 +30,14 @@ impl Job for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
-        let Hvp { input, bars, cotangent, out, common } = self.arguments;
+        let DoubleBackward { input, bars, cotangent, out, common } = self.arguments;
         let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
         let inputs: Vec<_> = [input, cotangent].into_iter().chain(bars.files()).collect();
         let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
         let h = hermitian::projected::<T, B>(cotangent, stored.shape(), backend)?;
         let mut outputs = Outputs::in_directory(out, &NAMES, common.force)?.beside(&inputs)?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `decompose` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
         let gradient = pairs.double_backward(&bars.of(&pairs)?, &h, None)?.to_host()?;
         let time = start.elapsed();
         let [a_bar, values, vectors] = NAMES.map(Path::new);

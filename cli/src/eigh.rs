@@ -1,6 +1,6 @@
-//! `decompose`: eigenvalues, eigenvectors and the kept mask of a file of matrices.
+//! `eigh`: eigenvalues, eigenvectors and the kept mask of a file of matrices.
 
-use crate::args::Decompose;
+use crate::args::Eigh;
 use crate::failure::{Failure, Result};
 use crate::load::{self, shape_like};
 use crate::output::Outputs;
@@ -16,14 +16,14 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Whatever prevents it.
-pub fn run(arguments: &Decompose) -> Result<()> {
+pub fn run(arguments: &Eigh) -> Result<()> {
     let (dtype, _) = npy::peek(&arguments.input)?;
     let device = device::open(&arguments.common.hardware)?;
     dispatch(dtype, &device, Work { arguments, device: &device })
 }
 
 struct Work<'a> {
-    arguments: &'a Decompose,
+    arguments: &'a Eigh,
     device: &'a Device,
 }
 
@@ -31,7 +31,7 @@ impl Job for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
-        let Decompose { input, out, common } = self.arguments;
+        let Eigh { input, out, common } = self.arguments;
         let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
         let outputs = Outputs::in_directory(out, &["values.npy", "vectors.npy", "kept.npy"], common.force)?.beside(&[input])?;
         let start = Instant::now();
