@@ -22,32 +22,36 @@ mod kernels {
         fs::write(out.join("kernels.cu"), source)
     }
 
-    /// Every file once, after those that it includes.
-    fn bundle(folder: &Path) -> io::Result<String> {
-        let mut files: Vec<_> = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-        files.sort();
+    /// Every file below a folder once, after those that it includes, which are named from there.
+    fn bundle(root: &Path) -> io::Result<String> {
         let (mut source, mut done) = (String::new(), Vec::new());
-        for file in files {
-            println!("cargo::rerun-if-changed={}", file.display());
-            append(&file, &mut source, &mut done)?;
+        for folder in entries(root)? {
+            for file in entries(&folder)? {
+                println!("cargo::rerun-if-changed={}", file.display());
+                append(root, &file, &mut source, &mut done)?;
+            }
         }
         Ok(source)
     }
 
-    fn append(file: &Path, source: &mut String, done: &mut Vec<PathBuf>) -> io::Result<()> {
+    fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut paths: Vec<_> = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn append(root: &Path, file: &Path, source: &mut String, done: &mut Vec<PathBuf>) -> io::Result<()> {
         if done.iter().any(|known| known == file) {
             return Ok(());
         }
         done.push(file.to_owned());
         let text = fs::read_to_string(file).map_err(|e| io::Error::other(format!("{}: {e}", file.display())))?;
-        let name = file.file_name().unwrap_or_default().display().to_string();
-        let included = |line: &str| {
-            line.strip_prefix("#include \"").and_then(|rest| rest.strip_suffix('"')).map(|name| file.with_file_name(name))
-        };
+        let included = |line: &str| line.strip_prefix("#include \"")?.strip_suffix('"').map(|name| root.join(name));
         for file in text.lines().filter_map(included) {
-            append(&file, source, done)?;
+            append(root, &file, source, done)?;
         }
-        source.push_str(&format!("#line 1 \"{name}\"\n"));
+        let name = file.strip_prefix(root).unwrap_or(file).components().map(|part| part.as_os_str().display().to_string());
+        source.push_str(&format!("#line 1 \"{}\"\n", name.collect::<Vec<_>>().join("/")));
         for line in text.lines() {
             // A line of its own for what is left out keeps the numbers in messages right.
             source.push_str(if included(line).is_some() || line == "#pragma once" { "" } else { line });

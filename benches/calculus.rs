@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, Engine, Function, HermitianBatch, Options, Plan, Real, Scalar, Spectral, Triangle, Weights};
+use eigengrad::{Cotangents, Cpu, Function, HermitianBatch, Options, Plan, Real, Scalar, Spectral, Triangle, Weights};
 use ndarray::{Array2, Array3};
 use num_complex::Complex;
 use std::time::Instant;
@@ -31,10 +31,7 @@ fn positive<T: Scalar>(batch: usize, n: usize, random: &mut fastrand::Rng) -> He
     HermitianBatch::from_triangle(a.view(), Triangle::Lower).unwrap()
 }
 
-fn benchmarks<T: Scalar>(c: &mut Criterion)
-where
-    Cpu: Engine<T>,
-{
+fn benchmarks<T: Scalar>(c: &mut Criterion) {
     for n in [4, 8, 16, 32, 64, 128] {
         let (batch, mut random) = ((ELEMENTS / (n * n)).max(8), fastrand::Rng::with_seed(0));
         let plan = Plan::<T>::new(&Cpu::default(), batch, n, &Options::default()).unwrap();

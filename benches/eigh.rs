@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, Engine, HermitianRef, Options, Plan, Real, Scalar};
+use eigengrad::{Cotangents, Cpu, HermitianRef, Options, Plan, Real, Scalar};
 use ndarray::{Array2, Array3, ArrayView2, s};
 use num_complex::Complex;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
@@ -27,10 +27,7 @@ fn positive<T: Scalar>(batch: usize, n: usize) -> Array3<T> {
     a
 }
 
-fn benchmarks<T: Scalar>(c: &mut Criterion)
-where
-    Cpu: Engine<T>,
-{
+fn benchmarks<T: Scalar>(c: &mut Criterion) {
     for n in [4, 8, 16, 32, 64, 128] {
         let batch = (ELEMENTS / (n * n)).max(8);
         let (cpu, a) = (Cpu::default(), positive::<T>(batch, n));

@@ -48,7 +48,8 @@ class Source:
     """Lines of the kernel's files, found by what they say."""
 
     def __init__(self, folder="kernels"):
-        self.lines = {name: open(f"{folder}/{name}").read().splitlines() for name in ("backward.cu", "tile.cuh")}
+        paths = [f"{folder}/{path}" for path in ("backward/backward.cu", "lib/tile.cuh", "lib/gap.cuh")]
+        self.lines = {path.rsplit("/", 1)[-1]: open(path).read().splitlines() for path in paths}
 
     def line(self, text, name="backward.cu", after=0):
         return next(at for at, line in enumerate(self.lines[name], 1) if at > after and text in line)
@@ -103,6 +104,7 @@ def left_out(source, whole, form):
     spans = [
         source.span("R largest = limits<R>::least_normal();"),  # norms near overflow
         source.span("const R norm = larger(c.norm[i], c.norm[j]);", head="void weigh_pair"),  # ties
+        source.span("    using R", "gap.cuh", "S times_power("),  # ‖A‖₂ at the ends of the range
     ]
     lines = {(name, line) for name, lines in spans for line in lines}
     if whole:
@@ -130,11 +132,11 @@ def executed(text, n, tile, matrices, dtype, form, source):
     phase = lambda line: max((at for at in table if at <= line and line - at < 4), default=None)
     reached = lambda i: not skipped.intersection(i.places)
     warps = [range(first, min(first + 32, threads)) for first in range(0, threads, 32)]
-    division = source.line("1 / (c.lambda[j] - c.lambda[i])")
+    division = source.line("const S quotient = times(x, R(0.5) /", "gap.cuh")
 
     def measure(by, i):
         if by == "pair":
-            return i.name == "MUFU.RCP" and ("backward.cu", division) in i.places
+            return i.name == "MUFU.RCP" and ("gap.cuh", division) in i.places
         return by is not None and i.name.startswith(by) and (by != "LDS.128" or "128" in i.name)
 
     mains = {}  # of each phase, the loop that does most of its work
@@ -166,7 +168,7 @@ def executed(text, n, tile, matrices, dtype, form, source):
 
 
 def floors(n, dtype, form):
-    """Bytes that a matrix moves, and its flops, as kernels/backward.cu counts them."""
+    """Bytes that a matrix moves, and its flops, as kernels/backward/backward.cu counts them."""
     size = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}[dtype]
     real = size // 2 if "complex" in dtype else size
     rank = max(n // 4, 1) if form == "kept block" else n

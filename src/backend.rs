@@ -1,12 +1,14 @@
 //! Where the numbers live: [`Backend`].
 
+use crate::scalar::sealed::Sealed;
 use crate::{Cpu, Pod, Result};
 use std::fmt::Debug;
 
 /// Memory of one device, seen through one stream: the CPU's, or a GPU's.
 ///
 /// Views are contiguous and borrow; `'a` is what keeps a tensor framework's memory alive while an operation is given it.
-pub trait Backend: Clone + Debug + Send + Sync + 'static {
+#[diagnostic::on_unimplemented(message = "`{Self}` is no backend", note = "`Cpu` and `cuda::Cuda` are")]
+pub trait Backend: Clone + Debug + Send + Sync + Sealed + 'static {
     /// Owned memory of a fixed number of elements.
     type Buffer<T: Pod>: Debug + Send + Sync;
     /// Borrowed memory.

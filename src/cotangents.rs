@@ -43,6 +43,30 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
         Self::shaped(&pairs.backend, [pairs.batch(), pairs.n(), pairs.n()], values, vectors)
     }
 
+    /// λ̄ alone, as [`Cotangents::new`].
+    ///
+    /// # Errors
+    /// As [`Cotangents::new`].
+    pub fn values(pairs: &Eigenpairs<O, B>, values: ArrayView2<'_, O::Real>) -> Result<Self> {
+        Self::new(pairs, Some(values), None)
+    }
+
+    /// V̄ alone, as [`Cotangents::new`].
+    ///
+    /// # Errors
+    /// As [`Cotangents::new`].
+    pub fn vectors(pairs: &Eigenpairs<O, B>, vectors: ArrayView3<'_, O>) -> Result<Self> {
+        Self::new(pairs, None, Some(vectors))
+    }
+
+    /// λ̄ and V̄, as [`Cotangents::new`].
+    ///
+    /// # Errors
+    /// As [`Cotangents::new`].
+    pub fn both(pairs: &Eigenpairs<O, B>, values: ArrayView2<'_, O::Real>, vectors: ArrayView3<'_, O>) -> Result<Self> {
+        Self::new(pairs, Some(values), Some(vectors))
+    }
+
     /// As [`Cotangents::new`] for pairs of this shape `[batch, n, k]`: k vectors of n components.
     pub(crate) fn shaped(
         backend: &B,

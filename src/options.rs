@@ -99,7 +99,7 @@ pub struct Options {
     pub gradient: GradientForm,
 }
 
-/// [`Options`] resolved for one batch shape and element type: what an [`Engine`](crate::Engine) is given.
+/// [`Options`] resolved for one batch shape and element type: what a backend is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Problem {
@@ -124,7 +124,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `enum tie_rule` of kernels/status.cuh.
+    /// `enum tie_rule` of kernels/lib/status.cuh.
     #[cfg(feature = "cuda")]
     pub(crate) fn tie_rule(&self) -> std::ffi::c_int {
         match self.ties {

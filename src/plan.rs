@@ -47,8 +47,18 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         Self { backend: backend.clone(), problem, element: PhantomData }
     }
 
+    /// The number of matrices.
+    pub fn batch(&self) -> usize {
+        self.problem.batch
+    }
+
+    /// Their order.
+    pub fn n(&self) -> usize {
+        self.problem.n
+    }
+
     /// The shape and the options, resolved.
-    pub fn problem(&self) -> &Problem {
+    pub(crate) fn problem(&self) -> &Problem {
         &self.problem
     }
 

@@ -1,6 +1,6 @@
 //! Element types: what a batch may be stored as, and what it is computed in.
 
-use crate::cpu::Compare;
+use crate::cpu::Kernels;
 use half::{bf16, f16};
 use num_complex::Complex;
 use num_traits::{Float, NumAssign};
@@ -117,6 +117,10 @@ impl Precision {
 /// A number type that batches, eigenpairs and gradients can be stored in.
 ///
 /// `f32`, `f64`, `Complex<f32>`, `Complex<f64>` are computed in themselves; `f16`, `bf16` and their complexes in 32 bits.
+#[diagnostic::on_unimplemented(
+    message = "batches cannot be stored in `{Self}`",
+    note = "`f16`, `bf16`, `f32`, `f64` and `Complex` of each can; integers are converted to one of them first"
+)]
 pub trait Element: Pod {
     /// The type computed in.
     type Scalar: Scalar<Real = <Self::Real as Element>::Scalar>;
@@ -141,11 +145,19 @@ pub trait Element: Pod {
 }
 
 /// [`Element`] computed in `T`, eigenvalues too: what outputs of a computation in `T` may be stored as.
+#[diagnostic::on_unimplemented(
+    message = "what is computed in `{T}` cannot be stored as `{Self}`",
+    note = "real and complex do not mix, nor 32 and 64 bits; halves are computed in 32 bits"
+)]
 pub trait Stored<T: Scalar>: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>> {}
 impl<T: Scalar, O: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>>> Stored<T> for O {}
 
 /// A number type that is computed in: `f32`, `f64`, `Complex<f32>`, `Complex<f64>`.
-pub trait Scalar: Element<Scalar = Self, Real: Real> + NumAssign + Neg<Output = Self> + Compare {
+#[diagnostic::on_unimplemented(
+    message = "nothing is computed in `{Self}`",
+    note = "`f32`, `f64`, `Complex<f32>` and `Complex<f64>` are; halves are stored, and computed in 32 bits"
+)]
+pub trait Scalar: Element<Scalar = Self, Real: Real> + NumAssign + Neg<Output = Self> + Kernels + sealed::OnDevice {
     /// Whether numbers of this type have an imaginary part.
     const COMPLEX: bool;
     /// re + i·im; the imaginary part is dropped by real types.
@@ -181,9 +193,18 @@ pub trait Real: Element<Scalar = Self, Real = Self> + Float + NumAssign {
 }
 
 pub(crate) mod sealed {
+    #[cfg(feature = "cuda")]
+    pub use crate::cuda::Libraries as OnDevice;
+
+    /// Nothing, without a backend for devices.
+    #[cfg(not(feature = "cuda"))]
+    pub trait OnDevice {}
+    #[cfg(not(feature = "cuda"))]
+    impl<T> OnDevice for T {}
+
     use num_traits::Float;
 
-    /// Only this crate adds element types: buffers and kernels exist for the ones it knows.
+    /// Only this crate adds element types and backends: buffers and kernels exist for the ones it knows.
     pub trait Sealed {}
 
     impl<R: Float> Ldexp for R {}

@@ -90,6 +90,22 @@ impl Status {
         (Self::LARGE_RESIDUAL, "eigenpairs do not make the matrix", "take another eigensolver"),
     ];
 
+    /// The findings as bits, whose numbers do not change from version to version: that of [`Status::NOT_FINITE`] is 1, and each constant
+    /// has the next bit.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The findings of which these are the bits; nothing if one of them is unknown.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits < 1 << Self::TEXTS.len() { Some(Self(bits)) } else { None }
+    }
+
+    /// Each finding by name, as [`Display`](fmt::Display) joins them.
+    pub fn iter_names(self) -> impl Iterator<Item = (&'static str, Self)> {
+        Self::TEXTS.iter().filter(move |(bit, ..)| self.intersects(*bit)).map(|&(bit, name, _)| (name, bit))
+    }
+
     /// Whether nothing was found.
     pub const fn is_ok(self) -> bool {
         self.0 == 0
@@ -158,7 +174,7 @@ impl BitOrAssign for Status {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found: Vec<_> = Self::TEXTS.iter().filter(|(bit, ..)| self.intersects(*bit)).map(|(_, name, _)| *name).collect();
+        let found: Vec<_> = self.iter_names().map(|(name, _)| name).collect();
         f.write_str(if found.is_empty() { "ok" } else { "" })?;
         f.write_str(&found.join(", "))
     }

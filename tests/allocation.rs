@@ -1,6 +1,6 @@
 //! Threads that have worked before allocate nothing, with a new workspace, too: counted by the global allocator of this test binary.
 
-use eigengrad::{Cotangents, Cpu, Cut, Dropped, Element, Engine, HermitianBatch, Options, Plan, Real, Scalar, Stored};
+use eigengrad::{Cotangents, Cpu, Cut, Dropped, Element, HermitianBatch, Options, Plan, Real, Scalar, Stored};
 use half::{bf16, f16};
 use ndarray::{Array2, Array3};
 use num_complex::Complex;
@@ -36,10 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// The allocations of each call, forward and backward, by all threads of the pool that this is called in.
-fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped, counter: &AtomicUsize) -> Vec<usize>
-where
-    Cpu: Engine<T>,
-{
+fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped, counter: &AtomicUsize) -> Vec<usize> {
     let cpu = Cpu::default();
     let a = Array3::from_shape_fn((count, n, n), |(b, i, j)| {
         O::narrow(T::from_parts(Real::of(1.0 / (1 + b + i + j) as f64), Real::of(0.1 * (i as f64 - j as f64))))
@@ -63,10 +60,7 @@ where
     (0..8).map(calls).collect()
 }
 
-fn check<T: Scalar, O: Stored<T>>()
-where
-    Cpu: Engine<T>,
-{
+fn check<T: Scalar, O: Stored<T>>() {
     for threads in [1, 2] {
         let counter: &AtomicUsize = Box::leak(Box::default());
         let start = move |_| COUNTER.set(Some(counter));

@@ -36,7 +36,7 @@ impl Form {
         if matches!(self, Self::HalfRank | Self::DeclaredZero) { n.div_ceil(2) } else { n }
     }
 
-    /// Bytes that have to move for a matrix, and flops in the fewest products, as kernels/backward.cu counts both; of this the gradient
+    /// Bytes that have to move for a matrix, and flops in the fewest products, as kernels/backward/backward.cu counts both; of this the gradient
     /// cannot be made faster.
     fn floor<T: Scalar>(self, n: usize) -> (usize, f64) {
         let (entry, real, rank) = (size_of::<T>(), size_of::<T::Real>(), self.rank(n));

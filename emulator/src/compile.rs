@@ -158,7 +158,7 @@ fn text(unit: &Unit, options: &Options) -> String {
     text
 }
 
-/// The source without the barrier that EIGENGRAD_EMULATOR_WITHOUT names, as `weigh.cu:58`: a test of what finds that it is missing.
+/// The source without the barrier that EIGENGRAD_EMULATOR_WITHOUT names, as `backward/f_matrix.cu:58`: a test of what finds that it is missing.
 fn without_barrier<'a>(unit: &Unit<'a>) -> Cow<'a, str> {
     match env::var("EIGENGRAD_EMULATOR_WITHOUT").ok().filter(|site| !site.is_empty()) {
         Some(site) => Cow::Owned(leave_out(unit, &site)),

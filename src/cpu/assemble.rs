@@ -1,29 +1,29 @@
 //! The two ways to Ā: [`Lanes`] puts one small matrix in each SIMD lane, [`Products`] multiplies the blocks of a large one.
 
-use super::Kernels;
-use super::backward::Backward;
-use super::lane_kernel::AssembleLanes;
-use super::lanes::Lanes;
-use super::products::Products;
+use super::backward::Run;
 use super::rescale::Rescaled;
+use crate::Scalar;
 use crate::Stored;
+use crate::cpu::dense::products::Products;
+use crate::cpu::lanes::backward::Lanes;
+use crate::cpu::lanes::kernel::AssembleLanes;
 use crate::options::Problem;
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) struct Assembly<T: Kernels> {
+pub(super) struct Assembly<T: Scalar> {
     pub way: Way<T>,
     pub rescaled: Rescaled<T>,
 }
 
 /// The way that an order calls for.
 #[derive(Debug)]
-pub(super) enum Way<T: Kernels> {
+pub(super) enum Way<T: Scalar> {
     Lanes(Lanes<T>),
     Products(Products<T>),
 }
 
-impl<T: Kernels> Assembly<T> {
+impl<T: Scalar> Assembly<T> {
     pub(super) fn new(n: usize) -> Self {
         let in_lanes = n <= <T as AssembleLanes>::UP_TO;
         let way = if in_lanes { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
@@ -58,9 +58,9 @@ pub(super) struct Found<R> {
 }
 
 /// Assembles Ā of as many matrices as are worked on at a time.
-pub(super) trait Assemble<T: Kernels> {
+pub(super) trait Assemble<T: Scalar> {
     /// Writes Ā, ρ and the spreads of λ̄, and adds what ties are to the statuses; columns of V̄ outside K are not used.
-    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, group: Backward<'_, O, G>);
+    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, group: Run<'_, O, G>);
     /// What was found of a matrix of the last group.
     fn found(&self, b: usize) -> Found<T::Real>;
 }

@@ -1,28 +1,31 @@
 //! Ā of one run of matrices: what both ways to assemble it share, on the way in and on the way out.
 
-use super::Kernels;
+use super::Workspace;
 use super::assemble::{Assemble, Assembly, Found, Way};
 use super::parallel::Chunk;
 use super::range::is_extreme;
 use super::rescale::Rescaled;
+use crate::compute::Backward;
 use crate::options::Problem;
-use crate::{CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Status, Stored, Triangle};
+use crate::{
+    CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Status, Stored, Triangle,
+};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices.
-pub(super) struct Backward<'a, O: Element, G: Element> {
+pub(super) struct Run<'a, O: Element, G: Element> {
     pub n: usize,
     pub pairs: EigenpairsRef<'a, O, Cpu>,
     pub cotangents: CotangentsRef<'a, O, Cpu>,
     pub out: GradientMut<'a, G, Cpu>,
 }
 
-impl<O: Element, G: Element> Backward<'_, O, G> {
-    fn reborrow(&mut self) -> Backward<'_, O, G> {
+impl<O: Element, G: Element> Run<'_, O, G> {
+    fn reborrow(&mut self) -> Run<'_, O, G> {
         let EigenpairsRef { values, vectors, kept, status } = self.pairs;
         let (values_bar, vectors_bar) = (self.cotangents.values, self.cotangents.vectors);
         let out = &mut self.out;
-        Backward {
+        Run {
             n: self.n,
             pairs: EigenpairsRef { values, vectors, kept, status },
             cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
@@ -36,7 +39,7 @@ impl<O: Element, G: Element> Backward<'_, O, G> {
     }
 }
 
-impl<O: Element, G: Element> Chunk for Backward<'_, O, G> {
+impl<O: Element, G: Element> Chunk for Run<'_, O, G> {
     fn batch(&self) -> usize {
         self.pairs.status.len()
     }
@@ -69,10 +72,28 @@ impl<O: Element, G: Element> Chunk for Backward<'_, O, G> {
     }
 }
 
+impl<T: Scalar> Backward<T> for Cpu {
+    fn backward<'a, O: Stored<T>, G: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: GradientMut<'a, G, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = Run { n: problem.n, pairs, cotangents, out };
+        let assemblies = &workspace.assemblies;
+        let grain = assemblies.with(|assembly| assembly.width());
+        let work = |assembly: &mut Assembly<T>, chunk| backward(problem, chunk, assembly);
+        self.run(|| assemblies.each(chunk, grain, &work));
+        Ok(())
+    }
+}
+
 /// Assembles the chunk by the way that its order calls for.
-pub(super) fn backward<T, O, G>(problem: &Problem, chunk: Backward<'_, O, G>, assembly: &mut Assembly<T>)
+pub(super) fn backward<T, O, G>(problem: &Problem, chunk: Run<'_, O, G>, assembly: &mut Assembly<T>)
 where
-    T: Kernels,
+    T: Scalar,
     O: Stored<T>,
     G: Stored<T>,
 {
@@ -89,12 +110,12 @@ where
 
 fn run<T, O, G>(
     problem: &Problem,
-    mut rest: Backward<'_, O, G>,
+    mut rest: Run<'_, O, G>,
     width: usize,
     assembly: &mut impl Assemble<T>,
     rescaled: &mut Rescaled<T>,
 ) where
-    T: Kernels,
+    T: Scalar,
     O: Stored<T>,
     G: Stored<T>,
 {
@@ -123,9 +144,9 @@ fn run<T, O, G>(
 }
 
 /// Completes the report of matrix `b` and makes its Ā what the options and its status ask for.
-fn report<T, O, G>(problem: &Problem, group: &mut Backward<'_, O, G>, b: usize, found: Found<T::Real>)
+fn report<T, O, G>(problem: &Problem, group: &mut Run<'_, O, G>, b: usize, found: Found<T::Real>)
 where
-    T: Kernels,
+    T: Scalar,
     O: Stored<T>,
     G: Stored<T>,
 {

@@ -1,14 +1,15 @@
 //! A = V Λ Vᴴ of a run of matrices, small ones in lanes, large ones one after the other, and what the cut makes of it.
 
-use super::Kernels;
-use super::evd::Single;
-use super::lane_cut::Selections;
-use super::lane_eigh::EighLanes;
-use super::lane_group::Group;
+use super::Workspace;
 use super::parallel::Chunk;
+use crate::compute::Eigh;
+use crate::cpu::dense::evd::Single;
+use crate::cpu::lanes::cut::Selections;
+use crate::cpu::lanes::eigh::EighLanes;
+use crate::cpu::lanes::group::Group;
 use crate::cut;
 use crate::options::Problem;
-use crate::{Cpu, Element, Precision, Real, Result, SpectrumMut, Status, Stored, Triangle};
+use crate::{Cpu, EigenpairsMut, Element, HermitianRef, Precision, Real, Result, Scalar, SpectrumMut, Status, Stored, Triangle};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
@@ -49,22 +50,54 @@ impl<R: Element> SpectrumMut<'_, R, Cpu> {
     }
 }
 
+impl<T: Scalar> Eigh<T> for Cpu {
+    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        a: HermitianRef<'a, I, Self>,
+        out: EigenpairsMut<'a, O, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
+        let solvers = &workspace.solvers;
+        let grain = solvers.with(|solver| solver.width());
+        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, O>| solver.decompose(problem, a.triangle, chunk);
+        self.run(|| solvers.each(chunk, grain, &work));
+        Ok(())
+    }
+
+    fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
+        &self,
+        problem: &Problem,
+        a: HermitianRef<'a, I, Self>,
+        out: SpectrumMut<'a, R, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let chunk = Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
+        let solvers = &workspace.solvers;
+        let grain = solvers.with(|solver| solver.width());
+        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, T, R>| solver.decompose(problem, a.triangle, chunk);
+        self.run(|| solvers.each(chunk, grain, &work));
+        Ok(())
+    }
+}
+
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) enum Solver<T: Kernels> {
+pub(super) enum Solver<T: Scalar> {
     Lanes(Box<Lanes<T>>),
     Single(Box<Single<T>>),
 }
 
 /// Scratch memory for a group in lanes, with copies of what is stored in fewer bits.
 #[derive(Debug)]
-pub(super) struct Lanes<T: Kernels> {
+pub(super) struct Lanes<T: Scalar> {
     group: Group<T::Real>,
     a: Vec<T>,
     vectors: Vec<T>,
 }
 
-impl<T: Kernels> Solver<T> {
+impl<T: Scalar> Solver<T> {
     pub(super) fn new(n: usize) -> Result<Self> {
         if (1..=<T as EighLanes>::UP_TO).contains(&n) {
             let group = T::group(n);
@@ -97,7 +130,7 @@ impl<T: Kernels> Solver<T> {
     }
 }
 
-impl<T: Kernels> Lanes<T> {
+impl<T: Scalar> Lanes<T> {
     fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
     where
         I: Element<Scalar = T>,
@@ -154,7 +187,7 @@ impl<T: Kernels> Lanes<T> {
 
 fn one_by_one<T, I, O, R>(single: &mut Single<T>, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
 where
-    T: Kernels,
+    T: Scalar,
     I: Element<Scalar = T>,
     O: Stored<T>,
     R: Element<Scalar = T::Real>,
@@ -177,7 +210,7 @@ where
 
 fn nan<O: Element>() -> O {
     let nan = Real::of(f64::NAN);
-    O::narrow(crate::Scalar::from_parts(nan, nan))
+    O::narrow(Scalar::from_parts(nan, nan))
 }
 
 /// Writes λ of matrix `b`, NaN if it failed, and what the cut makes of it; returns its status.

@@ -1,51 +1,30 @@
 //! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across small ones.
 
-mod aligned;
 mod assemble;
-mod back_transform;
 mod backward;
+mod backward_factor;
+mod backward_jvp;
 mod calculus;
-mod columns;
+mod dense;
+mod double_backward;
 mod eigh;
-mod evd;
-mod factor;
-mod factor_backward;
-mod householder;
-mod lane_columns;
-mod lane_cut;
-mod lane_eigh;
-mod lane_gauge;
-mod lane_group;
-mod lane_kernel;
-mod lane_products;
+mod eigh_factor;
+mod jvp;
 mod lanes;
-mod moves;
-mod numbers;
-mod pack;
 mod parallel;
-#[cfg(test)]
-mod portable;
-mod products;
-mod ql;
 mod range;
-mod rayleigh;
 mod rescale;
-mod rotations;
-mod transpose;
-mod triangles;
-mod tridiagonal;
-mod vector;
+mod simd;
+mod spectral;
 
+use crate::compute::Workspaces;
 use crate::options::Problem;
-use crate::{
-    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, Engine, Error, FactorGradientMut,
-    FactorPairsMut, FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Of, Pod, Result, Scalar,
-    SpectrumMut, Status, Stored, TangentsMut, Weights,
-};
+use crate::scalar::sealed::Sealed;
+use crate::{Backend, Error, FactorProblem, Pod, Result, Scalar};
 use eigh::Solver;
 use parallel::PerThread;
+pub use simd::triangles::Compare;
 use std::sync::Arc;
-pub use triangles::Compare;
 
 /// The CPU, the default backend.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +50,12 @@ impl Cpu {
 
     /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for AVX-512.
     pub fn instruction_set(&self) -> &'static str {
-        vector::dispatch(Name)
+        simd::vector::dispatch(Name)
+    }
+
+    /// How many threads may have matrices of a batch of their own at a time.
+    fn workers(&self, batch: usize) -> usize {
+        self.threads().min(batch.max(1))
     }
 
     /// Runs `work` on the threads of this backend.
@@ -92,6 +76,8 @@ impl pulp::WithSimd for Name {
         path.rsplit("::").next().unwrap_or(path)
     }
 }
+
+impl Sealed for Cpu {}
 
 impl Backend for Cpu {
     type Buffer<T: Pod> = Box<[T]>;
@@ -135,41 +121,41 @@ impl Backend for Cpu {
     }
 }
 
-/// The operations on a type that are compiled once, here, whatever is stored as what around them.
+/// What the CPU does in a type that is computed in, compiled once for each.
 pub trait Kernels:
-    Scalar
-    + evd::Evd
-    + products::Multiply
-    + lane_eigh::EighLanes
-    + lane_kernel::AssembleLanes
+    dense::evd::Evd
+    + dense::products::Multiply
+    + lanes::eigh::EighLanes
+    + lanes::kernel::AssembleLanes
     + calculus::MultiplyAlone
     + calculus::Calculate
+    + Compare
 {
 }
 impl<T> Kernels for T where
-    T: Scalar
-        + evd::Evd
-        + products::Multiply
-        + lane_eigh::EighLanes
-        + lane_kernel::AssembleLanes
+    T: dense::evd::Evd
+        + dense::products::Multiply
+        + lanes::eigh::EighLanes
+        + lanes::kernel::AssembleLanes
         + calculus::MultiplyAlone
         + calculus::Calculate
+        + Compare
 {
 }
 
 /// Scratch memory of the CPU backend, for each thread.
 #[derive(Debug)]
-pub struct Workspace<T: Kernels> {
+pub struct Workspace<T: Scalar> {
     n: usize,
     solvers: PerThread<Solver<T>>,
     assemblies: PerThread<assemble::Assembly<T>>,
 }
 
-impl<T: Kernels> Engine<T> for Cpu {
+impl<T: Scalar> Workspaces<T> for Cpu {
     type Workspace = Workspace<T>;
 
     fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
-        let (threads, n) = (self.threads(), if problem.batch == 0 { 0 } else { problem.n });
+        let (threads, n) = (self.workers(problem.batch), if problem.batch == 0 { 0 } else { problem.n });
         Ok(Workspace {
             n,
             solvers: PerThread::new(threads, n, || Solver::new(n))?,
@@ -181,176 +167,23 @@ impl<T: Kernels> Engine<T> for Cpu {
         problem.batch == 0 || workspace.n == problem.n
     }
 
-    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: EigenpairsMut<'a, O, Self>,
-        workspace: &mut Workspace<T>,
-    ) -> Result<()> {
-        let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
-        let solvers = &workspace.solvers;
-        let grain = solvers.with(|solver| solver.width());
-        let work = |solver: &mut Solver<T>, chunk: eigh::Forward<'_, I, O>| solver.decompose(problem, a.triangle, chunk);
-        self.run(|| solvers.each(chunk, grain, &work));
-        Ok(())
-    }
-
-    fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
-        &self,
-        problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: SpectrumMut<'a, R, Self>,
-        workspace: &mut Workspace<T>,
-    ) -> Result<()> {
-        let chunk = eigh::Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
-        let solvers = &workspace.solvers;
-        let grain = solvers.with(|solver| solver.width());
-        let work = |solver: &mut Solver<T>, chunk: eigh::Forward<'_, I, T, R>| solver.decompose(problem, a.triangle, chunk);
-        self.run(|| solvers.each(chunk, grain, &work));
-        Ok(())
-    }
-
-    fn backward<'a, O: Stored<T>, G: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: GradientMut<'a, G, Self>,
-        workspace: &mut Workspace<T>,
-    ) -> Result<()> {
-        let chunk = backward::Backward { n: problem.n, pairs, cotangents, out };
-        let assemblies = &workspace.assemblies;
-        let grain = assemblies.with(|assembly| assembly.width());
-        let work = |assembly: &mut assemble::Assembly<T>, chunk| backward::backward(problem, chunk, assembly);
-        self.run(|| assemblies.each(chunk, grain, &work));
-        Ok(())
-    }
-
     type Scratch = calculus::Scratch<T>;
 
     fn scratch(&self, problem: &Problem) -> Result<Self::Scratch> {
-        calculus::Scratch::new(problem, self.threads())
+        calculus::Scratch::new(problem, self.workers(problem.batch))
     }
 
     fn scratch_serves(&self, scratch: &Self::Scratch, problem: &Problem) -> bool {
         scratch.serves(problem)
     }
 
-    fn jvp<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        out: TangentsMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
-    ) -> Result<()> {
-        scratch.jvp(self, problem, pairs, a_dot, out);
-        Ok(())
+    type FactorWorkspace = eigh_factor::Workspace<T>;
+
+    fn factor_workspace(&self, problem: &FactorProblem) -> Result<eigh_factor::Workspace<T>> {
+        eigh_factor::Workspace::new(self.workers(problem.matrices.batch), problem)
     }
 
-    fn backward_jvp<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        cotangents_dot: CotangentsRef<'a, O, Self>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
-    ) -> Result<()> {
-        scratch.backward_jvp(self, problem, pairs, cotangents, a_dot, cotangents_dot, out);
-        Ok(())
-    }
-
-    fn double_backward<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        h: HermitianRef<'a, O, Self>,
-        downstream: CotangentsRef<'a, O, Self>,
-        out: DoubleGradientMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
-    ) -> Result<()> {
-        scratch.double_backward(self, problem, pairs, cotangents, h, downstream, out);
-        Ok(())
-    }
-
-    fn spectral<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        of: Of,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
-    ) -> Result<()> {
-        scratch.spectral(self, problem, pairs, function, of, out);
-        Ok(())
-    }
-
-    fn map<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        weights: Weights,
-        e: HermitianRef<'a, O, Self>,
-        scale: Option<Self::View<'a, T::Real>>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
-    ) -> Result<()> {
-        scratch.map(self, problem, pairs, function, weights, e, scale, out);
-        Ok(())
-    }
-
-    fn trace<'a, O: Stored<T>>(
-        &self,
-        problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        out: Self::ViewMut<'a, T::Real>,
-        status: Self::ViewMut<'a, Status>,
-    ) -> Result<()> {
-        calculus::trace::<T, O>(self, problem, pairs, function, out, status);
-        Ok(())
-    }
-
-    type FactorWorkspace = factor::Workspace<T>;
-
-    fn factor_workspace(&self, problem: &FactorProblem) -> Result<factor::Workspace<T>> {
-        factor::Workspace::new(self.threads(), problem)
-    }
-
-    fn serves_factor(&self, workspace: &factor::Workspace<T>, problem: &FactorProblem) -> bool {
+    fn serves_factor(&self, workspace: &eigh_factor::Workspace<T>, problem: &FactorProblem) -> bool {
         workspace.serves(problem)
-    }
-
-    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
-        &self,
-        problem: &FactorProblem,
-        b: &'a [I],
-        out: FactorPairsMut<'a, O, Self>,
-        workspace: &mut factor::Workspace<T>,
-    ) -> Result<()> {
-        let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
-        let work = |solver: &mut factor::FactorSolver<T>, chunk| solver.decompose(problem, chunk);
-        self.run(|| solvers.each(factor::Forward { shape, b, out }, 1, &work));
-        Ok(())
-    }
-
-    fn backward_factor<'a, O: Stored<T>>(
-        &self,
-        problem: &FactorProblem,
-        pairs: FactorPairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: FactorGradientMut<'a, O, Self>,
-        workspace: &mut factor::Workspace<T>,
-    ) -> Result<()> {
-        let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
-        let work = |products: &mut factor_backward::Products<T>, chunk| products.backward(problem, chunk);
-        self.run(|| products.each(factor_backward::Backward { shape, pairs, cotangents, out }, 1, &work));
-        Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! Ā where the plain way leaves the range: of λ·2⁻ᵉ, λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ the gradient is 2⁻ʰ·Ā.
 
-use super::Kernels;
 use super::assemble::Assemble;
-use super::backward::Backward;
+use super::backward::Run;
 use super::range::{Power, exponent, is_extreme, lift};
 use crate::options::Problem;
-use crate::{CotangentsRef, EigenpairsRef, Element, GradientMut, Stored};
+use crate::{CotangentsRef, EigenpairsRef, Element, GradientMut, Scalar, Stored};
 
 /// Scratch memory, made when it is first needed: copies of what is scaled, and what of them is finite.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(super) struct Rescaled<T: Element> {
     pub finite: Vec<bool>,
 }
 
-impl<T: Kernels> Rescaled<T> {
+impl<T: Scalar> Rescaled<T> {
     pub fn new() -> Self {
         let reals = Vec::new;
         Self { values: reals(), values_bar: reals(), v: vec![], v_bar: vec![], a_bar: vec![], back: vec![], finite: vec![] }
@@ -31,11 +30,11 @@ impl<T: Kernels> Rescaled<T> {
     pub fn assemble<O: Stored<T>, G: Stored<T>>(
         &mut self,
         problem: &Problem,
-        group: Backward<'_, O, G>,
+        group: Run<'_, O, G>,
         leaves_range: impl Fn(usize) -> bool,
         assembly: &mut impl Assemble<T>,
     ) {
-        let Backward { n, pairs, cotangents, out } = group;
+        let Run { n, pairs, cotangents, out } = group;
         let batch = pairs.status.len();
         self.values.clear();
         self.values.extend(pairs.values.iter().map(|x| x.widen()));
@@ -52,7 +51,7 @@ impl<T: Kernels> Rescaled<T> {
             self.back.push(back);
         }
         let EigenpairsRef { kept, status, .. } = pairs;
-        let scaled = Backward {
+        let scaled = Run {
             n,
             pairs: EigenpairsRef { values: &*self.values, vectors: &*self.v, kept, status },
             cotangents: CotangentsRef {

@@ -2,14 +2,15 @@
 //! matrices in one kernel.
 
 use super::device::Cuda;
-use super::forward::behind;
-use super::fused::form;
-use super::gemm::{Form, Product};
-use super::kernels::{Shape, arguments, launch};
-use super::range::range;
-use super::workspace::{Kernels, Workspace};
+use crate::compute::Backward;
+use crate::cuda::driver::gemm::{Form, Product};
+use crate::cuda::driver::nvtx::range;
+use crate::cuda::eigh::behind;
+use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::memory::workspace::Workspace;
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientMut, Real, Result, Stored};
+use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Stored, Triangle};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
@@ -49,21 +50,27 @@ impl Operands {
     }
 }
 
-impl Cuda {
-    /// Enqueues Ā of the cotangents.
-    pub(super) fn assemble<'a, T, O, G>(
+/// `struct rules` of kernels/backward/backward.cu.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Rules {
+    ties: c_int,
+    dropped_zero: c_int,
+    form: c_int,
+    tie_rtol: f64,
+    round_off: f64,
+}
+
+impl<T: Scalar> Backward<T> for Cuda {
+    fn backward<'a, O: Stored<T>, G: Stored<T>>(
         &self,
         problem: &Problem,
         pairs: EigenpairsRef<'a, O, Self>,
         cotangents: CotangentsRef<'a, O, Self>,
         out: GradientMut<'a, G, Self>,
-        workspace: &Workspace<T>,
-    ) -> Result<()>
-    where
-        T: Kernels,
-        O: Stored<T>,
-        G: Stored<T>,
-    {
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let _range = range(c"eigengrad::backward");
         let all = Operands {
             values: self.input(&pairs.values)?,
             vectors: self.input(&pairs.vectors)?,
@@ -87,6 +94,44 @@ impl Cuda {
     }
 }
 
+impl Cuda {
+    /// Enqueues Ā of a batch.
+    fn assemble_on_chip<T: Scalar, O: Stored<T>, G: Stored<T>>(
+        &self,
+        problem: &Problem,
+        layout: Layout,
+        at: Operands,
+    ) -> Result<()> {
+        let _range = range(c"eigengrad::fused");
+        let kernel = self.alone(layout.instantiation(O::DTYPE, &[G::DTYPE]))?;
+        let rules = Rules {
+            ties: problem.tie_rule(),
+            dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
+            form: form(problem.gradient),
+            tie_rtol: problem.tie_rtol::<O::Real>(),
+            round_off: problem.round_off::<O>(),
+        };
+        let Operands { values, vectors, kept, found, values_bar, vectors_bar, a_bar, gauge_defect, tie_defect, status } = at;
+        let arguments = arguments![
+            problem.batch as i64,
+            rules,
+            values,
+            kept,
+            found,
+            vectors,
+            values_bar,
+            vectors_bar,
+            a_bar,
+            gauge_defect,
+            tie_defect,
+            status,
+        ];
+        let _current = self.bind()?;
+        // SAFETY: the operands hold a batch of this size; cotangents may be null.
+        unsafe { launch(self.stream(), kernel.function, layout.shape(problem.batch), arguments) }
+    }
+}
+
 /// What is worked on at a time: matrices with as many vectors as the workspace has columns, which is the problem's n unless they come
 /// from factors.
 pub(super) struct Part<'a, T> {
@@ -97,7 +142,7 @@ pub(super) struct Part<'a, T> {
     pub workspace: &'a Workspace<T>,
 }
 
-impl<T: Kernels> Part<'_, T> {
+impl<T: Scalar> Part<'_, T> {
     fn run<O: Stored<T>, G: Stored<T>>(&self) -> Result<()> {
         self.label::<O>()?;
         if self.problem.n == 0 {
@@ -112,7 +157,7 @@ impl<T: Kernels> Part<'_, T> {
         let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
         let product = |a, b, c| Product { batch: self.batch, shape: [self.problem.n; 3], alpha: 1.0, a, b, beta: 0.0, c };
         self.multiply(product((Form::Adjoint, v), (Form::Plain, v_bar), x))?; // X = VᴴV̄
-        self.weigh::<O>(x, v_bar)?;
+        self.f_matrix::<O>(x, v_bar)?;
         self.multiply(product((Form::Plain, v), (Form::Plain, x), m))?; // V G
         self.finish::<G>(
             v,
@@ -172,8 +217,8 @@ impl<T: Kernels> Part<'_, T> {
         unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
     }
 
-    pub fn weigh<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
-        let _range = range(c"eigengrad::weigh");
+    pub fn f_matrix<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::f_matrix");
         let (kernels, regions) = (self.cuda.kernels::<T>()?, self.workspace.regions);
         let (rows, n) = (self.problem.n, self.workspace.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
@@ -197,7 +242,7 @@ impl<T: Kernels> Part<'_, T> {
         ];
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.scalar()?.weigh, Shape::team_for(self.batch, n * rows), arguments) }
+        unsafe { launch(self.cuda.stream(), kernels.scalar()?.f_matrix, Shape::team_for(self.batch, n * rows), arguments) }
     }
 
     pub fn multiply(&self, product: Product) -> Result<()> {
@@ -213,14 +258,14 @@ impl<T: Kernels> Part<'_, T> {
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
         let arguments = arguments![n as c_int, form, m, x, weight, by, v, divides, a_bar, status];
-        let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/finish.cu
+        let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/backward/outer.cu
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
         unsafe { launch(self.cuda.stream(), kernels.finish, Shape::tile_each(self.batch, n, edge), arguments) }
     }
 }
 
-/// M of kernels/finish.cu: `m` and `x` times `weight` times `by`; where `divides` both halves of (10) are taken. Addresses may be null.
+/// M of kernels/backward/outer.cu: `m` and `x` times `weight` times `by`; where `divides` both halves of (10) are taken. Addresses may be null.
 #[derive(Clone, Copy)]
 struct Factor {
     m: CUdeviceptr,
@@ -228,4 +273,13 @@ struct Factor {
     weight: CUdeviceptr,
     by: f64,
     divides: CUdeviceptr,
+}
+
+/// `enum form` of kernels/lib/form.cuh.
+fn form(form: GradientForm) -> c_int {
+    match form {
+        GradientForm::Hermitian => 0,
+        GradientForm::Triangle(Triangle::Lower) => 1,
+        GradientForm::Triangle(Triangle::Upper) => 2,
+    }
 }

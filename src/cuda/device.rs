@@ -1,9 +1,14 @@
 //! One GPU seen through one stream: [`Cuda`], and what all its clones share.
 
-use super::context::{Caller, Current};
-use super::handles::{Blas, SolverHandle};
-use super::kernels::{Alone, Instantiation, Kernels};
-use super::{calculus, context, factor, graph, library, refused};
+use super::refused;
+use crate::cuda::driver::context;
+use crate::cuda::driver::context::{Caller, Current};
+use crate::cuda::driver::graph;
+use crate::cuda::driver::handles::{Blas, SolverHandle};
+use crate::cuda::driver::library;
+use crate::cuda::kernel::derivatives;
+use crate::cuda::kernel::factor;
+use crate::cuda::kernel::module::{Alone, Instantiation, Kernels};
 use crate::{Dtype, Element, Error, Result};
 use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaStream, result};
@@ -87,7 +92,7 @@ struct Parts {
     solver: Mutex<SolverHandle>,
     blas: Mutex<Blas>,
     kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
-    calculus: Mutex<HashMap<Dtype, Arc<calculus::Kernels>>>,
+    calculus: Mutex<HashMap<Dtype, Arc<derivatives::Kernels>>>,
     factor: Mutex<HashMap<Dtype, Arc<factor::Kernels>>>,
     alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
     capability: (i32, i32),
@@ -231,12 +236,12 @@ impl Cuda {
     }
 
     /// As [`Cuda::kernels`], those of derivatives beyond the gradient and of functions of the spectrum.
-    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<calculus::Kernels>> {
+    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<derivatives::Kernels>> {
         let mut known = lock(&self.shared.calculus);
         if let Some(kernels) = known.get(&E::DTYPE) {
             return Ok(kernels.clone());
         }
-        let kernels = Arc::new(calculus::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        let kernels = Arc::new(derivatives::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
         known.insert(E::DTYPE, kernels.clone());
         Ok(kernels)
     }

@@ -8,7 +8,7 @@ use crate::plan::{expect, expect_spectrum};
 use crate::{Backend, Cotangents, CotangentsRef, Cpu, Element, Engine, Error, Options, Result, Status, Stored, TieRule};
 use std::marker::PhantomData;
 
-/// The eigendecomposition of B Bᴴ for factors of one shape: what an [`Engine`] is given.
+/// The eigendecomposition of B Bᴴ for factors of one shape: what a backend is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FactorProblem {
@@ -43,9 +43,19 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         Self { backend: backend.clone(), problem, element: PhantomData }
     }
 
-    /// The shape and the options, resolved.
-    pub fn problem(&self) -> &FactorProblem {
-        &self.problem
+    /// The number of factors.
+    pub fn batch(&self) -> usize {
+        self.problem.matrices.batch
+    }
+
+    /// Their rows.
+    pub fn n(&self) -> usize {
+        self.problem.matrices.n
+    }
+
+    /// Their columns.
+    pub fn r(&self) -> usize {
+        self.problem.r
     }
 
     /// Scratch memory for the operations of this plan.

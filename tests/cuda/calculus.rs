@@ -48,10 +48,7 @@ fn wide<O: Element>(x: O) -> C {
 }
 
 impl<O: Element> Sample<O> {
-    fn new(n: usize, triangle: Triangle) -> Self
-    where
-        Cpu: Engine<O::Scalar>,
-    {
+    fn new(n: usize, triangle: Triangle) -> Self {
         let a = numbers::<O::Scalar>((MATRICES, n, n), 2);
         let vectors = eigh(&HermitianBatch::from_triangle(a.view(), Triangle::Lower).unwrap(), &Options::default()).unwrap();
         let vectors = vectors.vectors().permuted_axes([0, 2, 1]).iter().map(|&x| O::narrow(x)).collect();
@@ -175,7 +172,6 @@ fn matrices<O: Element>(
 pub fn derivatives<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
-    Cpu: Engine<T>,
 {
     let Some(cuda) = device() else { return };
     for n in orders {
@@ -306,7 +302,6 @@ const FUNCTIONS: [Function; 13] = [
 pub fn functions<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
-    Cpu: Engine<T>,
 {
     let Some(cuda) = device() else { return };
     for n in orders {

@@ -31,7 +31,7 @@ where
     vectors_bar: DeviceBuffer<O>,
     pairs: Eigenpairs<O, Cuda>,
     gradient: Gradient<O, Cuda>,
-    workspace: <Cuda as Engine<T::Scalar>>::Workspace,
+    workspace: eigengrad::Workspace<T::Scalar, Cuda>,
 }
 
 impl<T: Element, O: Stored<T::Scalar>> Pass<T, O>

@@ -20,7 +20,7 @@ where
     Cuda: Engine<T>,
 {
     plan: Plan<T, Cuda>,
-    scratch: <Cuda as Engine<T>>::Scratch,
+    scratch: eigengrad::Scratch<T, Cuda>,
     pairs: Eigenpairs<T, Cuda>,
     e: DeviceBuffer<T>,
     directions: DeviceBuffer<T>,

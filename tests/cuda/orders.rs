@@ -83,7 +83,6 @@ fn close(what: &str, got: impl Real, expected: impl Real, unit: f64) {
 
 pub fn as_on_the_cpu<T: Scalar>(orders: impl IntoIterator<Item = usize>)
 where
-    Cpu: Engine<T>,
     Cuda: Engine<T>,
 {
     let Some(cuda) = device() else { return };

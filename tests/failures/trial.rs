@@ -73,7 +73,7 @@ impl Trial<'_> {
             }
             let mut after = self.settled();
             if after[CONTEXT] == before[CONTEXT] + 1 && AFTER_THE_CONTEXT.contains(&&*struck) {
-                self.emulator.release_context(); // cudarc keeps it: src/cuda/context.rs
+                self.emulator.release_context(); // cudarc keeps it: src/cuda/driver/context.rs
                 after = self.settled();
             }
             assert_eq!(after, before, "{case}: a leak");

@@ -186,3 +186,54 @@ fn a_view_of_more_than_there_is() {
     let many = one.broadcast((1 << 60, 2, 2)).unwrap();
     assert_eq!(message(HermitianBatch::new(many)), "a batch of 1152921504606846976 matrices of 2×2 is too large to address");
 }
+
+/// The numbers of findings are promised, and what is unknown is refused.
+#[test]
+fn statuses_are_bits_with_names() {
+    let numbered = [
+        (Status::OK, 0),
+        (Status::NOT_FINITE, 1),
+        (Status::NOT_CONVERGED, 2),
+        (Status::TIE_ACROSS_CUT, 4),
+        (Status::TIED, 8),
+        (Status::PHASE_DEPENDENT, 16),
+        (Status::GRADIENT_NOT_FINITE, 32),
+        (Status::VALUES_OVERFLOW, 64),
+        (Status::NOT_ORTHONORMAL, 128),
+        (Status::OUTSIDE_DOMAIN, 256),
+        (Status::RESULT_NOT_FINITE, 512),
+        (Status::AMBIGUOUS_RANK, 1024),
+        (Status::TIE_DEFECT, 2048),
+        (Status::TIES_REFUSED, 4096),
+        (Status::VALUES_UNDERFLOW, 8192),
+        (Status::LARGE_RESIDUAL, 16384),
+    ];
+    for (status, bits) in numbered {
+        assert_eq!((status.bits(), Status::from_bits(bits)), (bits, Some(status)));
+    }
+    assert_eq!(Status::from_bits(1 << 15), None);
+    let both = Status::TIED | Status::NOT_FINITE;
+    let named: Vec<_> = both.iter_names().collect();
+    assert_eq!(named, [("not finite", Status::NOT_FINITE), ("tied kept eigenvalues", Status::TIED)]);
+    assert_eq!(both.to_string(), "not finite, tied kept eigenvalues");
+}
+
+#[test]
+fn cotangents_by_name() {
+    let batch = HermitianBatch::new(array![[[2.0, 1.0], [1.0, 5.0]]].view()).unwrap();
+    let pairs = eigh(&batch, &Options::default()).unwrap();
+    let (l, v) = (array![[1.0, 2.0]], pairs.vectors().mapv(|x| 3.0 * x * x * x));
+    let a_bar = |cotangents: eigengrad::Result<Cotangents<f64>>| {
+        let gradient = pairs.backward(&cotangents.unwrap()).unwrap();
+        gradient.a_bar().to_owned()
+    };
+    let [of_values, of_vectors, of_both] = [
+        Cotangents::values(&pairs, l.view()),
+        Cotangents::vectors(&pairs, v.view()),
+        Cotangents::both(&pairs, l.view(), v.view()),
+    ]
+    .map(a_bar);
+    assert_eq!(of_values, a_bar(Cotangents::new(&pairs, Some(l.view()), None)));
+    assert_eq!(of_vectors, a_bar(Cotangents::new(&pairs, None, Some(v.view()))));
+    assert_eq!(of_both, a_bar(Cotangents::new(&pairs, Some(l.view()), Some(v.view()))));
+}

@@ -222,10 +222,7 @@ pub fn adjoint_to_the_derivative_by_factors<T: Scalar, B: Engine<T>>(backend: &B
 }
 
 /// λ, K, gaps and statuses, and B̄ of the loss Σ c_k λ_k + Σ w |v|⁴, on the CPU and on the backend.
-pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(69);
     for (n, r) in [(3, 3), (6, 2), (33, 12), (150, 5)] {
         let options = Options { cut: Cut::default().at_most(r.max(2) - 1), ..Options::default() };
@@ -308,10 +305,7 @@ fn assert_same<T: Scalar>(x: &Results<T>, y: &Results<T>, b: usize) {
 }
 
 /// From 256 rows on, threads share each factor, too.
-pub fn factors_by_any_number_of_threads<T: Scalar, B: Engine<T>>(_: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn factors_by_any_number_of_threads<T: Scalar, B: Engine<T>>(_: &B) {
     if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
         return; // threads are the CPU's
     }

@@ -148,10 +148,7 @@ pub fn what_is_not_read_cannot_be_wrong<T: Scalar, B: Engine<T>>(backend: &B) {
 }
 
 /// One thread or several, of a pool of its own or of another: the same bits.
-pub fn any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B) {
     if !run::on_the_cpu::<B>() {
         return; // threads are the CPU's
     }

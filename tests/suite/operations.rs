@@ -154,10 +154,7 @@ fn is_nan<T: Scalar>(bytes: &[u8]) -> bool {
 }
 
 /// One thread or three: the same bits.
-pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B) {
     if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
         return; // threads are the CPU's
     }

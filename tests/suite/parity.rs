@@ -16,10 +16,7 @@ fn projector(d: &Decomposition) -> Matrix {
 }
 
 /// λ, K, ranks, statuses and gaps of matrices of every kind.
-pub fn spectra_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn spectra_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [1, 2, 5, 16, 33] {
         let matrices = mixed::<T>(n, 16, &mut Rng::new(51));
         let (_, got) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
@@ -41,10 +38,7 @@ where
 
 /// Projectors on K, and the gradient of a loss that any choice of phases sees alike: Σ W |V|⁴ + Σ c λ. V is known to ε‖A‖/gap, Ā
 /// through it and through F to ε (‖A‖/gap)·(‖V̄‖/gap), on either side.
-pub fn gradients_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B)
-where
-    Cpu: Engine<T>,
-{
+pub fn gradients_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(52);
     for n in [2, 3, 8, 17, 32, 67] {
         let lambda: Vec<_> = (0..n).map(|k| if k < n / 3 { 0.0 } else { 2.0 + k as f64 / n as f64 * 4.0 }).collect();

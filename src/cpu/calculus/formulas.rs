@@ -3,8 +3,8 @@
 use super::group::{Group, Shape, read_at};
 use super::multiply::{Part, Term, Way};
 use crate::Triangle;
-use crate::cpu::numbers::{Number, Numbers};
-use crate::cpu::vector::Vector;
+use crate::cpu::simd::numbers::{Number, Numbers};
+use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 use std::marker::PhantomData;
 

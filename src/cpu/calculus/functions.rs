@@ -1,18 +1,18 @@
 //! Functions at the eigenvalues of a group: f, f′ and logarithms, domains, and the trace.
 
 use super::scaling::Exponents;
-use super::work::{Finding, Results, Work};
+use super::work::{Finding, Work};
+use crate::cpu::Cpu;
 use crate::cpu::range::{Power, exponent};
-use crate::cpu::{Cpu, Kernels};
 use crate::options::Problem;
 use crate::scalar::sealed::Ldexp;
-use crate::{Dropped, EigenpairsRef, Element, Function, FunctionRef, Of, Real, Status, Stored, cut};
+use crate::{Dropped, EigenpairsRef, Element, Function, FunctionRef, Of, Real, Scalar, Status, Stored, cut};
 use num_traits::Float;
 use std::ops::Range;
 
-impl<T: Kernels> Work<T> {
+impl<T: Scalar> Work<T> {
     /// Begins a group for a function: V, λ, K, statuses, and f where `of` says so, and f′ and log|λ|, all 0 on D.
-    pub(super) fn start_function<O: Stored<T>>(
+    pub(in crate::cpu) fn start_function<O: Stored<T>>(
         &mut self,
         problem: &Problem,
         pairs: &EigenpairsRef<'_, O, Cpu>,
@@ -97,28 +97,18 @@ fn function_scales<O: Element>(function: FunctionRef<'_, O, Cpu>) -> bool {
     !matches!(function, FunctionRef::Named(Function::Exp))
 }
 
-/// f and f′ at eigenvalue number `at`.
-fn evaluate<O: Element>(
-    function: FunctionRef<'_, O, Cpu>,
-    at: usize,
-    lambda: <O::Real as Element>::Scalar,
-) -> (<O::Real as Element>::Scalar, <O::Real as Element>::Scalar)
-where
-    <O::Real as Element>::Scalar: Real,
-{
-    match function {
-        FunctionRef::Named(function) => (function.value(lambda), function.slope(lambda)),
-        FunctionRef::Given { values, slopes } => (values[at].widen(), slopes[at].widen()),
-    }
-}
-
 /// A power of two of the size of ‖A‖₂: logarithms of λ in this unit are small, and so are the errors of their differences.
 fn unit<R: Real>(norm: R) -> R {
     if norm > R::of(0.0) && norm.is_finite() { R::of(1.0).ldexp(norm.binary_exponent()) } else { R::of(1.0) }
 }
 
 /// The status of matrix `b`, and whether there is a function of it.
-fn finding<O: Element>(pairs: &EigenpairsRef<'_, O, Cpu>, function: FunctionRef<'_, O, Cpu>, b: usize, n: usize) -> Finding {
+pub(in crate::cpu) fn finding<O: Element>(
+    pairs: &EigenpairsRef<'_, O, Cpu>,
+    function: FunctionRef<'_, O, Cpu>,
+    b: usize,
+    n: usize,
+) -> Finding {
     let outside = match function {
         FunctionRef::Given { .. } => false,
         FunctionRef::Named(function) => {
@@ -128,28 +118,4 @@ fn finding<O: Element>(pairs: &EigenpairsRef<'_, O, Cpu>, function: FunctionRef<
     };
     let status = pairs.status[b] | Status::OUTSIDE_DOMAIN.when(outside);
     Finding { status, refused: status.refused() }
-}
-
-/// tr f(A) = Σ_K f(λ_k), and statuses.
-pub(in crate::cpu) fn trace<T: Kernels, O: Stored<T>>(
-    cpu: &Cpu,
-    problem: &Problem,
-    pairs: EigenpairsRef<'_, O, Cpu>,
-    function: FunctionRef<'_, O, Cpu>,
-    out: &mut [T::Real],
-    status: &mut [Status],
-) {
-    let mut results = Results::<O, T::Real>::new(status, 1, problem.batch);
-    results.values = super::work::view(out, 1, problem.batch);
-    let n = problem.n;
-    let each = |mut results: Results<'_, O, T::Real>| {
-        for local in 0..results.status.ncols() {
-            let b = results.first + local;
-            let kept = (b * n..(b + 1) * n).filter(|&at| pairs.kept[at]);
-            let sum = kept.map(|at| evaluate(function, at, pairs.values[at].widen()).0).fold(T::Real::of(0.0), |sum, f| sum + f);
-            results.values[[0, local, 0]] = sum;
-            results.report(0, local, finding(&pairs, function, b, n));
-        }
-    };
-    cpu.run(|| crate::cpu::parallel::each(results, &each));
 }

@@ -1,28 +1,27 @@
 //! The memory of a group of matrices, one in each SIMD lane or a single one: [`Group`].
 
-use crate::cpu::Kernels;
-use crate::cpu::aligned::Aligned;
-use crate::cpu::lane_kernel::BLOCK;
-use crate::{Function, Real, Triangle, Weights};
+use crate::cpu::lanes::kernel::BLOCK;
+use crate::cpu::simd::aligned::Aligned;
+use crate::{Function, Real, Scalar, Triangle, Weights};
 use std::ops::Range;
 
 /// How matrices lie: element (i, k) at `((k·stride + i)·parts + part)·width + lane`.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    pub(super) n: usize,
+    pub(in crate::cpu) n: usize,
     /// The distance of columns, off powers of two, which would crowd into a few cache sets.
-    pub(super) stride: usize,
+    pub(in crate::cpu) stride: usize,
     /// Real and imaginary part, or one part.
-    pub(super) parts: usize,
+    pub(in crate::cpu) parts: usize,
     /// The number of matrices.
-    pub(super) width: usize,
+    pub(in crate::cpu) width: usize,
     /// Whether this is one large matrix, multiplied by faer.
-    pub(super) alone: bool,
+    pub(in crate::cpu) alone: bool,
 }
 
 /// Numbers of a column, `[k, lane]`.
 #[derive(Debug)]
-pub(super) struct Columns<R> {
+pub(in crate::cpu) struct Columns<R> {
     pub lambda: Aligned<R>,
     /// F is 0 between equal labels; 0 is dropped.
     pub label: Aligned<R>,
@@ -43,49 +42,49 @@ pub(super) struct Columns<R> {
 /// A group of matrices at work.
 #[derive(Debug)]
 pub struct Group<R> {
-    pub(super) shape: Shape,
-    pub(super) v: Aligned<R>,
+    pub(in crate::cpu) shape: Shape,
+    pub(in crate::cpu) v: Aligned<R>,
     /// Vᴴ: with it, every product has the form Aᴴ B.
-    pub(super) vh: Aligned<R>,
+    pub(in crate::cpu) vh: Aligned<R>,
     /// What is given: Ȧ, H or E, and after it V̄.
-    pub(super) given: Aligned<R>,
+    pub(in crate::cpu) given: Aligned<R>,
     /// More that is given: V̄̇ or the downstream V̄.
-    pub(super) more: Aligned<R>,
-    pub(super) temporary: Aligned<R>,
+    pub(in crate::cpu) more: Aligned<R>,
+    pub(in crate::cpu) temporary: Aligned<R>,
     /// P = Vᴴ Ȧ V, or Q = Vᴴ H V.
-    pub(super) p: Aligned<R>,
+    pub(in crate::cpu) p: Aligned<R>,
     /// F ∘ P.
-    pub(super) omega: Aligned<R>,
+    pub(in crate::cpu) omega: Aligned<R>,
     /// X = Vᴴ V̄ or its adjoint.
-    pub(super) x: Aligned<R>,
+    pub(in crate::cpu) x: Aligned<R>,
     /// F ∘ X, or of its adjoint.
-    pub(super) fx: Aligned<R>,
+    pub(in crate::cpu) fx: Aligned<R>,
     /// 2G.
-    pub(super) g: Aligned<R>,
+    pub(in crate::cpu) g: Aligned<R>,
     /// What ends as the result.
-    pub(super) out: Aligned<R>,
+    pub(in crate::cpu) out: Aligned<R>,
     /// F, or divided differences: real, of i ≤ j.
-    pub(super) weights: Aligned<R>,
-    pub(super) columns: Columns<R>,
+    pub(in crate::cpu) weights: Aligned<R>,
+    pub(in crate::cpu) columns: Columns<R>,
     /// A factor for each matrix.
-    pub(super) scale: Aligned<R>,
+    pub(in crate::cpu) scale: Aligned<R>,
     /// The largest |P_ij| (or |Q_ij|) in a tied group relative to ‖P‖_F, for each matrix; 0 where nothing ties.
-    pub(super) tie_defect: Aligned<R>,
+    pub(in crate::cpu) tie_defect: Aligned<R>,
     /// Whether kept eigenvalues tie in any matrix.
-    pub(super) tied: bool,
+    pub(in crate::cpu) tied: bool,
     /// The distance within which eigenvalues of a given function tie.
-    pub(super) within: Aligned<R>,
+    pub(in crate::cpu) within: Aligned<R>,
     /// The first to the last column that is dropped in any matrix.
-    pub(super) dropped: Range<usize>,
-    pub(super) with_bar: bool,
-    pub(super) with_more: bool,
+    pub(in crate::cpu) dropped: Range<usize>,
+    pub(in crate::cpu) with_bar: bool,
+    pub(in crate::cpu) with_more: bool,
     /// The function, unless it is given by its values.
-    pub(super) function: Option<Function>,
-    pub(super) kind: Weights,
+    pub(in crate::cpu) function: Option<Function>,
+    pub(in crate::cpu) kind: Weights,
 }
 
 impl<R: Real> Group<R> {
-    pub(super) fn new<T: Kernels<Real = R>>(n: usize, alone: bool) -> Self {
+    pub(in crate::cpu) fn new<T: Scalar<Real = R>>(n: usize, alone: bool) -> Self {
         let width = if alone { 1 } else { T::lanes() };
         // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
         let padded = n.next_multiple_of(BLOCK);
@@ -132,7 +131,7 @@ impl<R: Real> Group<R> {
 }
 
 /// Where in a matrix that was gathered row by row the entry (i, j), i < j, is, and whether as its conjugate.
-pub(super) fn read_at(triangle: Triangle, stride: usize, i: usize, j: usize) -> (usize, bool) {
+pub(in crate::cpu) fn read_at(triangle: Triangle, stride: usize, i: usize, j: usize) -> (usize, bool) {
     match triangle {
         Triangle::Lower => (j * stride + i, true),
         Triangle::Upper => (i * stride + j, false),

@@ -3,13 +3,12 @@
 use super::formulas::Formulas;
 use super::group::{Group, Shape};
 use super::multiply::{Alone, InLanes, Way};
-use crate::cpu::Kernels;
-use crate::cpu::moves::{Runs, into_lanes, out_of_lanes};
-use crate::cpu::vector::{Vector, dispatch};
-use crate::{Element, Triangle};
+use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
+use crate::cpu::simd::vector::{Vector, dispatch};
+use crate::{Element, Scalar, Triangle};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Scalar, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// What is done with a group.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +55,7 @@ macro_rules! calculate {
 calculate!(f32: 1, 4; f64: 1, 4; Complex<f32>: 2, 2; Complex<f64>: 2, 2);
 
 fn transfer(job: impl WithSimd<Output = ()>, alone: bool) {
-    if alone { Scalar.vectorize(job) } else { dispatch(job) }
+    if alone { pulp::Scalar.vectorize(job) } else { dispatch(job) }
 }
 
 struct Gather<'a, R, const C: usize> {
@@ -96,13 +95,13 @@ struct Kernel<'a, T: Element, const C: usize, const ROWS: usize> {
     step: Step,
 }
 
-impl<T: Kernels<Real: Vector>, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, T, C, ROWS> {
+impl<T: Scalar<Real: Vector>, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, T, C, ROWS> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         if self.group.shape.alone {
-            take::<Scalar, T::Real, C, Alone<T>>(Scalar, self.group, self.step);
+            take::<pulp::Scalar, T::Real, C, Alone<T>>(pulp::Scalar, self.group, self.step);
         } else {
             take::<S, T::Real, C, InLanes<ROWS>>(s, self.group, self.step);
         }

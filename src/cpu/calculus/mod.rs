@@ -4,17 +4,15 @@
 mod faer;
 mod first;
 mod formulas;
-mod functions;
+pub(super) mod functions;
 mod group;
 mod kernel;
 mod multiply;
-mod operations;
 mod scaling;
 mod second;
 mod weights;
-mod work;
+pub(super) mod work;
 
 pub use faer::MultiplyAlone;
-pub(super) use functions::trace;
-pub use kernel::Calculate;
+pub use kernel::{Calculate, Step};
 pub use work::Scratch;

@@ -1,9 +1,9 @@
 //! C = Aᴴ B, the one product that the formulas are made of, in two ways: in lanes, and by faer for a matrix alone.
 
 use super::group::Shape;
-use crate::cpu::Kernels;
-use crate::cpu::numbers::{Number, Numbers};
-use crate::cpu::vector::Vector;
+use crate::Scalar;
+use crate::cpu::simd::numbers::{Number, Numbers};
+use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 use std::array::from_fn;
 use std::marker::PhantomData;
@@ -76,7 +76,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Way<R, C> for InLanes<ROWS> {
 /// A matrix alone, by faer.
 pub(super) struct Alone<T>(PhantomData<T>);
 
-impl<T: Kernels<Real = R>, R: Vector, const C: usize> Way<R, C> for Alone<T> {
+impl<T: Scalar<Real = R>, R: Vector, const C: usize> Way<R, C> for Alone<T> {
     #[inline(always)]
     fn multiply<S: Simd>(_: &Numbers<S, R, C>, shape: &Shape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part) {
         T::multiply_alone(shape.stride, c, term, a, b, part);

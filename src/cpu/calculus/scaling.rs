@@ -5,14 +5,13 @@
 
 use super::group::{Group, Shape};
 use super::work::Work;
-use crate::cpu::Kernels;
-use crate::cpu::aligned::Aligned;
 use crate::cpu::range::{Power, exponent};
-use crate::{Function, Real};
+use crate::cpu::simd::aligned::Aligned;
+use crate::{Function, Real, Scalar};
 
 /// An exponent of two, as a whole number and a part of one: their sum would round what 2 to its power is not small beside.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Exponent {
+pub(in crate::cpu) struct Exponent {
     pub whole: i32,
     pub part: f64,
 }
@@ -42,7 +41,7 @@ impl From<i32> for Exponent {
 
 /// The exponents of one matrix; all are 0 where the plain way is taken.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Exponents {
+pub(in crate::cpu) struct Exponents {
     /// Whether the matrix is scaled.
     pub on: bool,
     /// e.
@@ -71,9 +70,9 @@ impl Exponents {
     }
 }
 
-impl<T: Kernels> Work<T> {
+impl<T: Scalar> Work<T> {
     /// Multiplies the numbers of each lane that is scaled by a power of two.
-    pub(super) fn scale(
+    pub(in crate::cpu) fn scale(
         &mut self,
         memory: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>,
         by: impl Fn(&Exponents) -> Exponent,
@@ -95,7 +94,7 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Scales the Hermitian matrices that were given.
-    pub(super) fn scale_direction(&mut self) {
+    pub(in crate::cpu) fn scale_direction(&mut self) {
         let Shape { n, width, parts, .. } = self.group.shape;
         let stride = self.group.shape.stride * parts;
         for (lane, exponents) in self.exponents.iter_mut().enumerate().filter(|x| x.1.on) {
@@ -107,7 +106,7 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Scales cotangents, behind [`Work::scale_direction`].
-    pub(super) fn scale_bars(&mut self) {
+    pub(in crate::cpu) fn scale_bars(&mut self) {
         let Group { shape, out, more, columns, with_bar, with_more, .. } = &self.group;
         let column = [shape.n * shape.parts, shape.stride * shape.parts];
         let of_lane = |lane: usize| {
@@ -128,17 +127,17 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Scales λ̇ or λ̄̄ back, which are as the direction.
-    pub(super) fn restore_values(&mut self) {
+    pub(in crate::cpu) fn restore_values(&mut self) {
         self.scale(|group| &mut group.columns.dot, |by| (by.direction).into());
     }
 
     /// Scales V̇ or V̄̄ back.
-    pub(super) fn restore_vectors(&mut self, memory: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>) {
+    pub(in crate::cpu) fn restore_vectors(&mut self, memory: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>) {
         self.scale(memory, |by| (by.direction - by.lambda).into());
     }
 
     /// Scales a second derivative by A back.
-    pub(super) fn restore_second(&mut self) {
+    pub(in crate::cpu) fn restore_second(&mut self) {
         self.scale(|group| &mut group.out, |by| (by.bar + by.direction - by.lambda).into());
     }
 }

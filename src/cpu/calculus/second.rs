@@ -3,7 +3,7 @@
 use super::formulas::Formulas;
 use super::group::Group;
 use super::multiply::{Part, Term, Way};
-use crate::cpu::vector::Vector;
+use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
 impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {

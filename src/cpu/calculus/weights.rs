@@ -3,7 +3,7 @@
 use super::formulas::Formulas;
 use super::group::{Columns, Group};
 use super::multiply::Way;
-use crate::cpu::vector::Vector;
+use crate::cpu::simd::vector::Vector;
 use crate::{Function, Weights};
 use pulp::Simd;
 

@@ -3,13 +3,15 @@
 use super::group::{Columns, Group};
 use super::kernel::Step;
 use super::scaling::Exponents;
-use crate::cpu::aligned::Aligned;
-use crate::cpu::lanes::widened;
+use crate::cpu::Cpu;
+use crate::cpu::lanes::backward::widened;
 use crate::cpu::parallel::{Chunk, PerThread};
 use crate::cpu::range::{Power, is_extreme, lift};
-use crate::cpu::{Cpu, Kernels};
+use crate::cpu::simd::aligned::Aligned;
 use crate::options::Problem;
-use crate::{Dropped, EigenpairsRef, Element, HermitianRef, Pod, Real, Result, Scalar, Status, Stored, cut};
+use crate::{
+    CotangentsRef, Dropped, EigenpairsRef, Element, HermitianRef, MatricesMut, Pod, Real, Result, Scalar, Status, Stored, cut,
+};
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
 
@@ -18,12 +20,12 @@ const LANES_UP_TO: usize = 64;
 
 /// Scratch memory of the CPU backend for derivatives beyond the first and for functions of the spectrum, for each thread.
 #[derive(Debug)]
-pub struct Scratch<T: Kernels> {
+pub struct Scratch<T: Scalar> {
     n: usize,
     work: PerThread<Work<T>>,
 }
 
-impl<T: Kernels> Scratch<T> {
+impl<T: Scalar> Scratch<T> {
     pub(in crate::cpu) fn new(problem: &Problem, threads: usize) -> Result<Self> {
         let n = if problem.batch == 0 { 0 } else { problem.n };
         Ok(Self { n, work: PerThread::new(threads, n, || Ok(Work::new(n)))? })
@@ -34,7 +36,7 @@ impl<T: Kernels> Scratch<T> {
     }
 
     /// Calls `work` on each group of consecutive matrices, on the threads of `cpu`.
-    pub(super) fn each<O: Element, R: Element<Scalar: Real>>(
+    pub(in crate::cpu) fn each<O: Element, R: Element<Scalar: Real>>(
         &self,
         cpu: &Cpu,
         results: Results<'_, O, R>,
@@ -59,7 +61,7 @@ impl<T: Kernels> Scratch<T> {
 }
 
 /// Results of consecutive matrices, along one direction or several: `[directions, batch, …]`, those that there are none of of length 0.
-pub(super) struct Results<'a, O, R> {
+pub(in crate::cpu) struct Results<'a, O, R> {
     /// The number of the first matrix.
     pub first: usize,
     pub matrices: ArrayViewMut3<'a, O>,
@@ -69,25 +71,29 @@ pub(super) struct Results<'a, O, R> {
 }
 
 /// `[directions, batch, length]`.
-pub(super) fn view<T: Pod>(data: &mut [T], directions: usize, batch: usize) -> ArrayViewMut3<'_, T> {
+pub(in crate::cpu) fn view<T: Pod>(data: &mut [T], directions: usize, batch: usize) -> ArrayViewMut3<'_, T> {
     let length = data.len().checked_div(directions * batch).unwrap_or(0);
     ArrayViewMut3::from_shape((directions, batch, length), data).unwrap_or_else(|_| unreachable!("lengths were checked"))
 }
 
 /// What belongs to consecutive matrices along a direction.
-pub(super) fn of_lanes<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, lanes: Range<usize>) -> &'v mut [T] {
+pub(in crate::cpu) fn of_lanes<'v, T: Pod>(
+    view: &'v mut ArrayViewMut3<'_, T>,
+    direction: usize,
+    lanes: Range<usize>,
+) -> &'v mut [T] {
     let mut along = view.view_mut().index_axis_move(Axis(0), direction);
     along.slice_axis_inplace(Axis(0), Slice::from(lanes));
     along.into_slice().unwrap_or_default()
 }
 
 /// What belongs to matrix `b` along a direction.
-pub(super) fn of<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, b: usize) -> &'v mut [T] {
+pub(in crate::cpu) fn of<'v, T: Pod>(view: &'v mut ArrayViewMut3<'_, T>, direction: usize, b: usize) -> &'v mut [T] {
     of_lanes(view, direction, b..b + 1)
 }
 
 impl<'a, O: Element, R: Element<Scalar: Real>> Results<'a, O, R> {
-    pub(super) fn new(status: &'a mut [Status], directions: usize, batch: usize) -> Self {
+    pub(in crate::cpu) fn new(status: &'a mut [Status], directions: usize, batch: usize) -> Self {
         let status =
             ArrayViewMut2::from_shape((directions, batch), status).unwrap_or_else(|_| unreachable!("lengths were checked"));
         Self {
@@ -100,7 +106,7 @@ impl<'a, O: Element, R: Element<Scalar: Real>> Results<'a, O, R> {
     }
 
     /// Gives matrix `b` along a direction its status, NaN where it was refused, and says where something is not finite.
-    pub(super) fn report(&mut self, direction: usize, b: usize, found: Finding) {
+    pub(in crate::cpu) fn report(&mut self, direction: usize, b: usize, found: Finding) {
         let Self { matrices, vectors, values, status, .. } = self;
         let matrices = [of(matrices, direction, b), of(vectors, direction, b)];
         let values = of(values, direction, b);
@@ -137,7 +143,7 @@ impl<O: Element, R: Element<Scalar: Real>> Chunk for Results<'_, O, R> {
 
 /// What is known of a matrix before its results are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Finding {
+pub(in crate::cpu) struct Finding {
     pub status: Status,
     /// Whether its results are NaN.
     pub refused: bool,
@@ -145,7 +151,7 @@ pub(super) struct Finding {
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) struct Work<T: Kernels> {
+pub(in crate::cpu) struct Work<T: Scalar> {
     pub group: Group<T::Real>,
     /// λ and labels of one matrix.
     pub lambda: Vec<T::Real>,
@@ -159,7 +165,7 @@ pub(super) struct Work<T: Kernels> {
     wide: Vec<T>,
 }
 
-impl<T: Kernels> Work<T> {
+impl<T: Scalar> Work<T> {
     fn new(n: usize) -> Self {
         let group = Group::new::<T>(n, n > LANES_UP_TO);
         let zeros = || vec![T::Real::of(0.0); n];
@@ -170,12 +176,12 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Loads matrices of a batch, which has them one after the other.
-    pub(super) fn load<O: Stored<T>>(&mut self, to: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>, from: &[O]) {
+    pub(in crate::cpu) fn load<O: Stored<T>>(&mut self, to: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>, from: &[O]) {
         T::gather(self.group.shape, widened(from, &mut self.wide), to(&mut self.group));
     }
 
     /// Stores the group's matrices, as many as there is memory for.
-    pub(super) fn store<O: Stored<T>>(&mut self, from: impl Fn(&Group<T::Real>) -> &Aligned<T::Real>, to: &mut [O]) {
+    pub(in crate::cpu) fn store<O: Stored<T>>(&mut self, from: impl Fn(&Group<T::Real>) -> &Aligned<T::Real>, to: &mut [O]) {
         let (shape, from) = (self.group.shape, from(&self.group));
         match O::as_scalars_mut(to) {
             Some(to) => T::scatter(shape, from, to),
@@ -187,7 +193,12 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Begins a group: V, λ, labels by the rule for ties, statuses.
-    pub(super) fn start<O: Stored<T>>(&mut self, problem: &Problem, pairs: &EigenpairsRef<'_, O, Cpu>, matrices: Range<usize>) {
+    pub(in crate::cpu) fn start<O: Stored<T>>(
+        &mut self,
+        problem: &Problem,
+        pairs: &EigenpairsRef<'_, O, Cpu>,
+        matrices: Range<usize>,
+    ) {
         let (n, width) = (problem.n, self.group.shape.width);
         let all = matrices.start * n * n..matrices.end * n * n;
         self.load(|group| &mut group.v, &pairs.vectors[all]);
@@ -232,19 +243,19 @@ impl<T: Kernels> Work<T> {
     }
 
     /// What is known of the matrix in a lane once a direction has been turned: whether it splits a tied group.
-    pub(super) fn finding<O: Stored<T>>(&self, problem: &Problem, lane: usize) -> Finding {
+    pub(in crate::cpu) fn finding<O: Stored<T>>(&self, problem: &Problem, lane: usize) -> Finding {
         let Finding { status, refused } = self.found[lane];
         let split = self.group.tie_defect[lane] > T::Real::of(problem.round_off::<O>());
         Finding { status: status | Status::TIE_DEFECT.when(split && !refused), refused }
     }
 
     /// Adds to what is known of every matrix of the group, where there is one direction alone.
-    pub(super) fn note_split_ties<O: Stored<T>>(&mut self, problem: &Problem) {
+    pub(in crate::cpu) fn note_split_ties<O: Stored<T>>(&mut self, problem: &Problem) {
         (0..self.found.len()).for_each(|lane| self.found[lane] = self.finding::<O>(problem, lane));
     }
 
     /// Loads Hermitian matrices of a batch, which are numbered as the pairs.
-    pub(super) fn load_hermitian<O: Stored<T>>(&mut self, a: HermitianRef<'_, O, Cpu>, matrices: Range<usize>) {
+    pub(in crate::cpu) fn load_hermitian<O: Stored<T>>(&mut self, a: HermitianRef<'_, O, Cpu>, matrices: Range<usize>) {
         let n = self.group.shape.n;
         self.load(|group| &mut group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
         T::calculate(&mut self.group, Step::Complete(a.triangle));
@@ -252,7 +263,7 @@ impl<T: Kernels> Work<T> {
     }
 
     /// Loads rows of a batch as columns of the group, 0 outside K; all 0 if there are none.
-    pub(super) fn load_values<R: Element<Scalar = T::Real>>(
+    pub(in crate::cpu) fn load_values<R: Element<Scalar = T::Real>>(
         &mut self,
         to: impl Fn(&mut Columns<T::Real>) -> &mut Aligned<T::Real>,
         values: Option<&[R]>,
@@ -271,6 +282,48 @@ impl<T: Kernels> Work<T> {
 }
 
 /// The numbers of one lane of a column.
-pub(super) fn store_values<R: Element>(from: &[R::Scalar], width: usize, lane: usize, to: &mut [R]) {
+pub(in crate::cpu) fn store_values<R: Element>(from: &[R::Scalar], width: usize, lane: usize, to: &mut [R]) {
     to.iter_mut().zip(from.iter().skip(lane).step_by(width)).for_each(|(to, &from)| *to = R::narrow(from));
+}
+
+impl<T: Scalar> Work<T> {
+    /// Loads λ̄ and V̄, and what belongs to them beside: their tangents, or what comes from downstream.
+    pub(in crate::cpu) fn load_cotangents<O: Stored<T>>(
+        &mut self,
+        pairs: &EigenpairsRef<'_, O, Cpu>,
+        cotangents: CotangentsRef<'_, O, Cpu>,
+        more: CotangentsRef<'_, O, Cpu>,
+        matrices: Range<usize>,
+    ) {
+        let n = self.group.shape.n;
+        let all = matrices.start * n * n..matrices.end * n * n;
+        self.load_values(|columns| &mut columns.bar, cotangents.values, pairs.kept, matrices.clone());
+        self.load_values(|columns| &mut columns.bar_dot, more.values, pairs.kept, matrices);
+        (self.group.with_bar, self.group.with_more) = (cotangents.vectors.is_some(), more.vectors.is_some());
+        if let Some(v_bar) = cotangents.vectors {
+            self.load(|group| &mut group.out, &v_bar[all.clone()]);
+        }
+        if let Some(v_bar) = more.vectors {
+            self.load(|group| &mut group.more, &v_bar[all]);
+        }
+    }
+}
+
+/// Where one Hermitian matrix for each of the batch goes.
+pub(in crate::cpu) fn matrices<'a, O: Element>(problem: &Problem, out: MatricesMut<'a, O, Cpu>) -> Results<'a, O, O::Real> {
+    let mut results = Results::new(out.status, 1, problem.batch);
+    results.matrices = view(out.data, 1, problem.batch);
+    results
+}
+
+/// Stores the matrices that are in `out`, and reports.
+pub(in crate::cpu) fn store_matrices<T: Scalar, O: Stored<T>>(
+    work: &mut Work<T>,
+    results: &mut Results<'_, O, O::Real>,
+    lanes: Range<usize>,
+) {
+    work.store(|group| &group.out, of_lanes(&mut results.matrices, 0, lanes.clone()));
+    for (lane, b) in lanes.enumerate() {
+        results.report(0, b, work.found[lane]);
+    }
 }

@@ -1,0 +1,188 @@
+//! B̄ = 2 V G S + (I − V Vᴴ) V̄_K Λ_K⁻¹ S_K of one factor after the other: docs/derivation.md §12.
+
+use crate::compute::BackwardFactor;
+use crate::cpu::assemble::Column;
+use crate::cpu::backward::Spread;
+use crate::cpu::dense::columns::Columns;
+use crate::cpu::eigh_factor;
+use crate::cpu::parallel::Chunk;
+use crate::{
+    CotangentsRef, Cpu, Dropped, Element, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Result, Scalar, Status, Stored,
+    cut,
+};
+use faer::Mat;
+use num_traits::Float;
+
+/// What is read and written of a run of factors.
+pub(in crate::cpu) struct Run<'a, O: Element> {
+    /// n and r.
+    pub shape: (usize, usize),
+    pub pairs: FactorPairsRef<'a, O, Cpu>,
+    pub cotangents: CotangentsRef<'a, O, Cpu>,
+    pub out: FactorGradientMut<'a, O, Cpu>,
+}
+
+impl<O: Element> Chunk for Run<'_, O> {
+    fn batch(&self) -> usize {
+        self.pairs.status.len()
+    }
+
+    fn split_at(self, b: usize) -> (Self, Self) {
+        let Self { shape: (n, r), pairs, cotangents, out } = self;
+        let (values, values2) = pairs.values.split_at(b * r);
+        let (vectors, vectors2) = pairs.vectors.split_at(b * n * r);
+        let (projection, projection2) = pairs.projection.split_at(b * r * r);
+        let (kept, kept2) = pairs.kept.split_at(b * r);
+        let (status, status2) = pairs.status.split_at(b);
+        let (values_bar, values_bar2) = cotangents.values.map(|x| x.split_at(b * r)).unzip();
+        let (vectors_bar, vectors_bar2) = cotangents.vectors.map(|x| x.split_at(b * n * r)).unzip();
+        let (b_bar, b_bar2) = out.b_bar.split_at_mut(b * n * r);
+        let (gauge_defect, gauge_defect2) = out.gauge_defect.split_at_mut(b * r);
+        let (tie_defect, tie_defect2) = out.tie_defect.split_at_mut(b);
+        let (found, found2) = out.status.split_at_mut(b);
+        let left = Self {
+            shape: (n, r),
+            pairs: FactorPairsRef { values, vectors, projection, kept, status },
+            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
+            out: FactorGradientMut { b_bar, gauge_defect, tie_defect, status: found },
+        };
+        let right = Self {
+            shape: (n, r),
+            pairs: FactorPairsRef { values: values2, vectors: vectors2, projection: projection2, kept: kept2, status: status2 },
+            cotangents: CotangentsRef { values: values_bar2, vectors: vectors_bar2 },
+            out: FactorGradientMut { b_bar: b_bar2, gauge_defect: gauge_defect2, tie_defect: tie_defect2, status: found2 },
+        };
+        (left, right)
+    }
+}
+
+impl<T: Scalar> BackwardFactor<T> for Cpu {
+    fn backward_factor<'a, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        pairs: FactorPairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: FactorGradientMut<'a, O, Self>,
+        workspace: &mut eigh_factor::Workspace<T>,
+    ) -> Result<()> {
+        let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
+        let work = |products: &mut Products<T>, chunk| products.backward(problem, chunk);
+        self.run(|| products.each(Run { shape, pairs, cotangents, out }, 1, &work));
+        Ok(())
+    }
+}
+
+/// Scratch memory for one factor.
+#[derive(Debug)]
+pub(in crate::cpu) struct Products<T: Scalar> {
+    lambda: Vec<T::Real>,
+    labels: Vec<T::Real>,
+    columns: Columns<T>,
+    /// 2 S, by rows of the columns that take part.
+    twice_s: Mat<T>,
+    /// Λ_K⁻¹ S_K; its rows outside K are 0.
+    weighted_s: Mat<T>,
+    /// −X.
+    minus_x: Mat<T>,
+    /// 2 G S − X Λ_K⁻¹ S_K.
+    c: Mat<T>,
+    b_bar: Mat<T>,
+}
+
+impl<T: Scalar> Products<T> {
+    pub(in crate::cpu) fn new(n: usize, r: usize) -> Self {
+        let zeros = |rows| Mat::from_fn(rows, r, |_, _| T::zero());
+        let reals = || vec![T::Real::of(0.0); r];
+        let columns = Columns::new(n, r);
+        let (twice_s, weighted_s, minus_x, c, b_bar) = (zeros(r), zeros(r), zeros(r), zeros(r), zeros(n));
+        Self { lambda: reals(), labels: reals(), columns, twice_s, weighted_s, minus_x, c, b_bar }
+    }
+
+    /// B̄ of every factor of the chunk.
+    pub(in crate::cpu) fn backward<O: Stored<T>>(&mut self, problem: &FactorProblem, mut chunk: Run<'_, O>) {
+        let (n, r) = chunk.shape;
+        for b in 0..chunk.batch() {
+            self.take(problem, &mut chunk, b);
+            let size = b * n * r..(b + 1) * n * r;
+            self.columns.load(&chunk.pairs.vectors[size.clone()], chunk.cotangents.vectors.map(|x| &x[size]));
+            self.assemble(n > r, &chunk.pairs.projection[b * r * r..]);
+            self.report(problem, &mut chunk, b);
+        }
+    }
+
+    /// Gives the columns of matrix `b`, and starts its status and its tie defect.
+    fn take<O: Stored<T>>(&mut self, problem: &FactorProblem, chunk: &mut Run<'_, O>, b: usize) {
+        let (matrices, r, pairs) = (&problem.matrices, problem.r, chunk.pairs);
+        let kept = &pairs.kept[b * r..][..r];
+        self.lambda.iter_mut().zip(&pairs.values[b * r..]).for_each(|(to, from)| *to = from.widen());
+        let tied = cut::label(matrices.ties, matrices.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
+        self.columns.start(Dropped::AsComputed, chunk.cotangents.vectors.is_some(), tied);
+        let mut spread = Spread::default();
+        for k in 0..r {
+            let lambda_bar = chunk.cotangents.values.filter(|_| kept[k]).map_or(T::Real::of(0.0), |x| x[b * r + k].widen());
+            spread.see(self.labels[k], lambda_bar);
+            let as_computed = kept[k] || matrices.dropped == Dropped::AsComputed;
+            let lambda = if as_computed { self.lambda[k] } else { T::Real::of(0.0) };
+            self.columns.column(Column { k, lambda, label: self.labels[k], lambda_bar });
+        }
+        chunk.out.tie_defect[b] = spread.largest();
+        chunk.out.status[b] = pairs.status[b] | Status::of_ties(matrices.ties, tied);
+    }
+
+    /// Leaves B̄. V̄ reaches beyond the range of B if there is a null space `beside` it.
+    fn assemble(&mut self, beside: bool, s: &[T]) {
+        let Self { columns, twice_s, weighted_s, minus_x, c, b_bar, .. } = self;
+        let (m, r) = (columns.of.len(), c.ncols());
+        for (row, column) in columns.of.iter().enumerate() {
+            let kept = column.label > T::Real::of(0.0);
+            let weight = if beside && kept { T::Real::of(1.0) / column.lambda } else { T::Real::of(0.0) };
+            for at in 0..r {
+                let s = s[at * r + column.k];
+                twice_s[(row, at)] = s + s;
+                weighted_s[(row, at)] = s.scale(weight);
+            }
+        }
+        let with_nulls = beside && columns.with_vectors_bar;
+        match columns.with_vectors_bar {
+            true => columns.project(),
+            false => columns.x_mut().fill(T::zero()),
+        }
+        if with_nulls {
+            let x = columns.x();
+            (0..m * m).map(|at| (at % m, at / m)).for_each(|at| minus_x[at] = -x[at]);
+        }
+        columns.weigh();
+        let mut c = c.as_mut().subrows_mut(0, m);
+        T::times(c.as_mut(), columns.x(), twice_s.as_ref().subrows(0, m));
+        if with_nulls {
+            T::add_times(c.as_mut(), minus_x.as_ref().submatrix(0, 0, m, m), weighted_s.as_ref().subrows(0, m));
+        }
+        T::times(b_bar.as_mut(), columns.v(), c.as_ref());
+        if with_nulls {
+            T::add_times(b_bar.as_mut(), columns.v_bar(), weighted_s.as_ref().subrows(0, m));
+        }
+    }
+
+    /// Writes B̄ and the report of matrix `b`, as the options and its status ask for.
+    fn report<O: Stored<T>>(&self, problem: &FactorProblem, chunk: &mut Run<'_, O>, b: usize) {
+        let (n, r, out) = (problem.matrices.n, problem.r, &mut chunk.out);
+        let b_bar = &mut out.b_bar[b * n * r..][..n * r];
+        let gauge_defect = &mut out.gauge_defect[b * r..][..r];
+        let status = &mut out.status[b];
+        if status.refused() {
+            let nan = T::Real::of(f64::NAN);
+            b_bar.fill(O::narrow(T::from_parts(nan, nan)));
+            return gauge_defect.fill(T::Real::of(0.0));
+        }
+        gauge_defect.copy_from_slice(&self.columns.gauge_defect);
+        out.tie_defect[b] = Float::max(out.tie_defect[b], self.columns.tie_defect);
+        for (c, to) in b_bar.chunks_exact_mut(n.max(1)).enumerate() {
+            to.iter_mut().zip(self.b_bar.col_as_slice(c)).for_each(|(to, &from)| *to = O::narrow(from));
+        }
+        let round_off = T::Real::of(problem.matrices.round_off::<O>());
+        *status |= Status::PHASE_DEPENDENT.when(self.columns.largest_gauge_defect() > round_off);
+        *status |= Status::TIE_DEFECT.when(out.tie_defect[b] > round_off);
+        let finite = b_bar.iter().fold(true, |finite, x| finite & x.widen().finite());
+        *status |= Status::GRADIENT_NOT_FINITE.when(!finite);
+    }
+}

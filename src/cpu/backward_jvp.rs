@@ -1,0 +1,34 @@
+//! The tangent of Ā: docs/derivation.md §10.
+
+use super::calculus::Step;
+use super::calculus::work::{matrices, store_matrices};
+use crate::compute::BackwardJvp;
+use crate::options::Problem;
+use crate::{CotangentsRef, Cpu, EigenpairsRef, HermitianRef, MatricesMut, Result, Scalar, Stored};
+
+impl<T: Scalar> BackwardJvp<T> for Cpu {
+    fn backward_jvp<'a, O: Stored<T>>(
+        &self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        a_dot: HermitianRef<'a, O, Self>,
+        cotangents_dot: CotangentsRef<'a, O, Self>,
+        out: MatricesMut<'a, O, Self>,
+        scratch: &mut Self::Scratch,
+    ) -> Result<()> {
+        scratch.each(self, matrices(problem, out), |work, results, lanes| {
+            let matrices = results.first + lanes.start..results.first + lanes.end;
+            work.start(problem, &pairs, matrices.clone());
+            T::calculate(&mut work.group, Step::Gaps);
+            work.load_cotangents(&pairs, cotangents, cotangents_dot, matrices.clone());
+            work.load_hermitian(a_dot, matrices);
+            work.scale_bars();
+            T::calculate(&mut work.group, Step::BackwardJvp);
+            work.restore_second();
+            work.note_split_ties::<O>(problem);
+            store_matrices(work, results, lanes);
+        });
+        Ok(())
+    }
+}

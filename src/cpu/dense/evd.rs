@@ -1,0 +1,217 @@
+//! A = V Λ Vᴴ of one large matrix, by faer: scaled by a power of two before, and polished behind.
+//!
+//! faer's V is orthonormal to some 80 ε and its λ right to some 90 ε‖A‖₂ from n = 129 on, growing with n. One Newton–Schulz step,
+//! V ↦ V + ½V(I − VᴴV), and Rayleigh quotients vᴴAv/vᴴv bring both to a few ε. Where faer does not converge, which happens where entries
+//! span more than the range of squares, entries that are nothing beside the largest are dropped; and then the lanes' QL is tried.
+
+use crate::cpu::parallel::par;
+use crate::scalar::sealed::Ldexp;
+use crate::{Element, Error, Precision, Real, Result, Scalar, Status, Triangle};
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::{Mat, MatMut, MatRef};
+use num_complex::Complex;
+use num_traits::Float;
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The order up to which the lanes' QL is tried: its memory is that of as many matrices as there are lanes.
+const LANES_UP_TO: usize = 1024;
+
+/// Scratch memory for one n×n matrix: a copy that faer reads, and what it returns.
+pub(in crate::cpu) struct Single<T: Scalar> {
+    a: Mat<T>,
+    lambda: Vec<T>,
+    /// λ, ascending.
+    pub values: Vec<T::Real>,
+    vectors: Mat<T>,
+    /// The column of each eigenvector.
+    order: Vec<usize>,
+    /// I − VᴴV, then AV; the polished V.
+    product: Mat<T>,
+    polished: Mat<T>,
+    memory: MemBuffer,
+}
+
+impl<T: Scalar> fmt::Debug for Single<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Single(n = {})", self.values.len())
+    }
+}
+
+impl<T: Scalar> Single<T> {
+    pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
+        let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
+        // Of order 0 faer's own request overflows.
+        let memory = MemBuffer::try_new(T::evd_memory(n.max(1)))
+            .map_err(|e| Error::Backend { backend: "cpu", reason: format!("no memory for n = {n}: {e:?}") })?;
+        Ok(Self {
+            a: zeros(),
+            lambda: vec![T::zero(); n],
+            values: vec![T::Real::of(0.0); n],
+            vectors: zeros(),
+            order: (0..n).collect(),
+            product: zeros(),
+            polished: zeros(),
+            memory,
+        })
+    }
+
+    /// Leaves λ in `values` and V in `vectors`.
+    pub(in crate::cpu) fn solve<I: Element<Scalar = T>>(
+        &mut self,
+        n: usize,
+        a: &[I],
+        triangle: Triangle,
+        with_vectors: bool,
+    ) -> Status {
+        match self.load(n, a, triangle) {
+            _ if n == 0 => Status::OK,
+            None => Status::NOT_FINITE,
+            Some(exponent) => {
+                let converged = self.by_faer(with_vectors) || self.without_tiny(with_vectors) || self.by_lanes();
+                if converged && with_vectors {
+                    self.polish();
+                }
+                self.values.iter_mut().for_each(|value| *value = value.ldexp(exponent));
+                Status::NOT_CONVERGED.when(!converged)
+            }
+        }
+    }
+
+    /// Eigenvector k.
+    pub(in crate::cpu) fn vector(&self, k: usize) -> &[T] {
+        self.vectors.col_as_slice(self.order[k])
+    }
+
+    /// Leaves λ of the scaled matrix in `values`; whether it converged.
+    fn by_faer(&mut self, with_vectors: bool) -> bool {
+        let vectors = with_vectors.then(|| self.vectors.as_mut());
+        let converged = T::evd(self.a.as_ref(), &mut self.lambda, vectors, MemStack::new(&mut self.memory));
+        self.values.iter_mut().zip(&self.lambda).for_each(|(value, lambda)| *value = lambda.re());
+        self.order.iter_mut().enumerate().for_each(|(k, at)| *at = k);
+        converged
+    }
+
+    /// By faer without the entries off the diagonal that are nothing beside the largest, whose squares leave the range.
+    fn without_tiny(&mut self, with_vectors: bool) -> bool {
+        let tiny = T::Real::of(if T::Real::PRECISION == Precision::F32 { 1e-20 } else { 1e-40 });
+        for j in 0..self.a.ncols() {
+            for x in &mut self.a.col_as_slice_mut(j)[j + 1..] {
+                if Float::max(Float::abs(x.re()), Float::abs(x.im())) < tiny {
+                    *x = T::zero();
+                }
+            }
+        }
+        self.by_faer(with_vectors)
+    }
+
+    /// By the lanes' QL, in one lane of a group that is made for it.
+    fn by_lanes(&mut self) -> bool {
+        let n = self.values.len();
+        if n > LANES_UP_TO {
+            return false;
+        }
+        let mut group = T::group(n);
+        let lower = |i: usize, j: usize| if j <= i { self.a[(i, j)] } else { T::zero() };
+        let a: Vec<T> = (0..n * n).map(|at| lower(at / n, at % n)).collect();
+        let mut vectors = vec![T::zero(); n * n];
+        T::eigh_lanes(&mut group, Triangle::Lower, &a, Some(&mut vectors));
+        self.values.copy_from_slice(&group.lambda[..n]);
+        for (k, from) in vectors.chunks_exact(n).enumerate() {
+            self.vectors.col_as_slice_mut(k).copy_from_slice(from);
+        }
+        group.status[0] == Status::OK
+    }
+
+    /// V ↦ V + ½V(I − VᴴV), and λ ↦ Rayleigh quotients, ascending.
+    fn polish(&mut self) {
+        let n = self.values.len();
+        T::adjoint_times(self.product.as_mut(), self.vectors.as_ref(), self.vectors.as_ref());
+        let half = T::Real::of(0.5);
+        for k in 0..n {
+            self.product.col_as_slice_mut(k).iter_mut().for_each(|x| *x = -x.scale(half));
+            let diagonal = &mut self.product[(k, k)];
+            *diagonal = T::from_parts(half + diagonal.re(), T::Real::of(0.0));
+            self.polished.col_as_slice_mut(k).copy_from_slice(self.vectors.col_as_slice(k));
+            for i in 0..k {
+                self.a[(i, k)] = self.a[(k, i)].conj();
+            }
+        }
+        T::add_times(self.polished.as_mut(), self.vectors.as_ref(), self.product.as_ref());
+        std::mem::swap(&mut self.vectors, &mut self.polished);
+        T::times(self.product.as_mut(), self.a.as_ref(), self.vectors.as_ref());
+        for k in 0..n {
+            let (v, av) = (self.vectors.col_as_slice(k), self.product.col_as_slice(k));
+            self.values[k] = dot(v, av) / dot(v, v);
+        }
+        let values = &self.values;
+        self.order.sort_by(|&i, &j| values[i].partial_cmp(&values[j]).unwrap_or(Ordering::Equal));
+        self.values.sort_by(|x, y| x.partial_cmp(y).unwrap_or(Ordering::Equal));
+    }
+
+    /// Copies the lower triangle of 2⁻ᵉ·A with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;
+    /// nothing if an entry is not finite. Scaling by a power of two is exact.
+    fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Triangle) -> Option<i32> {
+        let mut largest = T::Real::of(0.0);
+        for j in 0..n {
+            for (i, to) in self.a.col_as_slice_mut(j).iter_mut().enumerate().skip(j) {
+                let x = match triangle {
+                    Triangle::Lower => a[i * n + j].widen(),
+                    Triangle::Upper => a[j * n + i].widen().conj(),
+                };
+                let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
+                if !x.finite() {
+                    return None;
+                }
+                largest = Float::max(largest, Float::max(Float::abs(x.re()), Float::abs(x.im())));
+                *to = x;
+            }
+        }
+        if largest == T::Real::of(0.0) {
+            return Some(0);
+        }
+        let exponent = largest.binary_exponent();
+        for j in 0..n {
+            for x in &mut self.a.col_as_slice_mut(j)[j..] {
+                *x = T::from_parts(x.re().ldexp(-exponent), x.im().ldexp(-exponent));
+            }
+        }
+        Some(exponent)
+    }
+}
+
+/// Re xᴴy in eight sums, which a processor adds at once, and which round less than one.
+fn dot<T: Scalar>(x: &[T], y: &[T]) -> T::Real {
+    let of = |x: &T, y: &T| x.re() * y.re() + x.im() * y.im();
+    let ((eights, rest), (others, behind)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
+    let mut sums = [T::Real::of(0.0); 8];
+    for (x, y) in eights.iter().zip(others) {
+        sums.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (x, y))| *sum += of(x, y));
+    }
+    let last = rest.iter().zip(behind).fold(T::Real::of(0.0), |sum, (x, y)| sum + of(x, y));
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + b) + (c + d)) + ((e + f) + (g + h)) + last
+}
+
+/// faer's eigensolver, compiled once for each type.
+pub trait Evd: Sized {
+    fn evd_memory(n: usize) -> StackReq;
+    /// λ ascending and V, from the lower triangle of A; whether it converged.
+    fn evd(a: MatRef<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
+}
+
+macro_rules! evd {
+    ($($t:ty),*) => { $(
+        impl Evd for $t {
+            fn evd_memory(n: usize) -> StackReq {
+                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, par(n), Default::default())
+            }
+            fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
+                let lambda = faer::diag::DiagMut::from_slice_mut(lambda);
+                evd::self_adjoint_evd(a, lambda, vectors, par(a.nrows()), memory, Default::default()).is_ok()
+            }
+        }
+    )* }
+}
+evd!(f32, f64, Complex<f32>, Complex<f64>);

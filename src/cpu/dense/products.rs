@@ -1,0 +1,157 @@
+//! Ā of one matrix by matrix products: docs/derivation.md, equations (8) and (10).
+
+use crate::cpu::assemble::{Assemble, Column, Found};
+use crate::cpu::backward::{Run, Spread};
+use crate::cpu::dense::columns::{Columns, TILE};
+use crate::cpu::parallel::par;
+use crate::options::Problem;
+use crate::{CotangentsRef, Cpu, Dropped, EigenpairsRef, Element, Real, Scalar, Status, Stored, cut};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatMut, MatRef};
+use num_complex::Complex;
+
+/// Scratch memory for one matrix: its columns that matter, and the products of them.
+#[derive(Debug)]
+pub(in crate::cpu) struct Products<T: Scalar> {
+    columns: Columns<T>,
+    lambda: Vec<T::Real>,
+    labels: Vec<T::Real>,
+    m: Mat<T>,
+    a_bar: Mat<T>,
+    finite: bool,
+}
+
+impl<T: Scalar> Products<T> {
+    pub(in crate::cpu) fn new(n: usize) -> Self {
+        let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
+        let reals = || vec![T::Real::of(0.0); n];
+        Self { columns: Columns::new(n, n), lambda: reals(), labels: reals(), m: zeros(), a_bar: zeros(), finite: true }
+    }
+}
+
+impl<T: Scalar> Assemble<T> for Products<T> {
+    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrix: Run<'_, O, G>) {
+        let Run { n, pairs, cotangents, out } = matrix;
+        self.take(problem, pairs, cotangents, out.status, out.tie_defect);
+        if self.columns.of.len() == n {
+            self.columns.dropped = Dropped::AsComputed; // there is no D, and (8) does not divide by λ
+        }
+        self.columns.load(pairs.vectors, cotangents.vectors);
+        self.multiply();
+        out.gauge_defect.copy_from_slice(&self.columns.gauge_defect);
+        self.finite = self.store(out.a_bar);
+    }
+
+    fn found(&self, _: usize) -> Found<T::Real> {
+        Found { tie_defect: self.columns.tie_defect, gauge_defect: self.columns.largest_gauge_defect(), finite: self.finite }
+    }
+}
+
+impl<T: Scalar> Products<T> {
+    /// What of the columns takes part, and what λ̄ says of ties.
+    fn take<O: Stored<T>>(
+        &mut self,
+        problem: &Problem,
+        pairs: EigenpairsRef<'_, O, Cpu>,
+        cotangents: CotangentsRef<'_, O, Cpu>,
+        status: &mut [Status],
+        tie_defect: &mut [T::Real],
+    ) {
+        self.lambda.iter_mut().zip(pairs.values).for_each(|(to, from)| *to = from.widen());
+        let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, pairs.kept, &mut self.labels);
+        status[0] |= Status::of_ties(problem.ties, tied);
+        self.columns.start(problem.dropped, cotangents.vectors.is_some(), tied);
+        let mut spread = Spread::default();
+        for (k, &kept) in pairs.kept.iter().enumerate() {
+            let (lambda, label) = (self.lambda[k], self.labels[k]);
+            let lambda_bar = cotangents.values.filter(|_| kept).map_or(T::Real::of(0.0), |x| x[k].widen());
+            spread.see(label, lambda_bar);
+            self.columns.column(Column { k, lambda, label, lambda_bar });
+        }
+        tie_defect[0] = spread.largest();
+    }
+
+    /// Ā's lower triangle.
+    fn multiply(&mut self) {
+        let Self { columns, m, a_bar, .. } = self;
+        let r = columns.of.len();
+        if columns.with_vectors_bar {
+            columns.project();
+            columns.weigh();
+            T::times(m.as_mut().subcols_mut(0, r), columns.v(), columns.x());
+        }
+        for (c, column) in columns.of.iter().enumerate() {
+            let m = m.col_as_slice_mut(c);
+            if !columns.with_vectors_bar {
+                m.iter_mut().zip(columns.v.col_as_slice(c)).for_each(|(m, v)| *m = v.scale(column.lambda_bar));
+            } else if columns.dropped == Dropped::Zero {
+                let weight = T::Real::of(0.5) / column.lambda;
+                m.iter_mut().zip(columns.v_bar.col_as_slice(c)).for_each(|(m, v_bar)| *m += v_bar.scale(weight));
+            }
+        }
+        let (v, m) = (columns.v(), m.as_ref().subcols(0, r));
+        T::times_adjoint(a_bar.as_mut(), Accum::Replace, m, v);
+        if columns.with_vectors_bar && columns.dropped == Dropped::Zero {
+            T::times_adjoint(a_bar.as_mut(), Accum::Add, v, m);
+        }
+    }
+
+    /// Writes both triangles; whether the entries are finite.
+    fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) -> bool {
+        let (n, mut finite) = (self.a_bar.nrows(), true);
+        for j in 0..n {
+            let (to, from) = (&mut a_bar[j * n + j..(j + 1) * n], &self.a_bar.col_as_slice(j)[j..]);
+            let diagonal = T::from_parts(from[0].re(), T::Real::of(0.0));
+            for (to, &x) in to.iter_mut().zip([&diagonal].into_iter().chain(&from[1..])) {
+                finite &= x.finite();
+                *to = G::narrow(x.conj());
+            }
+        }
+        for j0 in (0..n).step_by(TILE) {
+            for i0 in (j0..n).step_by(TILE) {
+                for i in i0..n.min(i0 + TILE) {
+                    for j in j0..i.min(j0 + TILE) {
+                        a_bar[i * n + j] = G::narrow(self.a_bar[(i, j)]);
+                    }
+                }
+            }
+        }
+        finite
+    }
+}
+
+/// faer's matrix products, compiled once for each type.
+pub trait Multiply: Sized {
+    /// C = Aᴴ B.
+    fn adjoint_times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    /// C = A B.
+    fn times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    /// C + A B.
+    fn add_times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    /// The lower triangle of C = A Bᴴ, or of C + A Bᴴ.
+    fn times_adjoint(c: MatMut<'_, Self>, accumulate: Accum, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+}
+
+macro_rules! multiply {
+    ($($t:ty = $one:expr),*) => { $(
+        impl Multiply for $t {
+            fn adjoint_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
+                let par = par(a.nrows().max(c.nrows()));
+                matmul(c, Accum::Replace, a.adjoint(), b, $one, par);
+            }
+            fn times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
+                matmul(c, Accum::Replace, a, b, $one, par(a.nrows().max(a.ncols())));
+            }
+            fn add_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
+                matmul(c, Accum::Add, a, b, $one, par(a.nrows().max(a.ncols())));
+            }
+            fn times_adjoint(c: MatMut<'_, $t>, accumulate: Accum, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
+                use BlockStructure::{Rectangular, TriangularLower};
+                let par = par(c.nrows());
+                triangular::matmul(c, TriangularLower, accumulate, a, Rectangular, b.adjoint(), Rectangular, $one, par);
+            }
+        }
+    )* }
+}
+multiply!(f32 = 1.0, f64 = 1.0, Complex<f32> = Complex::new(1.0, 0.0), Complex<f64> = Complex::new(1.0, 0.0));

@@ -1,0 +1,191 @@
+//! B Bᴴ = V Λ Vᴴ of one factor after the other: B = Q R, R Rᴴ = U Λ Uᴴ, V = Q U, S = Uᴴ R. docs/derivation.md §12.
+
+use crate::compute::EighFactor;
+use crate::cpu::backward_factor::Products;
+use crate::cpu::dense::evd::Single;
+use crate::cpu::dense::householder;
+use crate::cpu::parallel::{Chunk, PerThread};
+use crate::scalar::sealed::Ldexp;
+use crate::{Cpu, Element, FactorPairsMut, FactorProblem, Real, Result, Scalar, SpectrumMut, Status, Stored, Triangle, cut};
+use num_traits::Float;
+
+/// Scratch memory of the CPU backend for factors, for each thread.
+#[derive(Debug)]
+pub struct Workspace<T: Scalar> {
+    shape: (usize, usize),
+    pub(in crate::cpu) solvers: PerThread<FactorSolver<T>>,
+    pub(in crate::cpu) products: PerThread<Products<T>>,
+}
+
+impl<T: Scalar> Workspace<T> {
+    pub(in crate::cpu) fn new(threads: usize, problem: &FactorProblem) -> Result<Self> {
+        let (n, r) = if problem.matrices.batch == 0 { (0, 0) } else { (problem.matrices.n, problem.r) };
+        Ok(Self {
+            shape: (n, r),
+            solvers: PerThread::new(threads, n, || FactorSolver::new(n, r))?,
+            products: PerThread::new(threads, n, || Ok(Products::new(n, r)))?,
+        })
+    }
+
+    pub(in crate::cpu) fn serves(&self, problem: &FactorProblem) -> bool {
+        problem.matrices.batch == 0 || self.shape == (problem.matrices.n, problem.r)
+    }
+}
+
+/// What is read and written of a run of factors.
+pub(in crate::cpu) struct Forward<'a, I: Element, O: Element> {
+    /// n and r.
+    pub shape: (usize, usize),
+    pub b: &'a [I],
+    pub out: FactorPairsMut<'a, O, Cpu>,
+}
+
+impl<I: Element, O: Element> Chunk for Forward<'_, I, O> {
+    fn batch(&self) -> usize {
+        self.out.spectrum.status.len()
+    }
+
+    fn split_at(self, count: usize) -> (Self, Self) {
+        let Self { shape: (n, r), b, out } = self;
+        let (b, b2) = b.split_at(count * n * r);
+        let (spectrum, spectrum2) = out.spectrum.split_at(count, r);
+        let (vectors, vectors2) = out.vectors.split_at_mut(count * n * r);
+        let (projection, projection2) = out.projection.split_at_mut(count * r * r);
+        let left = FactorPairsMut { spectrum, vectors, projection };
+        let right = FactorPairsMut { spectrum: spectrum2, vectors: vectors2, projection: projection2 };
+        (Self { shape: (n, r), b, out: left }, Self { shape: (n, r), b: b2, out: right })
+    }
+}
+
+impl<T: Scalar> EighFactor<T> for Cpu {
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        b: &'a [I],
+        out: FactorPairsMut<'a, O, Self>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<()> {
+        let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
+        let work = |solver: &mut FactorSolver<T>, chunk| solver.decompose(problem, chunk);
+        self.run(|| solvers.each(Forward { shape, b, out }, 1, &work));
+        Ok(())
+    }
+}
+
+/// Scratch memory for one factor.
+#[derive(Debug)]
+pub(in crate::cpu) struct FactorSolver<T: Scalar> {
+    /// R and the reflections, column after column.
+    b: Vec<T>,
+    tau: Vec<T::Real>,
+    /// R Rᴴ, lower triangle, row after row.
+    m: Vec<T>,
+    solver: Single<T>,
+    /// V, vector after vector.
+    v: Vec<T>,
+    /// S, column after column.
+    s: Vec<T>,
+    lambda: Vec<T::Real>,
+}
+
+impl<T: Scalar> FactorSolver<T> {
+    fn new(n: usize, r: usize) -> Result<Self> {
+        let zeros = |count| vec![T::zero(); count];
+        let reals = || vec![T::Real::of(0.0); r];
+        let (b, m, v, s) = (zeros(n * r), zeros(r * r), zeros(n * r), zeros(r * r));
+        Ok(Self { b, tau: reals(), m, solver: Single::new(r)?, v, s, lambda: reals() })
+    }
+
+    /// Decomposes and cuts every factor of the chunk.
+    pub(in crate::cpu) fn decompose<I, O>(&mut self, problem: &FactorProblem, chunk: Forward<'_, I, O>)
+    where
+        I: Element<Scalar = T>,
+        O: Stored<T>,
+    {
+        let (Forward { shape: (n, r), b, out }, nulls) = (chunk, problem.matrices.n - problem.r);
+        let FactorPairsMut { spectrum: SpectrumMut { values, kept, rank, gap_kept, gap_dropped, status }, vectors, projection } =
+            out;
+        for at in 0..status.len() {
+            let mut found = self.solve(n, r, &b[at * n * r..][..n * r]);
+            let overflow = self.lambda.iter().any(|&value| !O::Real::narrow(value).widen().is_finite());
+            found |= Status::VALUES_OVERFLOW.when(overflow && !found.failed());
+            let is_zero = |lambda: &[T::Real]| lambda.iter().all(|x| O::Real::narrow(*x).widen() == T::Real::of(0.0));
+            let underflow = !found.failed() && is_zero(&self.lambda) && !is_zero(&self.solver.values);
+            let kept = &mut kept[at * r..][..r];
+            let cut = if found.failed() {
+                self.fail();
+                kept.fill(false);
+                cut::Selection { rank: 0, gap_kept: Float::infinity(), gap_dropped: Float::infinity(), status: found }
+            } else {
+                cut::select_beside(nulls, &problem.matrices, &self.lambda, kept)
+            };
+            (rank[at], gap_kept[at], gap_dropped[at], status[at]) =
+                (cut.rank as u32, cut.gap_kept, cut.gap_dropped, cut.status | Status::VALUES_UNDERFLOW.when(underflow));
+            values[at * r..].iter_mut().zip(&self.lambda).for_each(|(to, &from)| *to = Element::narrow(from));
+            vectors[at * n * r..].iter_mut().zip(&self.v).for_each(|(to, &from)| *to = O::narrow(from));
+            projection[at * r * r..][..r * r].copy_from_slice(&self.s);
+        }
+    }
+
+    /// Leaves λ, V and S.
+    fn solve<I: Element<Scalar = T>>(&mut self, n: usize, r: usize, b: &[I]) -> Status {
+        let Some(exponent) = self.load(b) else { return Status::NOT_FINITE };
+        if r == 0 {
+            return Status::OK;
+        }
+        householder::factorise(n, &mut self.b, &mut self.tau);
+        self.square(n, r);
+        let status = self.solver.solve(r, &self.m, Triangle::Lower, true);
+        if status.failed() {
+            return status;
+        }
+        for k in 0..r {
+            let (u, v) = (self.solver.vector(k), &mut self.v[k * n..][..n]);
+            v[..r].copy_from_slice(u);
+            v[r..].fill(T::zero());
+            for c in 0..r {
+                let s = u.iter().zip(&self.b[c * n..][..=c]).fold(T::zero(), |sum, (u, &x)| sum + u.conj() * x);
+                self.s[c * r + k] = T::from_parts(s.re().ldexp(exponent), s.im().ldexp(exponent));
+            }
+        }
+        householder::multiply(n, &self.b, &self.tau, &mut self.v);
+        self.lambda.iter_mut().zip(&self.solver.values).for_each(|(to, from)| *to = from.ldexp(2 * exponent));
+        status
+    }
+
+    /// Copies 2⁻ᵉ·B with 1 ≤ max|B|·2⁻ᵉ < 2 and returns e; nothing if an entry is not finite.
+    fn load<I: Element<Scalar = T>>(&mut self, b: &[I]) -> Option<i32> {
+        let mut largest = T::Real::of(0.0);
+        for (to, from) in self.b.iter_mut().zip(b) {
+            *to = from.widen();
+            if !to.finite() {
+                return None;
+            }
+            largest = Float::max(largest, Float::max(Float::abs(to.re()), Float::abs(to.im())));
+        }
+        if largest == T::Real::of(0.0) {
+            return Some(0);
+        }
+        let exponent = largest.binary_exponent();
+        self.b.iter_mut().for_each(|x| *x = T::from_parts(x.re().ldexp(-exponent), x.im().ldexp(-exponent)));
+        Some(exponent)
+    }
+
+    /// The lower triangle of M = R Rᴴ.
+    fn square(&mut self, n: usize, r: usize) {
+        self.m.fill(T::zero());
+        for column in self.b.chunks_exact(n).enumerate().map(|(c, column)| &column[..=c]) {
+            for (i, &x) in column.iter().enumerate() {
+                self.m[i * r..].iter_mut().zip(&column[..=i]).for_each(|(m, y)| *m += x * y.conj());
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        let nan = T::Real::of(f64::NAN);
+        self.lambda.fill(nan);
+        for x in [&mut self.v, &mut self.s] {
+            x.fill(T::from_parts(nan, nan));
+        }
+    }
+}

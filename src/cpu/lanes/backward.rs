@@ -1,0 +1,150 @@
+//! Ā of small matrices, one in each SIMD lane: docs/derivation.md, equation (8), as scalar code over vectors of lanes.
+//!
+//! A number is C vectors, its real and, for C = 2, its imaginary parts in as many matrices as there are lanes. Matrices are padded to
+//! whole blocks of the micro-kernel with zero rows and columns, which stay zero.
+
+use crate::cpu::assemble::{Assemble, Found};
+use crate::cpu::backward::Run;
+use crate::cpu::lanes::columns::{Columns, Given};
+use crate::cpu::lanes::kernel::{BLOCK, Work};
+use crate::cpu::simd::aligned::Aligned;
+use crate::options::Problem;
+use crate::{Dropped, Element, Real, Scalar, Status, Stored, TieRule};
+
+/// Scratch memory for a group of matrices.
+#[derive(Debug)]
+pub(in crate::cpu) struct Lanes<T: Element> {
+    group: Group<T::Real>,
+    wide: Wide<T, T::Real>,
+}
+
+/// What is stored as another type, in that computed in.
+#[derive(Debug)]
+struct Wide<T, R> {
+    values: Vec<R>,
+    values_bar: Vec<R>,
+    v: Vec<T>,
+    v_bar: Vec<T>,
+    a_bar: Vec<T>,
+}
+
+/// The group as flat memory, each matrix by rows: element (i, k) is at `((i·stride + k)·C + part)·width + lane`.
+#[derive(Debug)]
+pub struct Group<R> {
+    pub(in crate::cpu) n: usize,
+    pub(in crate::cpu) width: usize,
+    pub(in crate::cpu) columns: Columns<R>,
+    pub(in crate::cpu) v: Aligned<R>,
+    /// Vᵀ.
+    pub(in crate::cpu) columns_of_v: Aligned<R>,
+    /// V̄, later Ā.
+    pub(in crate::cpu) v_bar: Aligned<R>,
+    pub(in crate::cpu) g: Aligned<R>,
+    /// A few columns of Mᵀ, M = V G.
+    pub(in crate::cpu) m: Aligned<R>,
+    /// ‖V̄_k‖.
+    pub(in crate::cpu) norm: Aligned<R>,
+    pub(in crate::cpu) gauge_defect: Aligned<R>,
+    /// What was found of each matrix, a vector each.
+    pub(in crate::cpu) found: Aligned<R>,
+}
+
+/// The largest tie defect in X.
+pub(in crate::cpu) const TIE_DEFECT: usize = 0;
+/// The largest gauge defect.
+pub(in crate::cpu) const GAUGE_DEFECT: usize = 1;
+/// 0, or NaN if an entry of Ā is not finite.
+pub(in crate::cpu) const NOT_FINITE: usize = 2;
+
+/// n rounded up to whole blocks.
+pub(in crate::cpu) const fn padded(n: usize) -> usize {
+    n.next_multiple_of(BLOCK)
+}
+
+/// The distance of rows, off powers of two, which would crowd into a few cache sets.
+pub(in crate::cpu) const fn stride(n: usize) -> usize {
+    if n > BLOCK { padded(n) + 1 } else { padded(n) }
+}
+
+/// The numbers of a matrix, with one more row for what is read beyond the last.
+pub(in crate::cpu) const fn size(n: usize) -> usize {
+    (padded(n) + 1) * stride(n)
+}
+
+/// The number of vectors that make up a number of this type.
+const fn parts<T: Scalar>() -> usize {
+    if T::COMPLEX { 2 } else { 1 }
+}
+
+impl<T: Scalar> Lanes<T> {
+    pub(in crate::cpu) fn new(n: usize) -> Self {
+        let width = T::lanes();
+        let zero = T::Real::of(0.0);
+        let reals = |count: usize| Aligned::new(zero, count * width);
+        let numbers = |count: usize| reals(count * parts::<T>());
+        let group = Group {
+            n,
+            width,
+            columns: Columns::new(n, width),
+            v: numbers(size(n)),
+            columns_of_v: numbers(size(n)),
+            v_bar: numbers(size(n)),
+            g: numbers(size(n)),
+            m: numbers(BLOCK * padded(n)),
+            norm: reals(n),
+            gauge_defect: reals(n),
+            found: reals(3),
+        };
+        let (columns, matrices) = (|| vec![zero; n * width], || vec![T::zero(); n * n * width]);
+        let wide = Wide { values: columns(), values_bar: columns(), v: matrices(), v_bar: matrices(), a_bar: matrices() };
+        Self { group, wide }
+    }
+
+    /// The number of matrices that are assembled at a time.
+    pub(in crate::cpu) fn width(&self) -> usize {
+        self.group.width
+    }
+}
+
+impl<T: Scalar> Assemble<T> for Lanes<T> {
+    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrices: Run<'_, O, G>) {
+        let Run { pairs, cotangents, out, .. } = matrices;
+        let Self { group, wide } = self;
+        let columns = Given {
+            lambda: widened(pairs.values, &mut wide.values),
+            kept: pairs.kept,
+            lambda_bar: cotangents.values.map(|x| widened(x, &mut wide.values_bar)),
+            exact: problem.ties == TieRule::Exact,
+            tie_rtol: T::Real::of(problem.tie_rtol::<O::Real>()),
+            as_computed: problem.dropped == Dropped::AsComputed,
+        };
+        let (v, v_bar) = (widened(pairs.vectors, &mut wide.v), cotangents.vectors.map(|x| widened(x, &mut wide.v_bar)));
+        let gauge_defect = out.gauge_defect;
+        match G::as_scalars_mut(out.a_bar) {
+            Some(a_bar) => T::assemble_lanes(group, Work { columns, v, v_bar, a_bar, gauge_defect }),
+            None => {
+                T::assemble_lanes(group, Work { columns, v, v_bar, a_bar: &mut wide.a_bar, gauge_defect });
+                out.a_bar.iter_mut().zip(&wide.a_bar).for_each(|(to, &from)| *to = G::narrow(from));
+            }
+        }
+        let Columns { tied, spread, .. } = &group.columns;
+        let lanes = tied.iter().zip(&**spread);
+        for ((status, tie_defect), (&tied, &spread)) in out.status.iter_mut().zip(out.tie_defect).zip(lanes) {
+            *status |= Status::of_ties(problem.ties, tied != T::Real::of(0.0));
+            *tie_defect = spread;
+        }
+    }
+
+    fn found(&self, b: usize) -> Found<T::Real> {
+        let found = |what: usize| self.group.found[what * self.group.width + b];
+        Found { tie_defect: found(TIE_DEFECT), gauge_defect: found(GAUGE_DEFECT), finite: found(NOT_FINITE) == T::Real::of(0.0) }
+    }
+}
+
+/// Numbers in the type computed in.
+pub(in crate::cpu) fn widened<'a, T: Element<Scalar = T>, O: Element<Scalar = T>>(x: &'a [O], wide: &'a mut [T]) -> &'a [T] {
+    O::as_scalars(x).unwrap_or_else(|| {
+        wide.iter_mut().zip(x).for_each(|(to, from)| *to = from.widen());
+        &wide[..x.len()]
+    })
+}

@@ -1,0 +1,120 @@
+//! The backward of a group in lanes, from storage to storage, compiled once for each type and instruction set.
+
+use crate::Element;
+use crate::cpu::lanes::backward::{GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, padded, size, stride};
+use crate::cpu::lanes::columns::Given;
+use crate::cpu::lanes::products::{Matrices, Weights};
+use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
+use crate::cpu::simd::numbers::Numbers;
+use crate::cpu::simd::vector::{Vector, dispatch, lanes};
+use num_complex::Complex;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use pulp::{Simd, WithSimd};
+
+/// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
+/// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
+pub(in crate::cpu) const BLOCK: usize = 4;
+
+/// What is read and written of a group, one matrix after the other.
+#[derive(Debug)]
+pub struct Work<'a, T, R> {
+    pub(in crate::cpu) columns: Given<'a, R>,
+    pub(in crate::cpu) v: &'a [T],
+    pub(in crate::cpu) v_bar: Option<&'a [T]>,
+    pub(in crate::cpu) a_bar: &'a mut [T],
+    pub(in crate::cpu) gauge_defect: &'a mut [R],
+}
+
+/// The lane kernel, compiled once for each type and instruction set.
+pub trait AssembleLanes: Element {
+    /// The order up to which lanes win over products, measured (docs/performance.md).
+    const UP_TO: usize;
+    /// The number of lanes of the instruction set at hand.
+    fn lanes() -> usize;
+    fn assemble_lanes(group: &mut Group<Self::Real>, work: Work<'_, Self, Self::Real>);
+}
+
+macro_rules! assemble_lanes {
+    ($($t:ty: $real:ty, $parts:literal, $rows:literal, $up_to:literal);*) => { $(
+        impl AssembleLanes for $t {
+            const UP_TO: usize = $up_to;
+            fn lanes() -> usize {
+                lanes::<$real>()
+            }
+            fn assemble_lanes(group: &mut Group<$real>, work: Work<'_, $t, $real>) {
+                let Work { columns, v, v_bar, a_bar, gauge_defect } = work;
+                let (v, v_bar, a_bar) = (cast_slice(v), v_bar.map(cast_slice), cast_slice_mut(a_bar));
+                let work = Work { columns, v, v_bar, a_bar, gauge_defect };
+                dispatch(Kernel::<'_, $real, $parts, $rows> { group, work });
+            }
+        }
+    )* }
+}
+assemble_lanes!(f32: f32, 1, 4, 64; f64: f64, 1, 4, 64; Complex<f32>: f32, 2, 2, 64; Complex<f64>: f64, 2, 2, 64);
+
+struct Kernel<'a, R, const C: usize, const ROWS: usize> {
+    group: &'a mut Group<R>,
+    work: Work<'a, R, R>,
+}
+
+impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C, ROWS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        if S::REGISTER_COUNT < 32 { self.of_order::<S, 2>(s) } else { self.of_order::<S, 4>(s) }
+    }
+}
+
+impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
+    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
+    #[inline(always)]
+    fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
+        match self.group.n {
+            4 => self.assemble::<S, COLUMNS>(s, 4),
+            8 => self.assemble::<S, COLUMNS>(s, 8),
+            16 => self.assemble::<S, COLUMNS>(s, 16),
+            n => self.assemble::<S, COLUMNS>(s, n),
+        }
+    }
+
+    #[inline(always)]
+    fn assemble<S: Simd, const COLUMNS: usize>(self, s: S, n: usize) {
+        let (group, work) = (self.group, self.work);
+        let stride = stride(n);
+        let tied = group.columns.label(s, n, work.columns);
+        let columns = &group.columns;
+        let [lambda, label, lambda_bar] = [&columns.lambda, &columns.label, &columns.lambda_bar].map(|x| &R::vectors(s, x)[..n]);
+        let [norm, defects] = [&mut group.norm, &mut group.gauge_defect].map(|x| &mut R::vectors_mut(s, x)[..n]);
+        let found = R::vectors_mut(s, &mut group.found);
+        let x = Numbers::<S, R, C>::new(s);
+        let matrices = Matrices { x, n, stride };
+        let [v, columns_of_v, v_bar, g] =
+            [&mut group.v, &mut group.columns_of_v, &mut group.v_bar, &mut group.g].map(|y| &mut x.numbers_mut(y)[..size(n)]);
+        let m = &mut x.numbers_mut(&mut group.m)[..BLOCK * padded(n)];
+        into_lanes::<S, R, C>(s, work.v, Runs::rows(n, C, stride), columns_of_v.as_flattened_mut());
+        (found[TIE_DEFECT], found[GAUGE_DEFECT]) = (x.zero(), x.zero());
+        let mut weighed = None;
+        if let Some(bar) = work.v_bar {
+            matrices.transpose(columns_of_v, v);
+            into_lanes::<S, R, C>(s, bar, Runs::columns(n, C, stride), v_bar.as_flattened_mut());
+            matrices.clear_dropped(label, v_bar);
+            if C == 2 || tied {
+                matrices.norms(v, v_bar, label, norm);
+            }
+            found[TIE_DEFECT] =
+                matrices.weigh::<ROWS, COLUMNS>(v, v_bar, &Weights { lambda, label, lambda_bar, norm, tied }, g, defects);
+            weighed = Some(&*g);
+        }
+        if C == 2 && weighed.is_some() {
+            found[GAUGE_DEFECT] = matrices.gauge_defects(v, v_bar, label, norm, defects);
+            out_of_lanes(s, defects, Runs::row(n), work.gauge_defect);
+        } else {
+            work.gauge_defect.fill(R::zero()); // real numbers have no phase
+        }
+        // V̄ has done its part.
+        let a_bar = v_bar;
+        found[NOT_FINITE] = matrices.conjugate::<ROWS, COLUMNS>(columns_of_v, weighed, lambda_bar, m, a_bar);
+        out_of_lanes(s, a_bar.as_flattened(), Runs::rows(n, C, stride), work.a_bar);
+    }
+}

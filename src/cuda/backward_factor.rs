@@ -1,0 +1,141 @@
+//! B̄ = V C + V̄_K W with W = Λ_K⁻¹ S_K, C = 2 G S − X W on the device, part by part: docs/derivation.md §12, (38).
+
+use crate::compute::BackwardFactor;
+use crate::cuda::backward::{Operands, Part};
+use crate::cuda::device::Cuda;
+use crate::cuda::driver::gemm::{Form, Product};
+use crate::cuda::driver::nvtx::range;
+use crate::cuda::eigh::behind;
+use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::memory::factor::FactorWorkspace;
+use crate::{CotangentsRef, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Result, Scalar, Stored};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+
+impl<T: Scalar> BackwardFactor<T> for Cuda {
+    fn backward_factor<'a, O: Stored<T>>(
+        &self,
+        problem: &FactorProblem,
+        pairs: FactorPairsRef<'a, O, Self>,
+        cotangents: CotangentsRef<'a, O, Self>,
+        out: FactorGradientMut<'a, O, Self>,
+        workspace: &mut FactorWorkspace<T>,
+    ) -> Result<()> {
+        let _range = range(c"eigengrad::backward_factor");
+        let &FactorProblem { ref matrices, r } = problem;
+        let (n, part) = (matrices.n, workspace.squares.part);
+        let all = Operands {
+            values: self.input(&pairs.values)?,
+            vectors: self.input(&pairs.vectors)?,
+            kept: self.input(&pairs.kept)?,
+            found: self.input(&pairs.status)?,
+            values_bar: cotangents.values.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            vectors_bar: cotangents.vectors.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            a_bar: self.output(&out.b_bar)?,
+            gauge_defect: self.output(&out.gauge_defect)?,
+            tie_defect: self.output(&out.tie_defect)?,
+            status: self.output(&out.status)?,
+        };
+        let projection = self.input(&pairs.projection)?;
+        for first in (0..matrices.batch).step_by(part) {
+            let batch = part.min(matrices.batch - first);
+            let at = all.from::<O, O>(first, n, r);
+            let of_squares = Part { cuda: self, problem: matrices, batch, at, workspace: &workspace.squares };
+            let s = behind(projection, first * r * r, size_of::<T>());
+            Factors { part: of_squares, r, columns: workspace.regions.columns, s }.run::<O>()?;
+        }
+        Ok(())
+    }
+}
+
+/// What is worked on at a time.
+struct Factors<'a, T> {
+    part: Part<'a, T>,
+    r: usize,
+    columns: [CUdeviceptr; 3],
+    s: CUdeviceptr,
+}
+
+impl<T: Scalar> Factors<'_, T> {
+    fn run<O: Stored<T>>(&self) -> Result<()> {
+        self.part.label::<O>()?;
+        if self.r == 0 {
+            return Ok(());
+        }
+        let (n, r, at, regions) = (self.part.problem.n, self.r, self.part.at, self.part.workspace.regions);
+        let ([x, c, w, _], [v_bar, wide_v, wide_b_bar]) = (regions.matrices, self.columns);
+        let v = self.part.widened::<O>(at.vectors, wide_v)?;
+        let b_bar = if O::DTYPE == T::DTYPE { at.a_bar } else { wide_b_bar };
+        let (square, tall) = ([r, r, r], [n, r, r]);
+        let (plain, s) = (|x| (Form::Plain, x), (Form::Plain, self.s));
+        let beyond = n > r && at.vectors_bar != 0; // V̄ reaches beyond the range of B
+        if at.vectors_bar == 0 {
+            self.scale_rows(2.0, regions.lambda_bar, c)?; // 2 diag(λ̄) S
+        } else {
+            self.mask::<O>(v_bar)?;
+            self.product([r, r, n], 1.0, (Form::Adjoint, v), plain(v_bar), 0.0, x)?; // X = VᴴV̄_K
+            if beyond {
+                self.scale_rows(1.0, regions.inverse, w)?;
+                self.product(square, -1.0, plain(x), plain(w), 0.0, c)?;
+            }
+            self.part.f_matrix::<O>(x, v_bar)?;
+            self.product(square, 2.0, plain(x), s, f64::from(u8::from(beyond)), c)?; // 2 G S − X W
+        }
+        self.product(tall, 1.0, plain(v), plain(c), 0.0, b_bar)?;
+        if beyond {
+            self.product(tall, 1.0, plain(v_bar), plain(w), 1.0, b_bar)?;
+        }
+        self.deliver::<O>(b_bar)
+    }
+
+    fn product(
+        &self,
+        shape: [usize; 3],
+        alpha: f64,
+        a: (Form, CUdeviceptr),
+        b: (Form, CUdeviceptr),
+        beta: f64,
+        c: CUdeviceptr,
+    ) -> Result<()> {
+        self.part.multiply(Product { batch: self.part.batch, shape, alpha, a, b, beta, c })
+    }
+
+    /// Batch, n and r, as kernels take them.
+    fn shape(&self) -> (i64, c_int, c_int) {
+        (self.part.batch as i64, self.part.problem.n as c_int, self.r as c_int)
+    }
+
+    fn mask<O: Stored<T>>(&self, v_bar: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::mask");
+        let (cuda, (batch, n, r)) = (self.part.cuda, self.shape());
+        let entries = self.part.batch * self.part.problem.n * self.r;
+        let arguments = arguments![batch, n, r, self.part.workspace.regions.labels, self.part.at.vectors_bar, v_bar];
+        let kernels = cuda.factor::<O>()?;
+        let _current = cuda.bind()?;
+        // SAFETY: V̄ and the regions hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.mask_columns, Shape::thread_for(entries), arguments) }
+    }
+
+    fn scale_rows(&self, factor: f64, weight: CUdeviceptr, out: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::scale");
+        let (cuda, (batch, _, r)) = (self.part.cuda, self.shape());
+        let factor = <T::Real as Real>::of(factor);
+        let arguments = arguments![batch, r, factor, weight, self.s, out];
+        let kernels = cuda.factor::<T>()?;
+        let _current = cuda.bind()?;
+        let shape = Shape::thread_for(self.part.batch * self.r * self.r);
+        // SAFETY: S and the regions hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.scalar()?.scale_rows, shape, arguments) }
+    }
+
+    fn deliver<O: Stored<T>>(&self, from: CUdeviceptr) -> Result<()> {
+        let _range = range(c"eigengrad::deliver");
+        let (cuda, (batch, n, r), at) = (self.part.cuda, self.shape(), self.part.at);
+        let arguments = arguments![batch, n, r, from, at.status, at.a_bar];
+        let kernels = cuda.factor::<O>()?;
+        let _current = cuda.bind()?;
+        let shape = Shape::team_for(self.part.batch, self.part.problem.n * self.r);
+        // SAFETY: the outputs and the region hold a part of this size.
+        unsafe { launch(cuda.stream(), kernels.store_columns, shape, arguments) }
+    }
+}

@@ -1,0 +1,96 @@
+//! The derivatives and functions whose small matrices go in one kernel, and what these kernels are told.
+
+use crate::cuda::device::Cuda;
+use crate::cuda::kernel::module::{Argument, Instantiation, launch};
+use crate::cuda::kernel::on_chip::{Demand, Layout};
+use crate::cuda::part::Hermitian;
+use crate::options::Problem;
+use crate::{Dropped, Dtype, Element, Result};
+use std::ffi::c_int;
+
+/// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of the matrix, and two bytes for each tile.
+const fn columns(n: usize, real: usize, side: usize) -> usize {
+    5 * n * real + 4 * n + 24 + 2 * side * side
+}
+
+/// Those of kernels/spectral/spectral_map.cu: four real numbers and a label for each, four numbers of the matrix, and a byte for each tile.
+const fn mapped(n: usize, real: usize, side: usize) -> usize {
+    4 * n * real + 4 * n + 24 + side * side
+}
+
+const JVP: Demand = Demand { kernel: "jvp", places: 2, columns, up_to: [64; 4] };
+const MAP: Demand = Demand { kernel: "map", columns: mapped, ..JVP };
+const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, columns, up_to: [64, 64, 64, 48] };
+const BACKWARD_JVP: Demand = Demand { kernel: "backward_jvp", ..DOUBLE_BACKWARD };
+
+/// How each operation goes in one kernel; none where it goes by matrix products.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cuda) struct Layouts {
+    pub jvp: Option<Layout>,
+    pub map: Option<Layout>,
+    pub double_backward: Option<Layout>,
+    pub backward_jvp: Option<Layout>,
+}
+
+impl Layouts {
+    pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Self {
+        let [jvp, map, double_backward, backward_jvp] =
+            [JVP, MAP, DOUBLE_BACKWARD, BACKWARD_JVP].map(|demand| Layout::new(&demand, computed, n, most_shared));
+        Self { jvp, map, double_backward, backward_jvp }
+    }
+
+    fn each(self) -> [Option<Layout>; 4] {
+        [self.jvp, self.map, self.double_backward, self.backward_jvp]
+    }
+
+    /// Whether nothing goes by matrix products.
+    pub fn are_whole(self) -> bool {
+        self.each().iter().all(Option::is_some)
+    }
+}
+
+/// The kernels of this order for eigenpairs stored as `dtype`.
+pub(in crate::cuda) fn on_chip(dtype: Dtype, computed: Dtype, n: usize) -> impl Iterator<Item = Instantiation> {
+    Layouts::new(computed, n, usize::MAX).each().into_iter().flatten().map(move |layout| layout.instantiation(dtype, &[]))
+}
+
+/// `struct tie_rules` of kernels/jvp/columns.cuh.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(in crate::cuda) struct TieRules {
+    ties: c_int,
+    dropped_zero: c_int,
+    upper: c_int,
+    tie_rtol: f64,
+    round_off: f64,
+}
+
+impl TieRules {
+    pub fn new<O: Element>(problem: &Problem, e: Hermitian) -> Self {
+        Self {
+            ties: problem.tie_rule(),
+            dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
+            upper: e.upper,
+            tie_rtol: problem.tie_rtol::<O::Real>(),
+            round_off: problem.round_off::<O>(),
+        }
+    }
+}
+
+impl Cuda {
+    /// Enqueues the kernel of a layout.
+    ///
+    /// # Safety
+    /// The arguments are those of the kernel, and addresses of what its contract says, of a batch of this size in this stream's memory.
+    pub(in crate::cuda) unsafe fn on_chip<O: Element, const N: usize>(
+        &self,
+        layout: Layout,
+        batch: usize,
+        arguments: [&dyn Argument; N],
+    ) -> Result<()> {
+        let kernel = self.alone(layout.instantiation(O::DTYPE, &[]))?;
+        let _current = self.bind()?;
+        // SAFETY: the kernel is live, its context current; the rest is the caller's.
+        unsafe { launch(self.stream(), kernel.function, layout.shape(batch), arguments) }
+    }
+}

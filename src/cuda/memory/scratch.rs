@@ -1,0 +1,101 @@
+//! Scratch memory of derivatives beyond the gradient and of functions of the spectrum, for one order of matrices: [`Scratch`].
+
+use crate::cuda::device::{Cuda, StreamId};
+use crate::cuda::kernel::layouts::Layouts;
+use crate::cuda::memory::allocation::Allocation;
+use crate::cuda::memory::workspace::Cursor;
+use crate::cuda::refused;
+use crate::options::Problem;
+use crate::{Element, Result, Scalar};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+/// Elements of a part of the batch that is worked on at a time: a quarter of the first backward's, for there are twice as many regions.
+const ELEMENTS_AT_ONCE: usize = 1 << 22;
+
+/// Device memory for a part of the batch.
+#[derive(Debug)]
+pub struct Scratch<T> {
+    pub(in crate::cuda) n: usize,
+    pub(in crate::cuda) stream: StreamId,
+    /// The number of matrices that are worked on at a time.
+    pub(in crate::cuda) part: usize,
+    /// How operations go in one kernel, which needs none of the regions.
+    pub(in crate::cuda) layouts: Layouts,
+    pub(in crate::cuda) regions: Regions,
+    memory: Allocation,
+    element: PhantomData<T>,
+}
+
+/// Device addresses, each of memory for one part of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cuda) struct Regions {
+    /// `part`·n² scalars each.
+    pub matrices: [CUdeviceptr; 6],
+    /// As many: V in the type computed in.
+    pub wide_v: CUdeviceptr,
+    /// `part`·n reals: λ.
+    pub lambda: CUdeviceptr,
+    /// As many each: λ̄; λ̄̇, or the λ̄ from downstream and then ℓ; λ̇ or λ̄̄. Of functions: f; f′; what else is kept of f.
+    pub columns: [CUdeviceptr; 3],
+    /// `part`·n ints.
+    pub labels: CUdeviceptr,
+    /// `part` reals: up to where eigenvalues tie.
+    pub within: CUdeviceptr,
+    /// `part` ints: the exponents by which λ are scaled for a function.
+    pub lifts: CUdeviceptr,
+    /// `part` statuses, as far as they are known before the results.
+    pub status: CUdeviceptr,
+}
+
+impl Regions {
+    /// The regions from `start` on, and the address behind them; nothing if that overflows.
+    fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize) -> Option<(Self, CUdeviceptr)> {
+        let mut cursor = Cursor(start);
+        let vectors = part.checked_mul(n)?;
+        let entries = vectors.checked_mul(n)?;
+        let mut matrices = [0; 6];
+        for region in &mut matrices {
+            *region = cursor.take::<T>(entries)?;
+        }
+        let wide_v = cursor.take::<T>(entries)?;
+        let mut reals = || cursor.take::<<T as Element>::Real>(vectors);
+        let (lambda, columns) = (reals()?, [reals()?, reals()?, reals()?]);
+        let labels = cursor.take::<c_int>(vectors)?;
+        let (within, lifts) = (cursor.take::<<T as Element>::Real>(part)?, cursor.take::<c_int>(part)?);
+        let status = cursor.take::<u32>(part)?;
+        Some((Self { matrices, wide_v, lambda, columns, labels, within, lifts, status }, cursor.0))
+    }
+}
+
+impl<T: Scalar> Scratch<T> {
+    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
+        let n = problem.n;
+        if n >= 1 << 16 {
+            return Err(refused("scratch", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
+        }
+        let limit = cuda.workspace_limit()?;
+        let layouts = Layouts::new(T::DTYPE, n, cuda.most_shared());
+        let bytes = |part| Regions::lay_out::<T>(0, part, n).map_or(usize::MAX, |(_, end)| end as usize);
+        let most = if layouts.are_whole() { 1 } else { (ELEMENTS_AT_ONCE / (n * n).max(1)).max(1) };
+        let mut part = problem.batch.min(most).max(1);
+        while part > 1 && bytes(part) > limit {
+            part = part.div_ceil(2);
+        }
+        let memory = Allocation::zeros(cuda.stream(), bytes(part))?;
+        let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n).ok_or_else(|| refused("scratch", &"too large"))?;
+        Ok(Self { n, stream: cuda.id(), part, layouts, regions, memory, element: PhantomData })
+    }
+
+    pub(in crate::cuda) fn serves(&self, cuda: &Cuda, problem: &Problem) -> bool {
+        problem.batch == 0 || (self.n == problem.n && self.stream == cuda.id())
+    }
+}
+
+impl<T> Scratch<T> {
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+}

@@ -1,0 +1,154 @@
+//! Scratch memory of the CUDA backend for one order of matrices: [`Workspace`].
+
+use crate::cuda::device::{Cuda, Solver, StreamId};
+use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
+use crate::cuda::memory::allocation::Allocation;
+use crate::cuda::refused;
+use crate::cuda::solver::certificate::Certificate;
+use crate::cuda::solver::library::Prepared;
+use crate::options::Problem;
+use crate::{Element, Result, Scalar};
+use cudarc::driver::sys::CUdeviceptr;
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+/// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
+const ELEMENTS_AT_ONCE: usize = 1 << 24;
+
+/// How many matrices of so many entries are worked on at a time if memory allows it.
+pub(in crate::cuda) fn at_once(batch: usize, entries: usize) -> usize {
+    batch.min(ELEMENTS_AT_ONCE / entries.max(1)).max(1)
+}
+
+/// The kernels count the entries of a matrix in 32 bits.
+pub(in crate::cuda) fn indexed(n: usize) -> Result<()> {
+    if n < 1 << 16 {
+        return Ok(());
+    }
+    Err(refused("workspace", &format!("matrices of {n}×{n} are beyond the kernels' indices")))
+}
+
+/// Device memory for a part of the batch, and the eigensolver that works on it.
+#[derive(Debug)]
+pub struct Workspace<T> {
+    pub(in crate::cuda) n: usize,
+    pub(in crate::cuda) stream: StreamId,
+    /// The number of matrices that are worked on at a time.
+    pub(in crate::cuda) part: usize,
+    /// The eigensolver that was asked for.
+    pub(in crate::cuda) asked: Solver,
+    /// None for matrices of no order.
+    pub(in crate::cuda) solver: Option<Prepared>,
+    /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
+    pub(in crate::cuda) on_chip: Option<Layout>,
+    pub(in crate::cuda) regions: Regions,
+    memory: Allocation,
+    element: PhantomData<T>,
+}
+
+/// Device addresses, each of memory for one part of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cuda) struct Regions {
+    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V; V̄.
+    pub matrices: [CUdeviceptr; 4],
+    /// `part`·n reals: λ.
+    pub lambda: CUdeviceptr,
+    /// `part`·n reals each: λ̄ on K; 1/λ; ‖V̄_k‖.
+    pub lambda_bar: CUdeviceptr,
+    pub inverse: CUdeviceptr,
+    pub norms: CUdeviceptr,
+    /// `part`·n ints.
+    pub labels: CUdeviceptr,
+    /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info; exponents.
+    pub divides: CUdeviceptr,
+    pub info: CUdeviceptr,
+    pub exponent: CUdeviceptr,
+    pub certificate: Certificate,
+    /// The eigensolver's.
+    pub scratch: CUdeviceptr,
+}
+
+/// Hands out memory from a start, each piece aligned as cudaMalloc aligns.
+pub(in crate::cuda) struct Cursor(pub u64);
+
+impl Cursor {
+    pub fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
+        let at = self.0;
+        let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
+        self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
+        Some(at)
+    }
+}
+
+impl Regions {
+    /// The regions from `start` on, and the address behind them; nothing if that overflows.
+    /// What only the backward by products needs is left out if it goes `on_chip`.
+    fn lay_out<T: Scalar>(
+        start: CUdeviceptr,
+        part: usize,
+        n: usize,
+        on_chip: bool,
+        scratch: usize,
+    ) -> Option<(Self, CUdeviceptr)> {
+        let mut cursor = Cursor(start);
+        let vectors = part.checked_mul(n)?;
+        let entries = vectors.checked_mul(n)?;
+        let by_products = |elements| if on_chip { 0 } else { elements };
+        let regions = Self {
+            matrices: [
+                cursor.take::<T>(entries)?,
+                cursor.take::<T>(by_products(entries))?,
+                cursor.take::<T>(by_products(entries))?,
+                cursor.take::<T>(by_products(entries))?,
+            ],
+            lambda: cursor.take::<<T as Element>::Real>(vectors)?,
+            lambda_bar: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            inverse: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            norms: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            labels: cursor.take::<c_int>(by_products(vectors))?,
+            divides: cursor.take::<c_int>(by_products(part))?,
+            info: cursor.take::<c_int>(part)?,
+            exponent: cursor.take::<c_int>(part)?,
+            certificate: Certificate::lay_out::<T>(&mut cursor, part, n)?,
+            scratch: cursor.take::<u8>(scratch)?,
+        };
+        Some((regions, cursor.0))
+    }
+}
+
+impl<T: Scalar> Workspace<T> {
+    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
+        let on_chip = Layout::new(&BACKWARD, T::DTYPE, problem.n, cuda.most_shared());
+        Self::sized(cuda, problem.n, at_once(problem.batch, problem.n * problem.n), on_chip, 0)
+    }
+
+    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes.
+    pub(in crate::cuda) fn sized(cuda: &Cuda, n: usize, most: usize, on_chip: Option<Layout>, beside: usize) -> Result<Self> {
+        indexed(n)?;
+        let _current = cuda.bind()?;
+        let limit = cuda.workspace_limit()?;
+        let bytes = |part, scratch| {
+            Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
+        };
+        let (solver, part) = match n {
+            0 => (None, most),
+            _ => {
+                let (solver, part) = Prepared::new::<T>(cuda, n, most, bytes(1, 0).saturating_add(beside), limit)?;
+                (Some(solver), part)
+            }
+        };
+        let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
+        let size = bytes(part, scratch);
+        let memory = Allocation::zeros(cuda.stream(), size)?;
+        let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
+            .ok_or_else(|| refused("workspace", &"too large"))?;
+        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, on_chip, regions, memory, element: PhantomData })
+    }
+}
+
+impl<T> Workspace<T> {
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+}
