@@ -6,7 +6,7 @@ use ndarray::{Array3, Axis, Zip};
 
 /// Σ over kept eigenvectors and components of (|v|² − |v*|²)², and its gradient by the predicted matrices.
 fn loss(predicted: &Array3<f64>, truth: &Array3<f64>) -> Result<(f64, Array3<f64>)> {
-    let options = Options { cut: Cut::default().at_most(3), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(3));
     let pairs = eigh(&HermitianBatch::new(predicted.view())?, &options)?;
     let target = eigh(&HermitianBatch::new(truth.view())?, &options)?;
     let mut difference = &pairs.vectors() * &pairs.vectors() - &target.vectors() * &target.vectors();

@@ -14,7 +14,7 @@ fn matrix(t: f64) -> Array2<f64> {
 }
 
 fn decompose(a: &Array2<f64>) -> Result<Eigenpairs<f64>> {
-    let options = Options { cut: Cut::default().at_most(RANK), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(RANK));
     eigh(&batch(a)?, &options)
 }
 

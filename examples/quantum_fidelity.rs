@@ -22,7 +22,7 @@ fn state(p: f64, t: f64) -> Array3<C> {
 
 /// F(ρ, σ) and its gradient by ρ.
 fn of(rho: &Array3<C>, sigma: &Array3<C>) -> Result<(f64, Array3<C>)> {
-    let options = Options { cut: Cut::default().at_most(2), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(2));
     let found = fidelity(&HermitianBatch::new(rho.view())?, &HermitianBatch::new(sigma.view())?, &options)?;
     found.a_bar.check()?;
     Ok((found.root[0].powi(2), found.a_bar.data().to_owned()))

@@ -119,7 +119,7 @@ fn failed(error: impl std::fmt::Display) -> eigengrad::Error {
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 fn main() -> Result<(), Box<dyn Error>> {
     let cuda = Cuda::new(0)?;
-    let options = Options { cut: Cut::default().at_most(RANK), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(RANK));
     let loss = Loss::new(&cuda, &options)?;
     let plan = Plan::<C, Cuda>::new(&cuda, BATCH, N, &options)?;
     let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);

@@ -27,7 +27,7 @@ fn of_one(matrix: ArrayView2<'_, f64>) -> Result<HermitianBatch<f64>> {
 }
 
 fn covariance(x: &Array2<f64>) -> Result<Eigenpairs<f64>> {
-    let options = Options { cut: Cut::default().at_most(RANK), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(RANK));
     eigh(&of_one((x.t().dot(x) / SAMPLES as f64).view())?, &options)
 }
 

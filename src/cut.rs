@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn the_comparison_is_strict() {
         assert_eq!(selected(Cut::default(), &[0.0, 0.0]).1.rank, 0);
-        assert_eq!(selected(Cut::default().atol(1.0), &[-1.0, 1.0, 1.5]).0, [false, false, true]);
-        assert_eq!(selected(Cut::default().rtol(0.5), &[-1.0, 1.0, 2.0]).0, [false, false, true]);
+        assert_eq!(selected(Cut::default().with_atol(1.0), &[-1.0, 1.0, 1.5]).0, [false, false, true]);
+        assert_eq!(selected(Cut::default().with_rtol(0.5), &[-1.0, 1.0, 2.0]).0, [false, false, true]);
         assert_eq!(selected(Cut::none(), &[0.0, 0.0]).1.rank, 2);
     }
 
@@ -139,23 +139,23 @@ mod tests {
     fn the_default_cut_follows_the_precision() {
         let lambda = [1e-6, 1.0];
         assert_eq!(selected(Cut::default(), &lambda).1.rank, 2);
-        assert_eq!(selected(Cut::default().computed_in(crate::Precision::F32), &lambda).1.rank, 1);
+        assert_eq!(selected(Cut::default().with_computed_in(crate::Precision::F32), &lambda).1.rank, 1);
     }
 
     #[test]
     fn at_most_r_takes_the_largest_magnitudes_from_both_ends() {
-        let (kept, selection) = selected(Cut::default().at_most(2), &[-3.0, -1.0, 0.0, 2.0]);
+        let (kept, selection) = selected(Cut::default().with_at_most(2), &[-3.0, -1.0, 0.0, 2.0]);
         assert_eq!(kept, [true, false, false, true]);
         assert_eq!((selection.rank, selection.gap_kept, selection.gap_dropped), (2, 5.0, 2.0));
         assert!(selection.status.is_ok());
-        assert_eq!(selected(Cut::default().at_most(0), &[1.0, 1.0]).1.status, Status::OK);
-        assert_eq!(selected(Cut::default().at_most(1), &[-1.0, 0.0, 1.0]).1.status, Status::AMBIGUOUS_RANK);
-        assert_eq!(selected(Cut::default().at_most(2), &[-1.0, 0.0, 1.0]).1.status, Status::OK);
+        assert_eq!(selected(Cut::default().with_at_most(0), &[1.0, 1.0]).1.status, Status::OK);
+        assert_eq!(selected(Cut::default().with_at_most(1), &[-1.0, 0.0, 1.0]).1.status, Status::AMBIGUOUS_RANK);
+        assert_eq!(selected(Cut::default().with_at_most(2), &[-1.0, 0.0, 1.0]).1.status, Status::OK);
     }
 
     #[test]
     fn gaps_are_minima_over_all_pairs() {
-        let (_, s) = selected(Cut::default().atol(0.5), &[-2.0, -0.25, 0.25, 1.0, 4.0]);
+        let (_, s) = selected(Cut::default().with_atol(0.5), &[-2.0, -0.25, 0.25, 1.0, 4.0]);
         assert_eq!((s.gap_kept, s.gap_dropped), (3.0, 0.75));
         let (_, s) = selected(Cut::default(), &[0.0]);
         assert_eq!((s.gap_kept, s.gap_dropped), (f64::INFINITY, f64::INFINITY));
@@ -168,11 +168,15 @@ mod tests {
         let next = 1.0 + f64::EPSILON;
         let lambda = [1.0, next, 3.0];
         let across = |cut: Cut| selected(cut, &lambda).1.status == Status::TIE_ACROSS_CUT;
-        assert!(across(Cut::default().atol(1.0)) && across(Cut::default().rtol(1.0 / 3.0)) && across(Cut::default().at_most(2)));
+        assert!(
+            across(Cut::default().with_atol(1.0))
+                && across(Cut::default().with_rtol(1.0 / 3.0))
+                && across(Cut::default().with_at_most(2))
+        );
         assert_eq!(selected(Cut::none(), &lambda).1.status, Status::OK);
         let tau = 10.0 * f64::EPSILON;
         assert_eq!(selected(Cut::default(), &[0.999 * tau, 1.001 * tau, 1.0]).1.status, Status::TIE_ACROSS_CUT);
-        assert_eq!(selected(Cut::default().atol(1.0), &[-1.0, 1.0, next]).1.status, Status::TIE_ACROSS_CUT);
+        assert_eq!(selected(Cut::default().with_atol(1.0), &[-1.0, 1.0, next]).1.status, Status::TIE_ACROSS_CUT);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn fidelity<O: Scalar, B: Engine<O>>(
     let cross = pairs.map(&sqrt, Weights::Product, &exchange, None)?.into_batch()?;
     // Both roots have norms from 1 to 2, or 0.
     let noise = 2.0 * (2 * n).max(10) as f64 * O::PRECISION.epsilon();
-    let of_cross = eigh(&cross, &Options { cut: Cut::default().atol(noise), ..Options::default() })?;
+    let of_cross = eigh(&cross, &Options { cut: Cut::default().with_atol(noise), ..Options::default() })?;
     let host = of_cross.to_host()?;
     let kept = || host.values().into_iter().zip(host.kept());
     let inverse = kept().map(|(&x, &kept)| if kept { Float::abs(O::Real::one() / x) } else { O::Real::zero() }).collect();

@@ -25,31 +25,47 @@ impl Cut {
         Self { keep_all: true, ..Self::default() }
     }
 
-    /// Sets the absolute tolerance, in the units of A (default 0). Without [`Cut::rtol`] the relative one is then 0.
-    pub fn atol(self, atol: f64) -> Self {
+    /// At most the `r` largest |λ| among those above the default τ, as [`Cut::with_at_most`].
+    pub fn at_most(r: usize) -> Self {
+        Self::default().with_at_most(r)
+    }
+
+    /// |λ| above a fraction of max|λ|, as [`Cut::with_rtol`].
+    pub fn relative(rtol: f64) -> Self {
+        Self::default().with_rtol(rtol)
+    }
+
+    /// |λ| above a number in the units of A, as [`Cut::with_atol`].
+    pub fn absolute(atol: f64) -> Self {
+        Self::default().with_atol(atol)
+    }
+
+    /// Sets the absolute tolerance, in the units of A (default 0). Without [`Cut::with_rtol`] the relative one is then 0.
+    pub fn with_atol(self, atol: f64) -> Self {
         Self { atol: Some(atol), ..self }
     }
 
     /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`], and no less than [`Precision::quantum`]).
-    pub fn rtol(self, rtol: f64) -> Self {
+    pub fn with_rtol(self, rtol: f64) -> Self {
         Self { rtol: Some(rtol), ..self }
     }
 
     /// Sets the precision in which the data were computed, which the default relative tolerance follows: `f32` data cast to
     /// `f64` keep the round-off of `f32` (default: the type that the batch is stored in).
-    pub fn computed_in(self, precision: Precision) -> Self {
+    pub fn with_computed_in(self, precision: Precision) -> Self {
         Self { computed_in: Some(precision), ..self }
     }
 
     /// Keeps at most the `r` largest |λ| among those above τ. Equal λ on both sides are [`Status::TIE_ACROSS_CUT`](crate::Status), λ and
     /// −λ are [`Status::AMBIGUOUS_RANK`](crate::Status).
-    pub fn at_most(self, r: usize) -> Self {
+    pub fn with_at_most(self, r: usize) -> Self {
         Self { at_most: Some(r), ..self }
     }
 }
 
 /// What the backward does where kept eigenvalues tie, that is where 1/(λ_j − λ_i) means nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TieRule {
     /// Divide all the same: infinity or NaN shows.
     Exact,
@@ -65,6 +81,7 @@ pub enum TieRule {
 
 /// What the caller knows of the dropped eigenvalues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Dropped {
     /// Nothing: the gradient uses them as they are.
     #[default]
@@ -76,6 +93,7 @@ pub enum Dropped {
 
 /// Which entries of A the gradient is taken by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GradientForm {
     /// The Hermitian Ā with dL = Re tr(Āᴴ dA), as in PyTorch.
     #[default]
@@ -86,6 +104,7 @@ pub enum GradientForm {
 
 /// Options of [`eigh`](crate::eigh()) and of the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Options {
     /// Which eigenpairs are kept.
     pub cut: Cut,
@@ -97,6 +116,33 @@ pub struct Options {
     pub dropped: Dropped,
     /// Which entries the gradient is taken by.
     pub gradient: GradientForm,
+}
+
+impl Options {
+    /// Keeps other eigenpairs.
+    pub fn with_cut(self, cut: Cut) -> Self {
+        Self { cut, ..self }
+    }
+
+    /// Does something else where kept eigenvalues tie.
+    pub fn with_ties(self, ties: TieRule) -> Self {
+        Self { ties, ..self }
+    }
+
+    /// Ties are within this fraction of ‖A‖₂ from one to the next; `None` is the default.
+    pub fn with_tie_rtol(self, tie_rtol: impl Into<Option<f64>>) -> Self {
+        Self { tie_rtol: tie_rtol.into(), ..self }
+    }
+
+    /// Knows something of the dropped eigenvalues.
+    pub fn with_dropped(self, dropped: Dropped) -> Self {
+        Self { dropped, ..self }
+    }
+
+    /// Takes the gradient by other entries.
+    pub fn with_gradient(self, gradient: GradientForm) -> Self {
+        Self { gradient, ..self }
+    }
 }
 
 /// [`Options`] resolved for one batch shape and element type: what a backend is given.

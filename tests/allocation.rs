@@ -42,7 +42,7 @@ fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped
         O::narrow(T::from_parts(Real::of(1.0 / (1 + b + i + j) as f64), Real::of(0.1 * (i as f64 - j as f64))))
     });
     let a = HermitianBatch::on(&cpu, a.view()).unwrap();
-    let options = Options { cut: Cut::default().at_most(n.div_ceil(2)), dropped, ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(n.div_ceil(2))).with_dropped(dropped);
     let plan = Plan::<O>::new(&cpu, count, n, &options).unwrap();
     let mut workspace = plan.workspace().unwrap();
     let (mut pairs, mut spectrum) = (plan.eigenpairs::<O>().unwrap(), plan.spectrum::<O::Real>().unwrap());

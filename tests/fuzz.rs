@@ -27,19 +27,17 @@ fn number<T: Element>(random: &mut Rng, wild: bool) -> T {
 
 fn options(random: &mut Rng, n: usize) -> Options {
     let cut = if random.u8(..4) == 0 { Cut::none() } else { Cut::default() };
-    let cut = if random.u8(..3) == 0 { cut.at_most(random.usize(..n + 2)) } else { cut };
-    let cut = if random.u8(..4) == 0 { cut.atol(random.f64()) } else { cut };
-    let cut = if random.u8(..4) == 0 { cut.rtol(random.f64() * 1e-3) } else { cut };
-    let cut = if random.u8(..4) == 0 { cut.computed_in(Precision::F32) } else { cut };
-    Options {
-        cut,
-        ties: random.choice([TieRule::Exact, TieRule::ZeroAndReport, TieRule::Error]).unwrap(),
-        tie_rtol: random.bool().then(|| random.f64() * 1e-2),
-        dropped: random.choice([Dropped::AsComputed, Dropped::Zero]).unwrap(),
-        gradient: random
-            .choice([GradientForm::Hermitian, GradientForm::Triangle(Triangle::Lower), GradientForm::Triangle(Triangle::Upper)])
-            .unwrap(),
-    }
+    let cut = if random.u8(..3) == 0 { cut.with_at_most(random.usize(..n + 2)) } else { cut };
+    let cut = if random.u8(..4) == 0 { cut.with_atol(random.f64()) } else { cut };
+    let cut = if random.u8(..4) == 0 { cut.with_rtol(random.f64() * 1e-3) } else { cut };
+    let cut = if random.u8(..4) == 0 { cut.with_computed_in(Precision::F32) } else { cut };
+    let forms = [GradientForm::Hermitian, GradientForm::Triangle(Triangle::Lower), GradientForm::Triangle(Triangle::Upper)];
+    Options::default()
+        .with_cut(cut)
+        .with_ties(random.choice([TieRule::Exact, TieRule::ZeroAndReport, TieRule::Error]).unwrap())
+        .with_tie_rtol(random.bool().then(|| random.f64() * 1e-2))
+        .with_dropped(random.choice([Dropped::AsComputed, Dropped::Zero]).unwrap())
+        .with_gradient(random.choice(forms).unwrap())
 }
 
 struct Round<'a>(&'a mut Rng);

@@ -54,7 +54,7 @@ impl Form {
 
     pub fn options(self) -> Options {
         let dropped = if self == Self::DeclaredZero { Dropped::Zero } else { Dropped::AsComputed };
-        Options { dropped, ..Options::default() }
+        Options::default().with_dropped(dropped)
     }
 }
 

@@ -310,16 +310,16 @@ impl Common {
     /// The options of the decomposition.
     pub fn options(&self) -> Options {
         let cut = if self.cut.is_some() { Cut::none() } else { Cut::default() };
-        let cut = self.atol.map_or(cut, |atol| cut.atol(atol));
-        let cut = self.rtol.map_or(cut, |rtol| cut.rtol(rtol));
-        let cut = self.rank.map_or(cut, |rank| cut.at_most(rank));
-        let cut = self.precision().map_or(cut, |precision| cut.computed_in(precision));
+        let cut = self.atol.map_or(cut, |atol| cut.with_atol(atol));
+        let cut = self.rtol.map_or(cut, |rtol| cut.with_rtol(rtol));
+        let cut = self.rank.map_or(cut, |rank| cut.with_at_most(rank));
+        let cut = self.precision().map_or(cut, |precision| cut.with_computed_in(precision));
         let ties = match self.ties {
             Ties::Zero => TieRule::ZeroAndReport,
             Ties::Exact => TieRule::Exact,
             Ties::Error => TieRule::Error,
         };
-        Options { cut, ties, tie_rtol: self.tie_rtol, ..Options::default() }
+        Options::default().with_cut(cut).with_ties(ties).with_tie_rtol(self.tie_rtol)
     }
 
     /// The cut as it is asked for.

@@ -80,7 +80,7 @@ fn assert_same<O: Element>((pairs, gradient): &Results<O>, (other_pairs, other_g
 }
 
 fn options(r: usize, dropped: Dropped) -> Options {
-    Options { cut: Cut::default().at_most(r - r / 3), dropped, ..Options::default() }
+    Options::default().with_cut(Cut::at_most(r - r / 3)).with_dropped(dropped)
 }
 
 fn replayed<T: Element, O: Stored<T::Scalar>>(n: usize, r: usize)

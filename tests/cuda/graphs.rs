@@ -159,7 +159,7 @@ where
 }
 
 fn of_form(gradient: GradientForm) -> Options {
-    Options { gradient, ..Options::default() }
+    Options::default().with_gradient(gradient)
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn the_backward_of_small_matrices() {
 
 #[test]
 fn the_backward_by_products() {
-    backward::<f32, f32>(66, Options { dropped: Dropped::Zero, ..Options::default() });
+    backward::<f32, f32>(66, Options::default().with_dropped(Dropped::Zero));
     backward::<Complex<bf16>, Complex<bf16>>(66, of_form(GradientForm::Triangle(Triangle::Lower)));
 }
 
 #[test]
 fn forward_and_backward() {
-    both::<f64, f64>(Solver::SYEV, 5, Options { dropped: Dropped::Zero, ..Options::default() });
+    both::<f64, f64>(Solver::SYEV, 5, Options::default().with_dropped(Dropped::Zero));
     both::<C, C>(Solver::JACOBI, 5, of_form(GradientForm::Triangle(Triangle::Upper)));
     both::<f16, f32>(Solver::Auto, 33, Options::default());
     both::<f32, f32>(Solver::Auto, 66, Options::default());

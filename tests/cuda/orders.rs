@@ -93,7 +93,7 @@ where
         let forms = [GradientForm::Hermitian, GradientForm::Triangle(Triangle::Lower), GradientForm::Triangle(Triangle::Upper)];
         let cotangents = [(true, true), (true, false), (false, true)];
         for (dropped, which) in [Dropped::AsComputed, Dropped::Zero].into_iter().flat_map(|d| (0..3).map(move |w| (d, w))) {
-            let options = Options { dropped, ties: ties[which], gradient: forms[(which + n) % 3], ..Options::default() };
+            let options = Options::default().with_dropped(dropped).with_ties(ties[which]).with_gradient(forms[(which + n) % 3]);
             for with in cotangents {
                 let got = gradient(&cuda, &vectors, &options, with);
                 let expected = gradient(&Cpu::default(), &vectors, &options, with);

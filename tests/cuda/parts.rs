@@ -23,7 +23,7 @@ where
     Cuda: Engine<T::Scalar> + Engine<O::Scalar>,
 {
     for dropped in [Dropped::AsComputed, Dropped::Zero] {
-        let options = Options { dropped, cut: Cut::default().rtol(1e-2), ..Options::default() };
+        let options = Options::default().with_dropped(dropped).with_cut(Cut::relative(1e-2));
         let mut a = matrices::<T>(batch, n, 5);
         a[[batch - 3, 1, 1]] = T::narrow(Scalar::from_parts(Real::of(f64::NAN), Real::of(0.0)));
         let whole = cuda.clone().with_solver(solver);

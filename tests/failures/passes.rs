@@ -139,7 +139,7 @@ fn backward<T: Element, O: Stored<T::Scalar>>(emulator: &Emulator, shape: (usize
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {
-    let pass = Pass::<T, O>::new(device().unwrap(), shape, &Options { dropped, ..Options::default() });
+    let pass = Pass::<T, O>::new(device().unwrap(), shape, &Options::default().with_dropped(dropped));
     pass.forward().unwrap();
     let mut all = BTreeSet::new();
     for (values, vectors) in [(true, false), (false, true), (true, true)] {

@@ -110,8 +110,8 @@ pub fn a_dropped_part_that_is_not_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [4, 9, 17, 67] {
         let lambda: Vec<_> = (0..n).map(|k| if k % 3 == 0 { -1.0 } else { 1.0 } * (0.3 + k as f64)).collect();
         let matrices: Vec<_> = (0..7).map(|_| rng.with_spectrum::<T>(&lambda)).collect();
-        for cut in [Cut::default().at_most(n / 3), Cut::default().rtol(0.4), Cut::default().atol(2.0), Cut::none()] {
-            check::<T, B>(backend, n, &matrices, &Options { cut, ..Options::default() }, &mut rng);
+        for cut in [Cut::at_most(n / 3), Cut::relative(0.4), Cut::absolute(2.0), Cut::none()] {
+            check::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut), &mut rng);
         }
     }
 }
@@ -119,7 +119,7 @@ pub fn a_dropped_part_that_is_not_zero<T: Scalar, B: Engine<T>>(backend: &B) {
 /// The kept-block form, where λ_D = 0 is declared: equal to the full one where it is true.
 pub fn dropped_eigenvalues_declared_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(7);
-    let options = Options { dropped: Dropped::Zero, ..Options::default() };
+    let options = Options::default().with_dropped(Dropped::Zero);
     for n in ORDERS {
         let matrices: Vec<_> = (0..9).map(|b| rng.of_rank::<T>(n, b * n / 8, b % 2 == 1)).collect();
         check::<T, B>(backend, n, &matrices, &options, &mut rng);
@@ -148,7 +148,7 @@ pub fn nothing_to_declare_zero<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [rng.with_spectrum::<T>(&lambda)];
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let a_bar = |dropped| {
-            let options = Options { cut: Cut::none(), dropped, ..Options::default() };
+            let options = Options::default().with_cut(Cut::none()).with_dropped(dropped);
             let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &options);
             run::backward(&pairs, Some(&lambda_bar), Some(&v_bar)).a_bar().to_owned()
         };
@@ -163,17 +163,18 @@ pub fn a_wrong_declaration_is_wrong_as_documented<T: Scalar, B: Engine<T>>(backe
         let (r, size_dropped) = (n / 4, 0.2);
         let lambda: Vec<_> = (0..n).map(|k| if k < r { 1.0 + k as f64 } else { size_dropped }).collect();
         let matrices = [rng.with_spectrum::<T>(&lambda)];
-        let cut = Cut::default().at_most(r);
+        let cut = Cut::at_most(r);
         let (_, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let a_bar = |dropped| {
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options { cut, dropped, ..Options::default() });
+            let (pairs, _) =
+                run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut).with_dropped(dropped));
             matrix(run::backward(&pairs, None, Some(&v_bar)).a_bar(), 0)
         };
         let (right, wrong) = (a_bar(Dropped::AsComputed), a_bar(Dropped::Zero));
         let frobenius = |a: &Matrix| oracle::inner(a, a).sqrt();
         let error = frobenius(&(&wrong - &right)) / frobenius(&right);
         assert!(error > 0.1 * size_dropped && error <= size_dropped, "n = {n}: {error}");
-        check::<T, B>(backend, n, &matrices, &Options { cut, dropped: Dropped::Zero, ..Options::default() }, &mut rng);
+        check::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut).with_dropped(Dropped::Zero), &mut rng);
     }
 }
 
@@ -182,8 +183,8 @@ pub fn adjoint_to_the_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(9);
     for n in ORDERS {
         let matrices = mixed::<T>(n, 9, &mut rng);
-        for cut in [Cut::default(), Cut::default().at_most(n.div_ceil(3))] {
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options { cut, ..Options::default() });
+        for cut in [Cut::default(), Cut::at_most(n.div_ceil(3))] {
+            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut));
             let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
             let gradient = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
             for b in 0..matrices.len() {
@@ -235,7 +236,7 @@ pub fn the_form_of_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = mixed::<T>(n, 9, &mut rng);
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
         let of = |gradient| {
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options { gradient, ..Options::default() });
+            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_gradient(gradient));
             run::backward(&pairs, Some(&lambda_bar), Some(&v_bar))
         };
         let hermitian = of(GradientForm::Hermitian);
@@ -303,8 +304,8 @@ pub fn close_to_the_answer_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine
         let lambda: Vec<_> = (0..n).map(|k| if k < n / 3 { 0.0 } else { 2.0 + k as f64 / n as f64 * 4.0 }).collect();
         let a = rounded::<T>(&rng.with_spectrum::<T>(&lambda));
         let (weights, bar) = (rng.matrix::<f64>(n, n), vec![rng.vector(n)]);
-        let cut = Cut::default().at_most(n - n / 3);
-        let options = Options { cut, ..Options::default() };
+        let cut = Cut::at_most(n - n / 3);
+        let options = Options::default().with_cut(cut);
         let quartic = |v: &Matrix| Array2::from_shape_fn((n, n), |ik| weights[ik] * 4.0 * v[ik].norm_sqr() * v[ik]);
         let (pairs, host) = run::decompose::<T, B>(backend, n, std::slice::from_ref(&a), &options);
         let got = matrix(run::backward(&pairs, Some(&bar), Some(&[quartic(&matrix(host.vectors(), 0))])).a_bar(), 0);

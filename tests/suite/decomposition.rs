@@ -78,7 +78,7 @@ pub fn the_spectrum_of_eigvalsh_is_cut_as_that_of_eigh<T: Scalar, B: Engine<T>>(
     let mut rng = Rng::new(2);
     let n = 12;
     let matrices: Vec<_> = (0..=n).map(|r| rng.of_rank::<T>(n, r, true)).collect();
-    let options = Options { cut: Cut::default().at_most(7), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(7));
     let (_, pairs) = run::decompose::<T, B>(backend, n, &matrices, &options);
     let batch = HermitianBatch::<T, B>::on(backend, stack::<T>(n, &matrices).view()).unwrap();
     let spectrum = eigvalsh(&batch, &options).unwrap().to_host(backend).unwrap();
@@ -103,7 +103,7 @@ pub fn no_matrices_and_matrices_of_no_order<T: Scalar, B: Engine<T>>(backend: &B
         assert_eq!(gradient.a_bar().dim(), (batch, n, n));
         gradient.check().unwrap();
         assert_eq!(gradient.report(&host).unwrap().len(), batch);
-        let options = Options { gradient: GradientForm::Triangle(Triangle::Lower), dropped: Dropped::Zero, ..Options::default() };
+        let options = Options::default().with_gradient(GradientForm::Triangle(Triangle::Lower)).with_dropped(Dropped::Zero);
         let pairs = eigengrad::eigh(&a, &options).unwrap();
         let gradient = run::backward(&pairs, None, Some(&vec![Array2::zeros((n, n)); batch]));
         assert_eq!(gradient.a_bar().dim(), (batch, n, n));

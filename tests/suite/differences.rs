@@ -97,7 +97,7 @@ pub fn losses_of_kept_eigenpairs<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(13);
     for (n, r) in [(1, 1), (8, 3), (9, 1), (6, 6), (12, 5), (52, 3)] {
         for indefinite in [false, true] {
-            let options = Options { cut: Cut::none().at_most(r), ..Options::default() };
+            let options = Options::default().with_cut(Cut::none().with_at_most(r));
             let a = rng.of_rank::<T>(n, r, indefinite);
             for loss in [Loss::Values, Loss::Quartic, Loss::Overlap, Loss::Projector] {
                 let loss = Weighted::new::<T>(loss, n, &mut rng);
@@ -126,7 +126,7 @@ pub fn the_gradient_by_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
         let loss = Weighted::new::<T>(Loss::Overlap, n, &mut rng);
         for triangle in [Triangle::Lower, Triangle::Upper] {
             let gradient = GradientForm::Triangle(triangle);
-            let options = Options { cut: Cut::none().at_most(r), gradient, ..Options::default() };
+            let options = Options::default().with_cut(Cut::none().with_at_most(r)).with_gradient(gradient);
             let decompose = |a: &Matrix| {
                 let a = crate::numbers::stack::<T>(n, std::slice::from_ref(a));
                 eigh(&HermitianBatch::<T, B>::from_triangle_on(backend, a.view(), triangle).unwrap(), &options).unwrap()
@@ -162,7 +162,7 @@ pub fn a_tied_group_as_a_subspace<T: Scalar, B: Engine<T>>(backend: &B) {
         lambda[..5].copy_from_slice(&[4.0, 2.0, 2.0, 2.0, 1.0]);
         let a = rng.with_spectrum::<T>(&lambda);
         let c = rng.hermitian::<T>(n);
-        let options = Options { cut: Cut::default().at_most(5), ..Options::default() };
+        let options = Options::default().with_cut(Cut::at_most(5));
         let group = n - 4..n - 1;
         let decompose = |a: &Matrix| run::decompose::<T, B>(backend, n, std::slice::from_ref(a), &options);
         let projector = |d: &Decomposition| {

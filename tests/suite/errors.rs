@@ -78,12 +78,12 @@ fn too_large() {
 #[test]
 fn tolerance() {
     let a = HermitianBatch::new(Array2::<f64>::eye(2).view()).unwrap();
-    let cut = |cut| eigh(&a, &Options { cut, ..Options::default() });
-    assert_eq!(message(cut(Cut::default().atol(-1.0))), "atol must be a number that is not negative, got -1");
-    assert_eq!(message(cut(Cut::default().rtol(f64::NAN))), "rtol must be a number that is not negative, got NaN");
-    let ties = Options { tie_rtol: Some(-0.5), ..Options::default() };
+    let cut = |cut| eigh(&a, &Options::default().with_cut(cut));
+    assert_eq!(message(cut(Cut::absolute(-1.0))), "atol must be a number that is not negative, got -1");
+    assert_eq!(message(cut(Cut::relative(f64::NAN))), "rtol must be a number that is not negative, got NaN");
+    let ties = Options::default().with_tie_rtol(-0.5);
     assert_eq!(message(eigvalsh(&a, &ties)), "tie_rtol must be a number that is not negative, got -0.5");
-    cut(Cut::default().atol(-0.0)).unwrap();
+    cut(Cut::absolute(-0.0)).unwrap();
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn matrices() {
     let pairs = eigh(&HermitianBatch::new(a.view()).unwrap(), &Options::default()).unwrap();
     let text = message(pairs.check());
     assert_eq!(text, "12 matrices (0, 1, 2, 3, 4, 5, 6, 7, …): not finite (remove NaN and infinity from the input)");
-    let options = Options { ties: TieRule::Error, ..Options::default() };
+    let options = Options::default().with_ties(TieRule::Error);
     let pairs = eigh(&HermitianBatch::new(Array2::<f64>::eye(2).view()).unwrap(), &options).unwrap();
     let cotangents = Cotangents::new(&pairs, None, None).unwrap();
     assert_eq!(

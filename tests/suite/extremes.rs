@@ -27,7 +27,7 @@ pub fn gaps_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [2, 67] {
         let mut lambda = vec![0.0; n];
         (lambda[0], lambda[n - 1]) = (-x, x);
-        let options = Options { cut: Cut::none(), ..Options::default() };
+        let options = Options::default().with_cut(Cut::none());
         let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
         assert!(wide(host.gap_kept()[0]).re.is_finite());
         let mut v_bar = Array2::zeros((n, n));
@@ -98,8 +98,7 @@ pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) 
     let (huge, _) = ends::<T>();
     let ones = of(&[1.0; 4]);
     let derivative = |a: &Matrix, function: &Given<'_, T, B>, e: &Matrix| {
-        let (pairs, _) =
-            run::decompose::<T, B>(backend, 2, slice::from_ref(a), &Options { cut: Cut::none(), ..Options::default() });
+        let (pairs, _) = run::decompose::<T, B>(backend, 2, slice::from_ref(a), &Options::default().with_cut(Cut::none()));
         let got = pairs.spectral_derivative(&function(&pairs), &run::hermitian::<T, B>(backend, 2, slice::from_ref(e))).unwrap();
         let got = got.to_host().unwrap();
         (matrix(got.data(), 0), got.status()[0])
@@ -140,8 +139,7 @@ pub fn even_powers_of_opposite_signs<T: Scalar, B: Engine<T>>(backend: &B) {
             let b = -1.0 - apart * epsilon::<T>();
             let mut lambda = vec![3.0; n];
             (lambda[0], lambda[1]) = (b, 1.0);
-            let (pairs, _) =
-                run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &Options { cut: Cut::none(), ..Options::default() });
+            let (pairs, _) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default().with_cut(Cut::none()));
             let mut e = Array2::zeros((n, n));
             (e[[0, 1]], e[[1, 0]]) = (C::ONE, C::ONE);
             let e = run::hermitian::<T, B>(backend, n, &[e]);
@@ -163,8 +161,7 @@ pub fn steep_and_flat_powers<T: Scalar, B: Engine<T>>(backend: &B) {
     let small = if T::PRECISION == Precision::F32 { 1e-30 } else { 1e-290 };
     let x = wide(crate::numbers::narrow::<T::Real>(C::new(1.0 + 1.0 / 64.0, 0.0))).re;
     let y = wide(crate::numbers::narrow::<T::Real>(C::new(small, 0.0))).re;
-    let (pairs, host) =
-        run::decompose::<T, B>(backend, 1, &[of(&[x]), of(&[y])], &Options { cut: Cut::none(), ..Options::default() });
+    let (pairs, host) = run::decompose::<T, B>(backend, 1, &[of(&[x]), of(&[y])], &Options::default().with_cut(Cut::none()));
     assert_eq!((wide(host.values()[[0, 0]]).re, wide(host.values()[[1, 0]]).re), (x, y));
     let steep = pairs.spectral(&Function::Pow(1000.0).into()).unwrap().to_host().unwrap();
     let expected = (1000.0 * x.ln()).exp();
@@ -183,7 +180,7 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
         return; // NVIDIA's solvers keep what is above ε‖A‖
     }
     let mut rng = Rng::new(102);
-    let options = Options { cut: Cut::none(), ..Options::default() };
+    let options = Options::default().with_cut(Cut::none());
     for n in [9, 67, 140] {
         let lambda: Vec<f64> = (0..n).map(|k| 10f64.powf(-25.0 * (n - 1 - k) as f64 / (n - 1) as f64)).collect();
         let lambda: Vec<f64> = lambda.into_iter().map(|x| wide(crate::numbers::narrow::<T::Real>(x.into())).re).collect();
@@ -216,7 +213,7 @@ pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
         // A known spectrum in a random basis; rounding to the type moves λ by about ε‖A‖√n/4 at most, hence symmetric integers instead.
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));
         let a = &a + &adjoint(&a);
-        let options = Options { cut: Cut::none(), ..Options::default() };
+        let options = Options::default().with_cut(Cut::none());
         let (_, host) = run::decompose::<T, B>(backend, n, slice::from_ref(&a), &options);
         let (_, exact) = run::decompose::<f64, eigengrad::Cpu>(&eigengrad::Cpu::default(), n, slice::from_ref(&a), &options);
         let (d, reference) = (Decomposition::of(&host, 0), Decomposition::of(&exact, 0));

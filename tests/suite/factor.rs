@@ -156,13 +156,17 @@ pub fn as_eigh_of_the_product<T: Scalar, B: Engine<T>>(backend: &B) {
 /// B̄ = 2ĀB with the naive Ā of all n pairs; λ̄ and V̄ together, alone, and NaN in what is outside K.
 pub fn the_gradient_by_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(62);
-    let cuts = [Cut::default(), Cut::default().at_most(2)];
+    let cuts = [Cut::default(), Cut::at_most(2)];
     for ((n, r), (cut, dropped)) in
         SHAPES.into_iter().flat_map(|shape| cuts.into_iter().zip([Dropped::AsComputed, Dropped::Zero]).map(move |x| (shape, x)))
     {
         let factors: Vec<_> = factors::<T>(n, r, &mut rng).into_iter().enumerate().filter(|x| x.0 != 3).map(|x| x.1).collect();
-        let (pairs, host) =
-            decompose::<T, B>(backend, (n, r), &factors, &Options { cut, dropped, tie_rtol: Some(0.0), ..Options::default() });
+        let (pairs, host) = decompose::<T, B>(
+            backend,
+            (n, r),
+            &factors,
+            &Options::default().with_cut(cut).with_dropped(dropped).with_tie_rtol(0.0),
+        );
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, r, factors.len(), &mut rng);
         let (mut dirty_lambda_bar, mut dirty_v_bar) = (lambda_bar.clone(), v_bar.clone());
         for ((b, k), _) in host.kept().indexed_iter().filter(|(_, kept)| !**kept) {
@@ -225,7 +229,7 @@ pub fn adjoint_to_the_derivative_by_factors<T: Scalar, B: Engine<T>>(backend: &B
 pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(69);
     for (n, r) in [(3, 3), (6, 2), (33, 12), (150, 5)] {
-        let options = Options { cut: Cut::default().at_most(r.max(2) - 1), ..Options::default() };
+        let options = Options::default().with_cut(Cut::at_most(r.max(2) - 1));
         // Eigenvalues that are well apart, so that both know the eigenvectors to round-off.
         let (left, right) = (rng.unitary::<T>(n), rng.unitary::<T>(r));
         let factor = |scale: f64| {
@@ -384,10 +388,10 @@ pub fn ties_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let report = got.report(&pairs.to_host().unwrap()).unwrap().next().unwrap().tie_defect;
     assert_eq!(report, got.tie_defect()[0]);
     let (pairs, _) =
-        decompose::<T, B>(backend, (n, r), std::slice::from_ref(&tied), &Options { ties: TieRule::Error, ..Options::default() });
+        decompose::<T, B>(backend, (n, r), std::slice::from_ref(&tied), &Options::default().with_ties(TieRule::Error));
     assert!(matches!(pairs.backward(&cotangents(&pairs, Some(&lambda_bar), None)), Err(Error::Matrices(_))));
     let singular = rounded::<T>(&factors::<T>(n, r, &mut rng)[2]);
-    let none = Options { cut: Cut::none(), ..Options::default() };
+    let none = Options::default().with_cut(Cut::none());
     let host = decompose::<T, B>(backend, (n, r), &[singular, tied], &none).1;
     assert_eq!((host.rank().to_vec(), host.status().to_vec()), (vec![3, 3], vec![Status::TIE_ACROSS_CUT, Status::OK]));
 }

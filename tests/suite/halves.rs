@@ -81,15 +81,15 @@ pub fn the_default_cut_of_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) 
         };
         assert_eq!(rank(cutoff * 0.97, &Options::default()), n - 1);
         assert_eq!(rank(cutoff * 1.03, &Options::default()), n);
-        let options = Options { cut: eigengrad::Cut::default().computed_in(Precision::F32), ..Options::default() };
+        let options = Options::default().with_cut(eigengrad::Cut::default().with_computed_in(Precision::F32));
         assert_eq!(rank(cutoff * 0.03, &options), n);
     }
 }
 
 /// Eigenvalues tie within the cutoff of the type that they are stored in, however precisely the data were computed.
 pub fn ties_of_stored_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
-    let cut = eigengrad::Cut::default().computed_in(Precision::F32);
-    let options = Options { cut, ..Options::default() };
+    let cut = eigengrad::Cut::default().with_computed_in(Precision::F32);
+    let options = Options::default().with_cut(cut);
     let a = batch::<T, B>(backend, 4, &[diagonal(&[1.0, 1.0 + 2.0 * T::PRECISION.epsilon(), 2.0, 3.0])]);
     let stored = eigh_as::<T, T, B>(&a, &options).unwrap();
     let gradient = stored.backward(&Cotangents::new(&stored, None, None).unwrap()).unwrap().to_host().unwrap();

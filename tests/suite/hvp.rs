@@ -136,7 +136,7 @@ pub fn hessians_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
             rng.of_rank::<T>(n, 4, true),
             Array2::zeros((n, n)),
         ];
-        let options = Options { cut: Cut::default().atol(0.5), ..Options::default() };
+        let options = Options::default().with_cut(Cut::absolute(0.5));
         check::<T, B>(backend, &matrices, &options, &mut rng);
     }
 }
@@ -145,7 +145,7 @@ pub fn hessians_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn hessians_of_fixed_rank<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(96);
     for (n, r) in [(1, 1), (2, 2), (5, 5), (66, 2)] {
-        let options = Options { cut: Cut::none().at_most(r), ..Options::default() };
+        let options = Options::default().with_cut(Cut::none().with_at_most(r));
         let matrices = [rng.of_rank::<T>(n, r, true)];
         check::<T, B>(backend, &matrices, &options, &mut rng);
     }
@@ -156,7 +156,7 @@ pub fn hessians_are_symmetric<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(97);
     for (n, r) in [(6, 3), (16, 5), (67, 3)] {
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
-            let options = Options { cut: Cut::default().at_most(r), dropped, ..Options::default() };
+            let options = Options::default().with_cut(Cut::at_most(r)).with_dropped(dropped);
             let matrices = [rng.of_rank::<T>(n, r, true)];
             let d = Decomposition::of(&run::decompose::<T, B>(backend, n, &matrices, &options).1, 0);
             for loss in LOSSES {

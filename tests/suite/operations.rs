@@ -376,7 +376,7 @@ pub fn operations_stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B
         let stored = eigh_as::<T, T, B>(&HermitianBatch::on(backend, a.view()).unwrap(), &Options::default()).unwrap();
         let host = stored.to_host().unwrap();
         // the same numbers as f32, under the same problem
-        let options = Options { tie_rtol: Some(T::PRECISION.cutoff(n)), ..Options::default() };
+        let options = Options::default().with_tie_rtol(T::PRECISION.cutoff(n));
         let plan = Plan::<T, B>::new(backend, 5, n, &options).unwrap();
         let widened = plan.eigenpairs::<T::Scalar>().unwrap();
         let (mut spectrum, _) = widened.into_buffers();
@@ -406,7 +406,7 @@ fn as_halves<T: Element>(bytes: &[u8]) -> Vec<u8> {
 /// What overflows is a status.
 pub fn results_that_overflow_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let a = stack::<T>(2, &[crate::numbers::diagonal(&[1e-4, 1.0]), Array2::eye(2)]);
-    let options = Options { cut: eigengrad::Cut::none(), ..Options::default() };
+    let options = Options::default().with_cut(eigengrad::Cut::none());
     let pairs = eigh_as::<T, T, B>(&HermitianBatch::on(backend, a.view()).unwrap(), &options).unwrap();
     let values = pairs.spectral(&Function::Pow(-12.0).into()).unwrap().to_host().unwrap();
     assert_eq!(values.status()[0], Status::RESULT_NOT_FINITE);

@@ -44,7 +44,7 @@ pub fn gradients_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
         let lambda: Vec<_> = (0..n).map(|k| if k < n / 3 { 0.0 } else { 2.0 + k as f64 / n as f64 * 4.0 }).collect();
         let a = rounded::<T>(&rng.with_spectrum::<T>(&lambda));
         let (weights, bar) = (rng.matrix::<f64>(n, n), vec![rng.vector(n)]);
-        let options = Options { cut: Cut::default().at_most(n - n / 3), ..Options::default() };
+        let options = Options::default().with_cut(Cut::at_most(n - n / 3));
         let quartic = |v: &Matrix| Array2::from_shape_fn((n, n), |ik| weights[ik] * 4.0 * v[ik].norm_sqr() * v[ik]);
         let one = std::slice::from_ref(&a);
         let (pairs, host) = run::decompose::<T, B>(backend, n, one, &options);

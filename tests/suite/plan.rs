@@ -14,7 +14,7 @@ pub fn reuse<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(32);
     for (n, dropped) in [(3usize, Dropped::AsComputed), (16, Dropped::Zero), (67, Dropped::AsComputed), (67, Dropped::Zero)] {
         let count = 9;
-        let options = Options { cut: Cut::default().at_most(n.div_ceil(2)), dropped, ..Options::default() };
+        let options = Options::default().with_cut(Cut::at_most(n.div_ceil(2))).with_dropped(dropped);
         let plan = Plan::<T, B>::new(backend, count, n, &options).unwrap();
         let mut workspace = plan.workspace().unwrap();
         let (mut pairs, mut spectrum) = (plan.eigenpairs::<T>().unwrap(), plan.spectrum::<T::Real>().unwrap());
@@ -158,7 +158,7 @@ pub fn wrong_lengths_for_backward<T: Scalar, B: Engine<T>>(backend: &B) {
 
 /// The statuses of the forward are carried into those of the backward.
 pub fn statuses_are_carried_on<T: Scalar, B: Engine<T>>(backend: &B) {
-    let options = Options { cut: Cut::default().at_most(1), ..Options::default() };
+    let options = Options::default().with_cut(Cut::at_most(1));
     let (pairs, _) = run::decompose::<T, B>(backend, 2, &[ndarray::Array2::eye(2)], &options);
     assert_eq!(run::backward(&pairs, None, None).status()[0], Status::TIE_ACROSS_CUT);
 }

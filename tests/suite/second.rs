@@ -163,11 +163,11 @@ pub fn second_derivatives_beside_what_is_dropped<T: Scalar, B: Engine<T>>(backen
     for n in [4, 9, 17, 67] {
         let lambda: Vec<_> = (0..n).map(|k| if k % 3 == 0 { -1.0 } else { 1.0 } * (0.3 + k as f64)).collect();
         let matrices: Vec<_> = (0..7).map(|_| rng.with_spectrum::<T>(&lambda)).collect();
-        for cut in [Cut::default().at_most(n / 3), Cut::default().rtol(0.4), Cut::none()] {
-            Case::<T, B>::new(backend, n, &matrices, &Options { cut, ..Options::default() }, &mut rng).check();
+        for cut in [Cut::at_most(n / 3), Cut::relative(0.4), Cut::none()] {
+            Case::<T, B>::new(backend, n, &matrices, &Options::default().with_cut(cut), &mut rng).check();
         }
         let matrices: Vec<_> = (0..9).map(|b| rng.of_rank::<T>(n, b * n / 8, b % 2 == 1)).collect();
-        let declared = Options { dropped: Dropped::Zero, ..Options::default() };
+        let declared = Options::default().with_dropped(Dropped::Zero);
         Case::<T, B>::new(backend, n, &matrices, &declared, &mut rng).check();
     }
 }
@@ -179,7 +179,7 @@ pub fn second_derivatives_adjoint_to_each_other<T: Scalar, B: Engine<T>>(backend
         let mut matrices = mixed::<T>(n, 9, &mut rng);
         matrices.push(Array2::eye(n));
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
-            let options = Options { dropped, ..Options::default() };
+            let options = Options::default().with_dropped(dropped);
             let case = Case::<T, B>::new(backend, n, &matrices, &options, &mut rng);
             let tangent = case.backward_jvp(&case.bars, &case.more, ((true, true), (true, true)));
             let a_dot = case.e.clone();
@@ -207,7 +207,7 @@ pub fn second_derivatives_of_tied_pairs<T: Scalar, B: Engine<T>>(backend: &B) {
         lambda[3] = lambda[2];
         let matrices = [crate::numbers::diagonal(&lambda), rng.of_rank::<T>(n, n - 1, false)];
         for ties in [TieRule::ZeroAndReport, TieRule::Exact, TieRule::Error] {
-            let options = Options { ties, ..Options::default() };
+            let options = Options::default().with_ties(ties);
             let case = Case::<T, B>::new(backend, n, &matrices, &options, &mut rng);
             let (bars, h) = (upload(&case.pairs, &case.bars, (true, true)), run::hermitian::<T, B>(backend, n, &case.e));
             let second = case.pairs.double_backward(&bars, &h, None);

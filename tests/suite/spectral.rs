@@ -143,12 +143,12 @@ pub fn functions_beside_what_is_dropped<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [4, 9, 67] {
         let lambda: Vec<_> = (0..n).map(|k| 0.3 + 2.0 * k as f64 / n as f64).collect();
         let matrices: Vec<_> = (0..3).map(|_| rng.with_spectrum::<T>(&lambda)).collect();
-        for cut in [Cut::default().at_most(n / 3), Cut::default().rtol(0.4), Cut::none()] {
-            let options = Options { cut, ..Options::default() };
+        for cut in [Cut::at_most(n / 3), Cut::relative(0.4), Cut::none()] {
+            let options = Options::default().with_cut(cut);
             check::<T, B>(backend, n, &matrices, &options, &POSITIVE[..5], &mut rng);
             check::<T, B>(backend, n, &matrices, &options, &ANY[..3], &mut rng);
         }
-        let declared = Options { dropped: Dropped::Zero, ..Options::default() };
+        let declared = Options::default().with_dropped(Dropped::Zero);
         check::<T, B>(backend, n, &positive::<T>(n, 5, &mut rng), &declared, &POSITIVE[..5], &mut rng);
         check::<T, B>(backend, n, &mixed::<T>(n, 8, &mut rng), &declared, &ANY[..3], &mut rng);
     }
@@ -171,12 +171,8 @@ pub fn every_divided_difference<T: Scalar, B: Engine<T>>(backend: &B) {
     for (which, lambda) in spectra.iter().enumerate() {
         for sign in [1.0, -1.0] {
             let a = rounded::<T>(&diagonal(&lambda.iter().map(|x| x * sign).collect::<Vec<_>>()));
-            let (pairs, host) = run::decompose::<T, B>(
-                backend,
-                12,
-                std::slice::from_ref(&a),
-                &Options { cut: Cut::none(), ..Options::default() },
-            );
+            let (pairs, host) =
+                run::decompose::<T, B>(backend, 12, std::slice::from_ref(&a), &Options::default().with_cut(Cut::none()));
             let d = Decomposition::of(&host, 0);
             for function in ANY.iter().chain(if sign > 0.0 { &POSITIVE[..] } else { &[] }) {
                 let got = matrix(derivative(backend, &pairs, &(*function).into(), std::slice::from_ref(&ones)).data(), 0);
@@ -278,7 +274,7 @@ pub fn ties_of_functions<T: Scalar, B: Engine<T>>(backend: &B) {
     let a = [diagonal(&[1.0, 1.0 + 1e-3, 2.0, 2.0])];
     for ties in [TieRule::Error, TieRule::Exact, TieRule::ZeroAndReport] {
         for (tie_rtol, tied) in [(1e-2, true), (1e-4, false)] {
-            let options = Options { ties, tie_rtol: Some(tie_rtol), ..Options::default() };
+            let options = Options::default().with_ties(ties).with_tie_rtol(tie_rtol);
             let (pairs, _) = run::decompose::<T, B>(backend, 4, &a, &options);
             let given = Spectral::of(&pairs, |x| x, |_| T::Real::of(5.0)).unwrap();
             let got = derivative(backend, &pairs, &given, &ones);
@@ -300,7 +296,7 @@ pub fn domains<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 67] {
         let with = |first: f64| diagonal(&(0..n).map(|k| if k == 0 { first } else { 1.0 + k as f64 }).collect::<Vec<_>>());
         let matrices = [with(0.5), with(-0.5), with(0.0)];
-        let options = Options { cut: Cut::none(), ..Options::default() };
+        let options = Options::default().with_cut(Cut::none());
         let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &options);
         let alone = run::decompose::<T, B>(backend, n, &matrices[..1], &options).0;
         let e = vec![Array2::eye(n); 3];
@@ -370,7 +366,7 @@ pub fn traces_and_failures<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn functions_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(85);
     for (n, r) in [(1, 1), (6, 2), (7, 7), (68, 3)] {
-        let options = Options { cut: Cut::none().at_most(r), ..Options::default() };
+        let options = Options::default().with_cut(Cut::none().with_at_most(r));
         for function in POSITIVE.iter().chain(&ANY) {
             let a = rng.of_rank::<T>(n, r, ANY.contains(function));
             let weight = rng.hermitian::<T>(n);
@@ -410,7 +406,7 @@ pub fn functions_as_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine<num_co
         let lambda: Vec<_> = (0..n).map(|k| if k < n / 3 { 0.0 } else { 1.0 + k as f64 / n as f64 }).collect();
         let a = [rounded::<T>(&rng.with_spectrum::<T>(&lambda))];
         let e = directions::<T>(n, 1, &mut rng);
-        let options = Options { cut: Cut::default().at_most(n - n / 3), ..Options::default() };
+        let options = Options::default().with_cut(Cut::at_most(n - n / 3));
         let (pairs, _) = run::decompose::<T, B>(backend, n, &a, &options);
         let (wide_pairs, wide_host) = run::decompose::<num_complex::Complex<f64>, B>(backend, n, &a, &options);
         for function in POSITIVE.iter().chain(&ANY) {

@@ -74,11 +74,11 @@ pub fn tangents_beside_what_is_dropped<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [4, 9, 17, 67] {
         let lambda: Vec<_> = (0..n).map(|k| if k % 3 == 0 { -1.0 } else { 1.0 } * (0.3 + k as f64)).collect();
         let matrices: Vec<_> = (0..7).map(|_| rng.with_spectrum::<T>(&lambda)).collect();
-        for cut in [Cut::default().at_most(n / 3), Cut::default().rtol(0.4), Cut::none()] {
-            check::<T, B>(backend, n, &matrices, &Options { cut, ..Options::default() }, &mut rng);
+        for cut in [Cut::at_most(n / 3), Cut::relative(0.4), Cut::none()] {
+            check::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut), &mut rng);
         }
         let matrices: Vec<_> = (0..9).map(|b| rng.of_rank::<T>(n, b * n / 8, b % 2 == 1)).collect();
-        let declared = Options { dropped: Dropped::Zero, ..Options::default() };
+        let declared = Options::default().with_dropped(Dropped::Zero);
         check::<T, B>(backend, n, &matrices, &declared, &mut rng);
     }
 }
@@ -90,7 +90,7 @@ pub fn tangents_adjoint_to_the_backward<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut matrices = mixed::<T>(n, 9, &mut rng);
         matrices.push(Array2::eye(n));
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
-            let options = Options { dropped, ..Options::default() };
+            let options = Options::default().with_dropped(dropped);
             let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
             let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
             let a_dot = directions::<T>(n, matrices.len(), &mut rng);
@@ -164,7 +164,7 @@ pub fn tangents_of_tied_pairs<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [crate::numbers::diagonal(&lambda), rng.of_rank::<T>(n, n - 1, false)];
         let a_dot = directions::<T>(n, 2, &mut rng);
         let of = |ties| {
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options { ties, ..Options::default() });
+            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
             (pairs.jvp(&run::hermitian::<T, B>(backend, n, &a_dot)), pairs, host)
         };
         let (tangents, _, host) = of(TieRule::ZeroAndReport);
@@ -186,7 +186,7 @@ pub fn tangents_of_tied_pairs<T: Scalar, B: Engine<T>>(backend: &B) {
             Err(Error::Matrices(found)) => assert_eq!(found, [(0, Status::TIED | Status::TIES_REFUSED)]),
             other => panic!("{other:?}"),
         }
-        let plan = Plan::<T, B>::new(backend, 2, n, &Options { ties: TieRule::Error, ..Options::default() }).unwrap();
+        let plan = Plan::<T, B>::new(backend, 2, n, &Options::default().with_ties(TieRule::Error)).unwrap();
         let mut tangents = plan.tangents::<T>(1).unwrap();
         let a_dot = run::hermitian::<T, B>(backend, n, &a_dot);
         plan.jvp_into(pairs.as_ref(), a_dot.as_ref(), tangents.as_mut(), &mut plan.scratch().unwrap()).unwrap();

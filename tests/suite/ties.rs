@@ -11,7 +11,7 @@ use ndarray::Array2;
 /// Runs the default rule and compares Ā and the tie defect with the oracle's, for groups within `tie_rtol`·‖A‖.
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], cut: Cut, tie_rtol: Option<f64>, sizes: &[usize]) {
     let mut rng = Rng::new(16);
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, &Options { cut, tie_rtol, ..Options::default() });
+    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, &Options::default().with_cut(cut).with_tie_rtol(tie_rtol));
     let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
     for (with_values, with_vectors) in [(true, true), (true, false), (false, true)] {
         let (lambda_bar, v_bar) = (with_values.then_some(&*lambda_bar), with_vectors.then_some(&*v_bar));
@@ -45,8 +45,8 @@ pub fn groups_are_chains<T: Scalar, B: Engine<T>>(backend: &B) {
     check::<T, B>(backend, 3, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.25), &[2, 1, 1]); // within is ≤
     check::<T, B>(backend, 3, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.0), &[1, 1, 1]);
     // D ties with nothing, though it is as near: K = {1, 2}.
-    check::<T, B>(backend, 3, &[diagonal(&[-0.9, 1.0, 2.0])], Cut::default().atol(0.95), Some(2.0), &[2]);
-    check::<T, B>(backend, 3, &[diagonal(&[0.9, 1.0, 3.0])], Cut::default().atol(0.95), Some(0.1), &[1]);
+    check::<T, B>(backend, 3, &[diagonal(&[-0.9, 1.0, 2.0])], Cut::absolute(0.95), Some(2.0), &[2]);
+    check::<T, B>(backend, 3, &[diagonal(&[0.9, 1.0, 3.0])], Cut::absolute(0.95), Some(0.1), &[1]);
 }
 
 pub fn ties_to_round_off<T: Scalar, B: Engine<T>>(backend: &B) {
@@ -68,14 +68,14 @@ pub fn the_tie_cutoff_follows_the_precision<T: Scalar, B: Engine<T>>(backend: &B
     let lambda = [1.0, 1.0 + 6.0 * epsilon, 1.5, 1.5 + 24.0 * epsilon];
     check::<T, B>(backend, 4, &[diagonal(&lambda)], Cut::default(), None, &[2]);
     let status = |lambda: &[f64; 4], cut: Cut| {
-        let options = Options { cut, ..Options::default() };
+        let options = Options::default().with_cut(cut);
         let (pairs, _) = run::decompose::<T, B>(backend, 4, &[diagonal(lambda)], &options);
         run::backward(&pairs, None, None).status()[0]
     };
     let apart = [1.0, 1.0 + 1.9 * coarse, 2.0, 3.0];
     assert_eq!(status(&apart, Cut::default()), Status::OK);
-    assert_eq!(status(&apart, Cut::default().computed_in(Precision::F16)), Status::TIED);
-    assert_eq!(status(&apart, Cut::default().rtol(0.1)), Status::OK); // rtol is the cut's alone
+    assert_eq!(status(&apart, Cut::default().with_computed_in(Precision::F16)), Status::TIED);
+    assert_eq!(status(&apart, Cut::relative(0.1)), Status::OK); // rtol is the cut's alone
 }
 
 pub fn right_losses_have_no_defect<T: Scalar, B: Engine<T>>(backend: &B) {
@@ -118,7 +118,7 @@ pub fn exact_ties_show<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [Array2::eye(n), rng.of_rank::<T>(n, n, false)];
         let (_, v_bar) = random_cotangents::<T>(n, 2, &mut rng);
         let gradient = |ties| {
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options { ties, ..Options::default() });
+            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
             run::backward(&pairs, None, Some(&v_bar))
         };
         let (exact, zeroed) = (gradient(TieRule::Exact), gradient(TieRule::ZeroAndReport));
@@ -143,7 +143,7 @@ pub fn exact_near_ties_are_the_formula<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [4, 67] {
         let mut lambda: Vec<_> = (1..=n).map(|k| k as f64 / n as f64).collect();
         lambda[n - 2] = 1.0 - 4.0 * epsilon::<T>();
-        let options = Options { ties: TieRule::Exact, ..Options::default() };
+        let options = Options::default().with_ties(TieRule::Exact);
         let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
         let (_, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let gradient = run::backward(&pairs, None, Some(&v_bar));
@@ -163,7 +163,7 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [apart.clone(), Array2::eye(n), apart, diagonal(&vec![2.0; n])];
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, 4, &mut rng);
         let refused = Status::TIED | Status::TIES_REFUSED;
-        let options = Options { ties: TieRule::Error, ..Options::default() };
+        let options = Options::default().with_ties(TieRule::Error);
         let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
         host.check().unwrap(); // a tie is no finding of the forward
         let cotangents = run::cotangents(&pairs, Some(&lambda_bar), Some(&v_bar));
@@ -202,7 +202,7 @@ pub fn the_identity_and_zero_without_a_cut<T: Scalar, B: Engine<T>>(backend: &B)
         let matrices = [Array2::eye(n), Array2::zeros((n, n)), Array2::from_elem((n, n), 1.0.into())];
         let sizes = [n, n, n - 1];
         check::<T, B>(backend, n, &matrices, Cut::none(), None, &sizes);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options { cut: Cut::none(), ..Options::default() });
+        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(Cut::none()));
         assert!(host.rank().iter().all(|&rank| rank as usize == n));
         let gradient = run::backward(&pairs, Some(&vec![vec![1.0; n]; 3]), Some(&vec![Array2::zeros((n, n)); 3]));
         for b in 0..3 {

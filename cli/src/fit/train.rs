@@ -55,8 +55,8 @@ pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
     let mut comparison = Comparison::new(target, settings.loss);
     let mut factors = start(target, settings);
     // B has r columns, so A has rank r: beyond it there is only round-off.
-    let cut = settings.cut.at_most(target.rank().iter().copied().max().unwrap_or(0) as usize);
-    let plan = Plan::<T, B>::new(backend, batch, n, &Options { cut, ..Options::default() })?;
+    let cut = settings.cut.with_at_most(target.rank().iter().copied().max().unwrap_or(0) as usize);
+    let plan = Plan::<T, B>::new(backend, batch, n, &Options::default().with_cut(cut))?;
     let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
     let (mut history, mut not_finite, mut fitted) = (Vec::new(), 0, Array3::from_elem((batch, n, n), T::default()));
     for step in 0.. {

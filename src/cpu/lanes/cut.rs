@@ -128,7 +128,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         for n in 1..=9 {
             let mut group = f32::group(n);
-            for cut in [Cut::default(), Cut::none(), Cut::default().atol(0.75), Cut::default().rtol(0.2)] {
+            for cut in [Cut::default(), Cut::none(), Cut::default().with_atol(0.75), Cut::default().with_rtol(0.2)] {
                 for count in 1..=group.capacity() {
                     let problem = Problem::new::<f32>(count, n, &Options { cut, ..Options::default() }).unwrap();
                     group.lambda.chunks_exact_mut(n).for_each(|lambda| lambda.copy_from_slice(&spectrum(n, &mut random)));
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_unusual_is_told() {
         let usual = |lambda: [f32; 3], status, at_most| {
-            let options = Options { cut: Cut::default().at_most(at_most), ..Options::default() };
+            let options = Options { cut: Cut::default().with_at_most(at_most), ..Options::default() };
             let mut group = f32::group(3);
             group.lambda[..3].copy_from_slice(&lambda);
             group.status[0] = status;

@@ -9,7 +9,7 @@ use crate::cpu::lanes::rayleigh::rayleigh;
 use crate::cpu::lanes::rotations::{identity, rotate};
 use crate::cpu::lanes::tridiagonal::Tridiagonalise;
 use crate::cpu::simd::numbers::Numbers;
-use crate::cpu::simd::vector::{Vector, dispatch, lanes};
+use crate::cpu::simd::vector::{Vector, dispatch, is_wide, lanes};
 use crate::options::Problem;
 use crate::{Element, Status, Triangle};
 use num_complex::Complex;
@@ -68,6 +68,7 @@ impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSim
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         match self.group.n {
+            _ if !is_wide::<S, R>() => self.solve::<S, 0>(s),
             4 => self.solve::<S, 4>(s),
             8 => self.solve::<S, 8>(s),
             16 => self.solve::<S, 16>(s),

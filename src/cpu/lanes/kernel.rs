@@ -6,7 +6,7 @@ use crate::cpu::lanes::columns::Given;
 use crate::cpu::lanes::products::{Matrices, Weights};
 use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
 use crate::cpu::simd::numbers::Numbers;
-use crate::cpu::simd::vector::{Vector, dispatch, lanes};
+use crate::cpu::simd::vector::{Vector, dispatch, is_wide, lanes};
 use num_complex::Complex;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
@@ -71,6 +71,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
     #[inline(always)]
     fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
         match self.group.n {
+            n if !is_wide::<S, R>() => self.assemble::<S, COLUMNS>(s, n),
             4 => self.assemble::<S, COLUMNS>(s, 4),
             8 => self.assemble::<S, COLUMNS>(s, 8),
             16 => self.assemble::<S, COLUMNS>(s, 16),

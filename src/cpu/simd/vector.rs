@@ -92,6 +92,12 @@ pub(in crate::cpu) fn lanes<R: Vector>() -> usize {
     dispatch(Lanes::<R>(PhantomData))
 }
 
+/// Whether vectors have more than one number. Where they have not, as without AVX2 and NEON, no order is compiled for itself: it
+/// would take a fifth of the compiler's time.
+pub(in crate::cpu) const fn is_wide<S: Simd, R: Vector>() -> bool {
+    size_of::<R::V<S>>() > size_of::<R>()
+}
+
 struct Lanes<R>(PhantomData<R>);
 
 impl<R: Vector> WithSimd for Lanes<R> {
