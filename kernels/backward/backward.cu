@@ -22,6 +22,7 @@ struct rules {
     int ties, dropped_zero, form;
     double tie_rtol, round_off;
 };
+static_assert(sizeof(rules) == 32, "as src/cuda/backward.rs has it");
 
 // The columns of one matrix in the order K, D, and its report.
 template <class R, int N, int TILE, int TILES>

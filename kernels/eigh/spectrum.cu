@@ -21,6 +21,7 @@ struct cut {
     int nulls;
     double atol, rtol, tie_rtol;
 };
+static_assert(sizeof(cut) == 40, "as src/cuda/eigh.rs has it");
 
 // Marks K and returns its size; sets AMBIGUOUS_RANK.
 template <class R>

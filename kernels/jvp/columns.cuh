@@ -10,6 +10,7 @@ struct tie_rules {
     int ties, dropped_zero, upper;
     double tie_rtol, round_off;
 };
+static_assert(sizeof(tie_rules) == 32, "as src/cuda/kernel/layouts.rs has it");
 
 // The columns of one matrix.
 template <class R, int N, int TEAM>

@@ -9,12 +9,13 @@ namespace eigengrad {
 
 enum kind_of_function { PROJECTOR, SQRT, RSQRT, PINV, LOG, EXP, XLOGX, POW, GIVEN };
 
-// As src/cuda/calculus/function.rs makes it.
+// As src/cuda/kernel/function.rs makes it.
 struct function {
     int kind;
     int whole, odd; // what p of λ^p is
     double p;
 };
+static_assert(sizeof(function) == 24, "as src/cuda/kernel/function.rs has it");
 
 // What is known of f at an eigenvalue: λ, f(λ), f′(λ), and √λ for 1/√λ, log|λ| where there is a logarithm in it; where differences of
 // logarithms are all that is made of it, that of λ in a unit of the size of ‖A‖₂, which is small and so are its errors.

@@ -19,6 +19,7 @@ struct map_rules {
     double tie_rtol;
     int dropped_zero, slopes, products, upper;
 };
+static_assert(sizeof(map_rules) == 48, "as src/cuda/spectral.rs has it");
 
 // The columns of one matrix.
 template <class R, int N, int TILES>

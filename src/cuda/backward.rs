@@ -13,6 +13,7 @@ use crate::options::Problem;
 use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Stored, Triangle};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::mem::offset_of;
 
 /// Device addresses of what is read and written, the first of their matrices; 0 for a cotangent that is absent.
 #[derive(Clone, Copy)]
@@ -60,6 +61,9 @@ struct Rules {
     tie_rtol: f64,
     round_off: f64,
 }
+
+// The same on both sides.
+const _: () = assert!(size_of::<Rules>() == 32 && offset_of!(Rules, round_off) == 24);
 
 impl<T: Scalar> Backward<T> for Cuda {
     fn backward<'a, O: Stored<T>, G: Stored<T>>(

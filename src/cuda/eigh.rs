@@ -11,6 +11,7 @@ use crate::options::Problem;
 use crate::{EigenpairsMut, Element, HermitianRef, Result, Scalar, SpectrumMut, Stored, Triangle};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::mem::offset_of;
 
 /// `struct cut` of kernels/eigh/spectrum.cu.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,9 @@ struct Cut {
     rtol: f64,
     tie_rtol: f64,
 }
+
+// The same on both sides.
+const _: () = assert!(size_of::<Cut>() == 40 && offset_of!(Cut, tie_rtol) == 32);
 
 impl Cut {
     fn new<R: Element>(problem: &Problem, nulls: usize) -> Self {

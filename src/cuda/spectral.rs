@@ -15,6 +15,7 @@ use crate::{
 };
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::mem::offset_of;
 
 /// `struct map_rules` of kernels/spectral/spectral_map.cu.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,9 @@ struct MapRules {
     products: c_int,
     upper: c_int,
 }
+
+// The same on both sides.
+const _: () = assert!(size_of::<MapRules>() == 48 && offset_of!(MapRules, upper) == 44);
 
 /// What a function is put to.
 #[derive(Clone, Copy)]

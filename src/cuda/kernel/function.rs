@@ -4,6 +4,7 @@ use crate::cuda::device::Cuda;
 use crate::{Element, Function, FunctionRef, Result};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::mem::offset_of;
 
 /// `struct function` of kernels/spectral/function.cuh.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,9 @@ pub(in crate::cuda) struct Named {
     odd: c_int,
     p: f64,
 }
+
+// The same on both sides.
+const _: () = assert!(size_of::<Named>() == 24 && offset_of!(Named, p) == 16);
 
 /// A function, and device addresses of its values and slopes for the batch; 0 unless it is given by these.
 #[derive(Clone, Copy, Debug)]

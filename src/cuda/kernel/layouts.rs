@@ -7,6 +7,7 @@ use crate::cuda::part::Hermitian;
 use crate::options::Problem;
 use crate::{Dropped, Dtype, Element, Result};
 use std::ffi::c_int;
+use std::mem::offset_of;
 
 /// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of the matrix, and two bytes for each tile.
 const fn columns(n: usize, real: usize, side: usize) -> usize {
@@ -64,6 +65,9 @@ pub(in crate::cuda) struct TieRules {
     tie_rtol: f64,
     round_off: f64,
 }
+
+// The same on both sides.
+const _: () = assert!(size_of::<TieRules>() == 32 && offset_of!(TieRules, round_off) == 24);
 
 impl TieRules {
     pub fn new<O: Element>(problem: &Problem, e: Hermitian) -> Self {
