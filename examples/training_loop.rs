@@ -129,7 +129,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let input = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
         plan.eigh_into(input, pairs.as_mut(), &mut workspace)?;
         loss.cotangents(cuda.stream(), pairs.as_ref())?;
-        let cotangents = CotangentsRef { values: None, vectors: Some(Cuda::view(&loss.v_bar)) };
+        let cotangents = CotangentsRef::from_columns(None, Some(Cuda::view(&loss.v_bar)));
         plan.backward_into(pairs.as_ref(), cotangents, gradient.as_mut(), &mut workspace)?;
         loss.step(cuda.stream(), gradient.as_mut(), &mut a)
     };

@@ -9,9 +9,30 @@ use ndarray::{ArrayView2, ArrayView3};
 #[derive(Debug)]
 pub struct CotangentsRef<'a, O: Element, B: Backend = Cpu> {
     /// λ̄, `[batch, n]`; columns outside K are not read.
-    pub values: Option<B::View<'a, O::Real>>,
+    pub(crate) values: Option<B::View<'a, O::Real>>,
     /// V̄ in the order of V, one vector after the other: `[batch, k, i]`; columns outside K are not read.
-    pub vectors: Option<B::View<'a, O>>,
+    pub(crate) vectors: Option<B::View<'a, O>>,
+}
+
+impl<'a, O: Element> CotangentsRef<'a, O> {
+    /// Cotangents as they lie in host memory: λ̄ `[batch, n]`, V̄ `[batch, n, k]` with `v_bar[[b, .., k]]` belonging to eigenvector k.
+    /// The memory of V̄ has one vector after the other, strides (n·k, 1, n), as [`Eigenpairs::vectors`] has it.
+    ///
+    /// # Errors
+    /// [`Error::NotByColumns`] of arrays that lie otherwise: an array in row-major order is none of these.
+    pub fn new(values: Option<ArrayView2<'a, O::Real>>, vectors: Option<ArrayView3<'a, O>>) -> Result<Self> {
+        let values = values.map(|x| x.to_slice().ok_or(Error::NotByColumns { what: "λ̄" })).transpose()?;
+        let vectors =
+            vectors.map(|x| x.permuted_axes([0, 2, 1]).to_slice().ok_or(Error::NotByColumns { what: "V̄" })).transpose()?;
+        Ok(Self { values, vectors })
+    }
+}
+
+impl<'a, O: Element, B: Backend> CotangentsRef<'a, O, B> {
+    /// Cotangents in memory of the backend: λ̄ `[batch, n]`, and V̄ by its columns, one vector after the other, `[batch, k, i]`.
+    pub fn from_columns(values: Option<B::View<'a, O::Real>>, columns: Option<B::View<'a, O>>) -> Self {
+        Self { values, vectors: columns }
+    }
 }
 
 impl<O: Element, B: Backend> Clone for CotangentsRef<'_, O, B> {

@@ -43,6 +43,13 @@ pub enum Error {
     /// copies one of any strides.
     #[error("the array is not row-major and contiguous: HermitianBatch::new copies such a one")]
     NotContiguous,
+    /// Cotangents that are used where they lie do not lie one vector after the other; [`Cotangents::new`](crate::Cotangents::new)
+    /// copies those of any strides.
+    #[error("{what} does not lie one vector after the other: Cotangents::new copies such an array")]
+    NotByColumns {
+        /// The argument.
+        what: &'static str,
+    },
     /// An array has another shape than the operation needs.
     #[error("{what}: expected shape {expected:?}, got {got:?}")]
     Shape {

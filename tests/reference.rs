@@ -94,7 +94,7 @@ fn from_eigenpairs<T: Scalar<Real = f64> + ReadableElement>(dtype: &str) {
             kept: fixture.kept.as_slice().unwrap(),
             status: &status,
         };
-        let cotangents = CotangentsRef::<'_, T> { values: Some(as_stored(&fixture.values_bar)), vectors: Some(&vectors_bar) };
+        let cotangents = CotangentsRef::<'_, T>::from_columns(Some(as_stored(&fixture.values_bar)), Some(&vectors_bar));
         let plan = Plan::<T>::new(&Cpu::default(), batch, n, &Options::default()).unwrap();
         let mut gradient = plan.gradient::<T>().unwrap();
         plan.backward_into(pairs, cotangents, gradient.as_mut(), &mut plan.workspace().unwrap()).unwrap();

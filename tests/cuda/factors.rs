@@ -59,7 +59,7 @@ where
     fn run(&mut self) -> Result<()> {
         self.plan.eigh_into(Cuda::view(&self.b), self.pairs.as_mut(), &mut self.workspace)?;
         let (values, vectors) = (Some(Cuda::view(&self.values_bar)), Some(Cuda::view(&self.vectors_bar)));
-        let cotangents = CotangentsRef { values, vectors };
+        let cotangents = CotangentsRef::from_columns(values, vectors);
         self.plan.backward_into(self.pairs.as_ref(), cotangents, self.gradient.as_mut(), &mut self.workspace)
     }
 
@@ -182,7 +182,7 @@ fn factors_of_no_column() {
     let (b, mut workspace) = (cuda.zeros::<f64>(0).unwrap(), plan.workspace().unwrap());
     let (mut pairs, mut gradient) = (plan.pairs::<f64>().unwrap(), plan.gradient::<f64>().unwrap());
     plan.eigh_into(Cuda::view(&b), pairs.as_mut(), &mut workspace).unwrap();
-    let none = CotangentsRef { values: None, vectors: None };
+    let none = CotangentsRef::from_columns(None, None);
     plan.backward_into(pairs.as_ref(), none, gradient.as_mut(), &mut workspace).unwrap();
     let host = pairs.to_host().unwrap();
     host.check().unwrap();

@@ -65,7 +65,7 @@ where
 
     fn backward(&mut self) -> Result<()> {
         let (values, vectors) = (Some(Cuda::view(&self.values_bar)), Some(Cuda::view(&self.vectors_bar)));
-        let cotangents = CotangentsRef { values, vectors };
+        let cotangents = CotangentsRef::from_columns(values, vectors);
         self.plan.backward_into(self.pairs.as_ref(), cotangents, self.gradient.as_mut(), &mut self.workspace)
     }
 

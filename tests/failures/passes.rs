@@ -66,10 +66,10 @@ where
     }
 
     fn backward(&self, values: bool, vectors: bool) -> Result<()> {
-        let cotangents = CotangentsRef {
-            values: values.then(|| Cuda::view(&self.values_bar)),
-            vectors: vectors.then(|| Cuda::view(&self.vectors_bar)),
-        };
+        let cotangents = CotangentsRef::from_columns(
+            values.then(|| Cuda::view(&self.values_bar)),
+            vectors.then(|| Cuda::view(&self.vectors_bar)),
+        );
         let mut gradient = self.gradient.borrow_mut();
         self.plan.backward_into(self.pairs.borrow().as_ref(), cotangents, gradient.as_mut(), &mut self.workspace.borrow_mut())
     }

@@ -2,7 +2,8 @@
 
 use crate::random::Rng;
 use eigengrad::{
-    Backend, Cotangents, Cpu, Cut, Error, HermitianBatch, HermitianRef, Options, Plan, Status, TieRule, Triangle, eigh, eigvalsh,
+    Backend, Cotangents, CotangentsRef, Cpu, Cut, Error, HermitianBatch, HermitianRef, Options, Plan, Status, TieRule, Triangle,
+    eigh, eigvalsh,
 };
 use ndarray::{Array1, Array2, Array3, Array4, array};
 use num_complex::Complex;
@@ -216,6 +217,29 @@ fn statuses_are_bits_with_names() {
     let named: Vec<_> = both.iter_names().collect();
     assert_eq!(named, [("not finite", Status::NOT_FINITE), ("tied kept eigenvalues", Status::TIED)]);
     assert_eq!(both.to_string(), "not finite, tied kept eigenvalues");
+}
+
+/// V̄ that is used where it lies has one vector after the other; in another order it is refused, not read wrong.
+#[test]
+fn cotangents_in_another_order() {
+    let batch = HermitianBatch::new(array![[[2.0, 1.0], [1.0, 5.0]]].view()).unwrap();
+    let pairs = eigh(&batch, &Options::default()).unwrap();
+    let plan = Plan::<f64>::new(&Cpu::default(), 1, 2, &Options::default()).unwrap();
+    let v_bar = pairs.vectors().mapv(|x| 3.0 * x * x * x); // in the order of V
+    let by_rows = v_bar.as_standard_layout().into_owned();
+    assert_eq!(
+        message(CotangentsRef::<f64>::new(None, Some(by_rows.view()))),
+        "V̄ does not lie one vector after the other: Cotangents::new copies such an array"
+    );
+    let strided = array![[1.0, 9.0], [2.0, 9.0]];
+    assert!(
+        message(CotangentsRef::<f64>::new(Some(strided.slice(ndarray::s![.., ..1]).t()), None)).starts_with("λ̄ does not lie")
+    );
+    let (mut gradient, mut workspace) = (plan.gradient::<f64>().unwrap(), plan.workspace().unwrap());
+    let borrowed = CotangentsRef::new(None, Some(v_bar.view())).unwrap();
+    plan.backward_into(pairs.as_ref(), borrowed, gradient.as_mut(), &mut workspace).unwrap();
+    let copied = pairs.backward(&Cotangents::vectors(&pairs, by_rows.view()).unwrap()).unwrap();
+    assert_eq!(gradient.a_bar(), copied.a_bar());
 }
 
 #[test]

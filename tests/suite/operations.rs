@@ -275,7 +275,7 @@ pub fn wrong_lengths_for_second_derivatives<T: Scalar, B: Engine<T>>(backend: &B
     each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, h, a_bar, values_bar_bar, vectors_bar_bar, found]| {
         pairs!(backend, [values, vectors, kept, status] => pairs);
         let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
-        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef { values: Some(B::view(l)), vectors: Some(B::view(v)) });
+        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef::from_columns(Some(B::view(l)), Some(B::view(v))));
         let (h, mut a_bar) = (backend.zeros::<T>(h)?, backend.zeros::<T>(a_bar)?);
         let (mut values, mut vectors) = (backend.zeros::<T::Real>(values_bar_bar)?, backend.zeros::<T>(vectors_bar_bar)?);
         let mut found = backend.zeros::<Status>(found)?;
@@ -292,7 +292,7 @@ pub fn wrong_lengths_for_second_derivatives<T: Scalar, B: Engine<T>>(backend: &B
     each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, a_dot, out, found]| {
         pairs!(backend, [values, vectors, kept, status] => pairs);
         let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
-        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef { values: Some(B::view(l)), vectors: Some(B::view(v)) });
+        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef::from_columns(Some(B::view(l)), Some(B::view(v))));
         let (a_dot, mut data, mut found) =
             (backend.zeros::<T>(a_dot)?, backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
         let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };

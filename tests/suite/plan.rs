@@ -145,7 +145,7 @@ pub fn wrong_lengths_for_backward<T: Scalar, B: Engine<T>>(backend: &B) {
             kept: B::view(&kept),
             status: B::view(&status),
         };
-        let cotangents = CotangentsRef::<'_, T, B> { values: Some(B::view(&values_bar)), vectors: Some(B::view(&vectors_bar)) };
+        let cotangents = CotangentsRef::<'_, T, B>::from_columns(Some(B::view(&values_bar)), Some(B::view(&vectors_bar)));
         let out = GradientMut::<'_, T, B> {
             a_bar: B::view_mut(&mut a_bar),
             gauge_defect: B::view_mut(&mut gauge_defect),
