@@ -1,6 +1,7 @@
 //! The input: a batch of Hermitian matrices, of which one triangle is read.
 
 use crate::hermitian::{compare_triangles, expect_in_lower};
+use crate::options::addressable;
 use crate::scalar::Scalar;
 use crate::{Backend, Cpu, Element, Error, Pod, Precision, Real, Result};
 use ndarray::{ArrayView, ArrayView3, Axis, Dimension, Ix3, Slice};
@@ -194,13 +195,6 @@ fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3
         return Err(Error::NotSquare { rows, columns });
     }
     addressable::<T>(batch, rows).map(|()| a)
-}
-
-/// Whether batch·n·n elements can be addressed.
-pub(crate) fn addressable<T: Element>(batch: usize, n: usize) -> Result<()> {
-    let largest = isize::MAX as usize / size_of::<T::Scalar>();
-    let elements = batch.checked_mul(n).and_then(|x| x.checked_mul(n.max(1)));
-    elements.filter(|&x| x <= largest).map(|_| ()).ok_or(Error::TooLarge { batch, n })
 }
 
 /// Elements from which a copy and a check are worth waking rayon's threads: some tens of microseconds of work.

@@ -1,7 +1,7 @@
 //! Derivatives beyond the gradient: λ̇ and V̇ along a direction, the double backward pass, the tangent of the gradient, and the
 //! Hessian of a loss times a direction.
 
-use crate::batch::addressable;
+use crate::options::addressable;
 use crate::plan::expect;
 use crate::{
     Cotangents, CotangentsRef, DoubleGradient, DoubleGradientMut, Eigenpairs, EigenpairsRef, Element, Engine, Error,

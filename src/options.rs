@@ -1,6 +1,5 @@
 //! What to keep of a spectrum and what to make of ties: [`Options`], resolved for one shape and type into a [`Problem`].
 
-use crate::batch::addressable;
 use crate::{Element, Error, Precision, Result, Triangle};
 
 /// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D, is dropped.
@@ -228,4 +227,11 @@ impl Problem {
     pub fn round_off<O: Element>(&self) -> f64 {
         self.precision.coarser(O::PRECISION).round_off(self.n)
     }
+}
+
+/// Whether batch·n·n elements can be addressed.
+pub(crate) fn addressable<T: Element>(batch: usize, n: usize) -> Result<()> {
+    let largest = isize::MAX as usize / size_of::<T::Scalar>();
+    let elements = batch.checked_mul(n).and_then(|x| x.checked_mul(n.max(1)));
+    elements.filter(|&x| x <= largest).map(|_| ()).ok_or(Error::TooLarge { batch, n })
 }

@@ -57,9 +57,7 @@ __global__ void __launch_bounds__(256, 3)
         __syncthreads();
         const R by = here ? tau[k] : R(0);
         for (int c = k + 1 + group; c < r; c += groups) reflect(by, k, rows, v, factor + static_cast<long long>(c) * n);
-    }
-    __syncthreads();
-
+    } // behind the last barrier nothing is written: the last column has none after it
     for (unsigned e = threadIdx.x; e < squared; e += blockDim.x) {
         const int j = e / r, i = e % r;
         if (i < j) continue;

@@ -1,74 +1,47 @@
-//! Ā of one run of matrices: what both ways to assemble it share, on the way in and on the way out.
+//! Ā of one run of matrices, small ones in lanes, large ones by products; what both share, on the way in and on the way out.
 
 use super::Workspace;
-use super::assemble::{Assemble, Assembly, Found, Way};
+use super::assemble::{Assemble, Found, Run};
 use super::parallel::Chunk;
 use super::range::is_extreme;
 use super::rescale::Rescaled;
 use crate::compute::Backward;
+use crate::cpu::dense::products::Products;
+use crate::cpu::lanes::backward::Lanes;
+use crate::cpu::lanes::kernel::AssembleLanes;
 use crate::options::Problem;
 use crate::{
     CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Status, Stored, Triangle,
 };
 use num_traits::Float;
 
-/// What is read and written of a run of matrices.
-pub(super) struct Run<'a, O: Element, G: Element> {
-    pub n: usize,
-    pub pairs: EigenpairsRef<'a, O, Cpu>,
-    pub cotangents: CotangentsRef<'a, O, Cpu>,
-    pub out: GradientMut<'a, G, Cpu>,
+/// Scratch memory of one thread.
+#[derive(Debug)]
+pub(super) struct Assembly<T: Scalar> {
+    pub way: Way<T>,
+    pub rescaled: Rescaled<T>,
 }
 
-impl<O: Element, G: Element> Run<'_, O, G> {
-    fn reborrow(&mut self) -> Run<'_, O, G> {
-        let EigenpairsRef { values, vectors, kept, status } = self.pairs;
-        let (values_bar, vectors_bar) = (self.cotangents.values, self.cotangents.vectors);
-        let out = &mut self.out;
-        Run {
-            n: self.n,
-            pairs: EigenpairsRef { values, vectors, kept, status },
-            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
-            out: GradientMut {
-                a_bar: &mut *out.a_bar,
-                gauge_defect: &mut *out.gauge_defect,
-                tie_defect: &mut *out.tie_defect,
-                status: &mut *out.status,
-            },
+/// The way that an order calls for.
+#[derive(Debug)]
+pub(super) enum Way<T: Scalar> {
+    Lanes(Lanes<T>),
+    Products(Products<T>),
+}
+
+impl<T: Scalar> Assembly<T> {
+    pub(super) fn new(n: usize) -> Self {
+        let in_lanes = n <= <T as AssembleLanes>::UP_TO;
+        let way = if in_lanes { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
+        Self { way, rescaled: Rescaled::new() }
+    }
+
+    /// The number of matrices that are assembled at a time.
+    pub(super) fn width(&self) -> usize {
+        match &self.way {
+            Way::Lanes(lanes) => lanes.width(),
+            Way::Products(_) => 1,
         }
-    }
-}
-
-impl<O: Element, G: Element> Chunk for Run<'_, O, G> {
-    fn batch(&self) -> usize {
-        self.pairs.status.len()
-    }
-
-    fn split_at(self, b: usize) -> (Self, Self) {
-        let Self { n, pairs, cotangents, out } = self;
-        let (values, values2) = pairs.values.split_at(b * n);
-        let (vectors, vectors2) = pairs.vectors.split_at(b * n * n);
-        let (kept, kept2) = pairs.kept.split_at(b * n);
-        let (status, status2) = pairs.status.split_at(b);
-        let (values_bar, values_bar2) = cotangents.values.map(|x| x.split_at(b * n)).unzip();
-        let (vectors_bar, vectors_bar2) = cotangents.vectors.map(|x| x.split_at(b * n * n)).unzip();
-        let (a_bar, a_bar2) = out.a_bar.split_at_mut(b * n * n);
-        let (gauge_defect, gauge_defect2) = out.gauge_defect.split_at_mut(b * n);
-        let (tie_defect, tie_defect2) = out.tie_defect.split_at_mut(b);
-        let (found, found2) = out.status.split_at_mut(b);
-        let left = Self {
-            n,
-            pairs: EigenpairsRef { values, vectors, kept, status },
-            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
-            out: GradientMut { a_bar, gauge_defect, tie_defect, status: found },
-        };
-        let right = Self {
-            n,
-            pairs: EigenpairsRef { values: values2, vectors: vectors2, kept: kept2, status: status2 },
-            cotangents: CotangentsRef { values: values_bar2, vectors: vectors_bar2 },
-            out: GradientMut { a_bar: a_bar2, gauge_defect: gauge_defect2, tie_defect: tie_defect2, status: found2 },
-        };
-        (left, right)
     }
 }
 
@@ -181,37 +154,5 @@ fn fold<G: Element>(a_bar: &mut [G], n: usize, triangle: Triangle) {
             let read = (j < i) == (triangle == Triangle::Lower);
             *x = G::narrow(if read { x.widen() + x.widen() } else { num_traits::Zero::zero() });
         }
-    }
-}
-
-/// The largest spread of λ̄ over a group of equal labels, relative to the largest |λ̄| of the matrix; λ̄ is 0 on D.
-#[derive(Default)]
-pub(super) struct Spread<R> {
-    label: R,
-    low: R,
-    high: R,
-    /// Half of the largest spread of the groups before this one: what is not halved may overflow.
-    before: R,
-    /// The largest |λ̄|.
-    scale: R,
-}
-
-impl<R: Real> Spread<R> {
-    pub(super) fn see(&mut self, label: R, lambda_bar: R) {
-        if label != self.label {
-            *self = Self { label, low: lambda_bar, high: lambda_bar, before: self.half(), scale: self.scale };
-        }
-        self.low = Float::min(self.low, lambda_bar);
-        self.high = Float::max(self.high, lambda_bar);
-        self.scale = Float::max(self.scale, Float::abs(lambda_bar));
-    }
-
-    fn half(&self) -> R {
-        Float::max(self.before, self.high * R::of(0.5) - self.low * R::of(0.5))
-    }
-
-    pub(super) fn largest(&self) -> R {
-        let half = self.half();
-        if half == R::of(0.0) { half } else { half / self.scale * R::of(2.0) }
     }
 }

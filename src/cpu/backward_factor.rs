@@ -2,7 +2,7 @@
 
 use crate::compute::BackwardFactor;
 use crate::cpu::assemble::Column;
-use crate::cpu::backward::Spread;
+use crate::cpu::assemble::Spread;
 use crate::cpu::dense::columns::Columns;
 use crate::cpu::eigh_factor;
 use crate::cpu::parallel::Chunk;

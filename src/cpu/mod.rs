@@ -148,7 +148,7 @@ impl<T> Kernels for T where
 pub struct Workspace<T: Scalar> {
     n: usize,
     solvers: PerThread<Solver<T>>,
-    assemblies: PerThread<assemble::Assembly<T>>,
+    assemblies: PerThread<backward::Assembly<T>>,
 }
 
 impl<T: Scalar> Workspaces<T> for Cpu {
@@ -159,7 +159,7 @@ impl<T: Scalar> Workspaces<T> for Cpu {
         Ok(Workspace {
             n,
             solvers: PerThread::new(threads, n, || Solver::new(n))?,
-            assemblies: PerThread::new(threads, n, || Ok(assemble::Assembly::new(n)))?,
+            assemblies: PerThread::new(threads, n, || Ok(backward::Assembly::new(n)))?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Ā where the plain way leaves the range: of λ·2⁻ᵉ, λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ the gradient is 2⁻ʰ·Ā.
 
 use super::assemble::Assemble;
-use super::backward::Run;
+use super::assemble::Run;
 use super::range::{Power, exponent, is_extreme, lift};
 use crate::options::Problem;
 use crate::{CotangentsRef, EigenpairsRef, Element, GradientMut, Scalar, Stored};

@@ -70,7 +70,7 @@ impl Cuda {
         bars_dot: Bars,
         [status, out]: [CUdeviceptr; 2],
     ) -> Result<()> {
-        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, a_dot));
+        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, a_dot.upper));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments = arguments![
             batch,

@@ -75,7 +75,7 @@ impl Cuda {
         downstream: Bars,
         [status, values_bar_bar, vectors_bar_bar, a_bar]: [CUdeviceptr; 4],
     ) -> Result<()> {
-        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, h));
+        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, h.upper));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments = arguments![
             batch,

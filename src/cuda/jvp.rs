@@ -59,7 +59,7 @@ impl Cuda {
         [status, values_dot, vectors_dot]: [CUdeviceptr; 3],
         directions: usize,
     ) -> Result<()> {
-        let (batch, directions, rules) = (problem.batch as i64, directions as i64, TieRules::new::<O>(problem, a_dot));
+        let (batch, directions, rules) = (problem.batch as i64, directions as i64, TieRules::new::<O>(problem, a_dot.upper));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments =
             arguments![batch, directions, rules, values, kept, found, vectors, a_dot.data, values_dot, vectors_dot, status];

@@ -50,7 +50,7 @@ fn refused(call: &str, reason: &dyn Display) -> Error {
 /// # Errors
 /// [`Error::Library`] without NVRTC; [`Error::Backend`] if it does not know the architecture or there is nowhere to write.
 pub fn warm(capability: (i32, i32), orders: &[usize]) -> crate::Result<Vec<PathBuf>> {
-    kernel::module::warm(capability, orders)
+    kernel::warm(capability, orders)
 }
 
 /// The kernels, in CUDA C++ for NVRTC: one source for all.
@@ -60,5 +60,5 @@ pub fn source() -> &'static str {
 
 /// What [`warm`] compiles of [`source`]: for reports, profilers and other compilers.
 pub fn instantiations(orders: &[usize]) -> Vec<Instantiation> {
-    kernel::module::modules(orders).into_iter().flatten().collect()
+    kernel::modules(orders).into_iter().flatten().collect()
 }

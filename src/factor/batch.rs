@@ -78,5 +78,5 @@ pub(super) fn thin<T: Element>(batch: usize, n: usize, r: usize) -> Result<()> {
     if r > n {
         return Err(Error::Wide { n, r });
     }
-    crate::batch::addressable::<T>(batch, n)
+    crate::options::addressable::<T>(batch, n)
 }

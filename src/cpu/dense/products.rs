@@ -1,7 +1,7 @@
 //! Ā of one matrix by matrix products: docs/derivation.md, equations (8) and (10).
 
 use crate::cpu::assemble::{Assemble, Column, Found};
-use crate::cpu::backward::{Run, Spread};
+use crate::cpu::assemble::{Run, Spread};
 use crate::cpu::dense::columns::{Columns, TILE};
 use crate::cpu::parallel::par;
 use crate::options::Problem;

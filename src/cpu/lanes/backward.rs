@@ -3,10 +3,10 @@
 //! A number is C vectors, its real and, for C = 2, its imaginary parts in as many matrices as there are lanes. Matrices are padded to
 //! whole blocks of the micro-kernel with zero rows and columns, which stay zero.
 
+use crate::cpu::assemble::Run;
 use crate::cpu::assemble::{Assemble, Found};
-use crate::cpu::backward::Run;
 use crate::cpu::lanes::columns::{Columns, Given};
-use crate::cpu::lanes::kernel::{BLOCK, Work};
+use crate::cpu::lanes::kernel::{BLOCK, GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, Work, padded, size};
 use crate::cpu::simd::aligned::Aligned;
 use crate::options::Problem;
 use crate::{Dropped, Element, Real, Scalar, Status, Stored, TieRule};
@@ -26,49 +26,6 @@ struct Wide<T, R> {
     v: Vec<T>,
     v_bar: Vec<T>,
     a_bar: Vec<T>,
-}
-
-/// The group as flat memory, each matrix by rows: element (i, k) is at `((i·stride + k)·C + part)·width + lane`.
-#[derive(Debug)]
-pub struct Group<R> {
-    pub(in crate::cpu) n: usize,
-    pub(in crate::cpu) width: usize,
-    pub(in crate::cpu) columns: Columns<R>,
-    pub(in crate::cpu) v: Aligned<R>,
-    /// Vᵀ.
-    pub(in crate::cpu) columns_of_v: Aligned<R>,
-    /// V̄, later Ā.
-    pub(in crate::cpu) v_bar: Aligned<R>,
-    pub(in crate::cpu) g: Aligned<R>,
-    /// A few columns of Mᵀ, M = V G.
-    pub(in crate::cpu) m: Aligned<R>,
-    /// ‖V̄_k‖.
-    pub(in crate::cpu) norm: Aligned<R>,
-    pub(in crate::cpu) gauge_defect: Aligned<R>,
-    /// What was found of each matrix, a vector each.
-    pub(in crate::cpu) found: Aligned<R>,
-}
-
-/// The largest tie defect in X.
-pub(in crate::cpu) const TIE_DEFECT: usize = 0;
-/// The largest gauge defect.
-pub(in crate::cpu) const GAUGE_DEFECT: usize = 1;
-/// 0, or NaN if an entry of Ā is not finite.
-pub(in crate::cpu) const NOT_FINITE: usize = 2;
-
-/// n rounded up to whole blocks.
-pub(in crate::cpu) const fn padded(n: usize) -> usize {
-    n.next_multiple_of(BLOCK)
-}
-
-/// The distance of rows, off powers of two, which would crowd into a few cache sets.
-pub(in crate::cpu) const fn stride(n: usize) -> usize {
-    if n > BLOCK { padded(n) + 1 } else { padded(n) }
-}
-
-/// The numbers of a matrix, with one more row for what is read beyond the last.
-pub(in crate::cpu) const fn size(n: usize) -> usize {
-    (padded(n) + 1) * stride(n)
 }
 
 /// The number of vectors that make up a number of this type.

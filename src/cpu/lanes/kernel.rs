@@ -1,9 +1,9 @@
 //! The backward of a group in lanes, from storage to storage, compiled once for each type and instruction set.
 
 use crate::Element;
-use crate::cpu::lanes::backward::{GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, padded, size, stride};
-use crate::cpu::lanes::columns::Given;
+use crate::cpu::lanes::columns::{Columns, Given};
 use crate::cpu::lanes::products::{Matrices, Weights};
+use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
 use crate::cpu::simd::numbers::Numbers;
 use crate::cpu::simd::vector::{Vector, dispatch, is_wide, lanes};
@@ -14,6 +14,49 @@ use pulp::{Simd, WithSimd};
 /// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
 /// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
 pub(in crate::cpu) const BLOCK: usize = 4;
+
+/// The group as flat memory, each matrix by rows: element (i, k) is at `((i·stride + k)·C + part)·width + lane`.
+#[derive(Debug)]
+pub struct Group<R> {
+    pub(in crate::cpu) n: usize,
+    pub(in crate::cpu) width: usize,
+    pub(in crate::cpu) columns: Columns<R>,
+    pub(in crate::cpu) v: Aligned<R>,
+    /// Vᵀ.
+    pub(in crate::cpu) columns_of_v: Aligned<R>,
+    /// V̄, later Ā.
+    pub(in crate::cpu) v_bar: Aligned<R>,
+    pub(in crate::cpu) g: Aligned<R>,
+    /// A few columns of Mᵀ, M = V G.
+    pub(in crate::cpu) m: Aligned<R>,
+    /// ‖V̄_k‖.
+    pub(in crate::cpu) norm: Aligned<R>,
+    pub(in crate::cpu) gauge_defect: Aligned<R>,
+    /// What was found of each matrix, a vector each.
+    pub(in crate::cpu) found: Aligned<R>,
+}
+
+/// The largest tie defect in X.
+pub(in crate::cpu) const TIE_DEFECT: usize = 0;
+/// The largest gauge defect.
+pub(in crate::cpu) const GAUGE_DEFECT: usize = 1;
+/// 0, or NaN if an entry of Ā is not finite.
+pub(in crate::cpu) const NOT_FINITE: usize = 2;
+
+/// n rounded up to whole blocks.
+pub(in crate::cpu) const fn padded(n: usize) -> usize {
+    n.next_multiple_of(BLOCK)
+}
+
+/// The distance of rows, off powers of two, which would crowd into a few cache sets.
+pub(in crate::cpu) const fn stride(n: usize) -> usize {
+    if n > BLOCK { padded(n) + 1 } else { padded(n) }
+}
+
+/// The numbers of a matrix, with one more row for what is read beyond the last.
+pub(in crate::cpu) const fn size(n: usize) -> usize {
+    (padded(n) + 1) * stride(n)
+}
 
 /// What is read and written of a group, one matrix after the other.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! Compiled kernels on disk: one file for each source, compiler, device architecture and list of instantiations.
 
 use crate::Result;
-use crate::cuda::kernel::compile::Compiled;
 use crate::cuda::refused;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,6 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{env, process};
+
+/// Instantiations in a form that a driver loads.
+#[derive(Debug)]
+pub(in crate::cuda) struct Compiled {
+    /// A cubin, or where the compiler does not know the device PTX.
+    pub image: Vec<u8>,
+    /// Their names in it, in the order in which they were asked for.
+    pub names: Vec<String>,
+}
 
 /// A folder that belongs to the user alone.
 #[derive(Debug)]

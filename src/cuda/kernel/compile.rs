@@ -1,7 +1,7 @@
 //! The kernels, compiled by NVRTC for the device at hand, or taken from the cache.
 
 use crate::cuda::driver::library;
-use crate::cuda::kernel::cache::{Cache, Entry};
+use crate::cuda::kernel::cache::{Cache, Compiled, Entry};
 use crate::cuda::refused;
 use crate::{Error, Result};
 use cudarc::nvrtc::result::NvrtcError;
@@ -17,15 +17,6 @@ const SOURCE_HASH: &str = env!("EIGENGRAD_KERNELS_HASH");
 
 /// What NVRTC is told beside the architecture.
 const OPTIONS: [&str; 1] = ["--std=c++17"];
-
-/// Instantiations in a form that a driver loads.
-#[derive(Debug)]
-pub(in crate::cuda) struct Compiled {
-    /// A cubin, or where the compiler does not know the device PTX.
-    pub image: Vec<u8>,
-    /// Their names in it, in the order in which they were asked for.
-    pub names: Vec<String>,
-}
 
 /// Instantiations for a compute capability, from the cache or the compiler.
 ///

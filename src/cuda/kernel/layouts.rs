@@ -3,7 +3,6 @@
 use crate::cuda::device::Cuda;
 use crate::cuda::kernel::module::{Argument, Instantiation, launch};
 use crate::cuda::kernel::on_chip::{Demand, Layout};
-use crate::cuda::part::Hermitian;
 use crate::options::Problem;
 use crate::{Dropped, Dtype, Element, Result};
 use std::ffi::c_int;
@@ -70,11 +69,11 @@ pub(in crate::cuda) struct TieRules {
 const _: () = assert!(size_of::<TieRules>() == 32 && offset_of!(TieRules, round_off) == 24);
 
 impl TieRules {
-    pub fn new<O: Element>(problem: &Problem, e: Hermitian) -> Self {
+    pub fn new<O: Element>(problem: &Problem, upper: c_int) -> Self {
         Self {
             ties: problem.tie_rule(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
-            upper: e.upper,
+            upper,
             tie_rtol: problem.tie_rtol::<O::Real>(),
             round_off: problem.round_off::<O>(),
         }

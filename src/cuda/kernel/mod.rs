@@ -8,3 +8,29 @@ pub(in crate::cuda) mod function;
 pub(in crate::cuda) mod layouts;
 pub(in crate::cuda) mod module;
 pub(in crate::cuda) mod on_chip;
+
+use crate::Result;
+use module::{DTYPES, Instantiation, computed, expressions, of_any_order};
+use on_chip::{BACKWARD, Layout};
+use std::path::PathBuf;
+
+/// All modules: three for each type, the second for derivatives beyond the gradient and functions of the spectrum, the third for factors, and one for each type,
+/// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
+pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
+    let backward =
+        |dtype, n| Layout::new(&BACKWARD, computed(dtype), n, usize::MAX).map(|layout| layout.instantiation(dtype, &[dtype]));
+    let alone =
+        |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
+    let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
+    DTYPES
+        .into_iter()
+        .flat_map(|dtype| [of_any_order(dtype), derivatives::module(dtype), factor::module(dtype)])
+        .chain(of_orders)
+        .collect()
+}
+
+/// Compiles modules into the cache and returns their files.
+pub(in crate::cuda) fn warm(capability: (i32, i32), orders: &[usize]) -> Result<Vec<PathBuf>> {
+    let modules: Vec<_> = modules(orders).iter().map(|module| expressions(module)).collect();
+    compile::warm(&modules, capability)
+}

@@ -2,14 +2,10 @@
 
 use crate::cuda::driver::context;
 use crate::cuda::kernel::compile;
-use crate::cuda::kernel::factor;
-use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
-use crate::cuda::kernel::{derivatives, layouts};
 use crate::cuda::refused;
 use crate::{Dtype, Result};
 use cudarc::driver::{CudaContext, CudaStream, result, sys};
 use std::ffi::{CString, c_void};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A kernel's function; live as long as the module.
@@ -59,7 +55,7 @@ const OF_STORED: [&str; 7] = ["prepare", "spectrum", "label", "finish", "store",
 const OF_SCALAR: [&str; 5] = ["probe", "certificate", "f_matrix", "diagonalise", "repair"];
 
 /// Every stored type, each of which has a module.
-const DTYPES: [Dtype; 8] =
+pub(in crate::cuda) const DTYPES: [Dtype; 8] =
     [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::ComplexF16, Dtype::ComplexBf16, Dtype::Complex64, Dtype::Complex128];
 
 /// The type's name in kernels/lib/element.cuh.
@@ -77,7 +73,7 @@ pub(in crate::cuda) fn in_cuda(dtype: Dtype) -> &'static str {
 }
 
 /// The type that is computed in.
-fn computed(dtype: Dtype) -> Dtype {
+pub(in crate::cuda) fn computed(dtype: Dtype) -> Dtype {
     match dtype {
         Dtype::F16 | Dtype::Bf16 => Dtype::F32,
         Dtype::ComplexF16 | Dtype::ComplexBf16 => Dtype::Complex64,
@@ -102,7 +98,7 @@ pub struct Instantiation {
 }
 
 /// Those of the module of a type.
-fn of_any_order(dtype: Dtype) -> Vec<Instantiation> {
+pub(in crate::cuda) fn of_any_order(dtype: Dtype) -> Vec<Instantiation> {
     module_of(dtype, &OF_STORED, &OF_SCALAR)
 }
 
@@ -116,22 +112,7 @@ pub(in crate::cuda) fn module_of(dtype: Dtype, of_stored: &[&'static str], of_sc
     of_stored.iter().chain(of_scalar).copied().map(instantiation).collect()
 }
 
-/// All modules: three for each type, the second for derivatives beyond the gradient and functions of the spectrum, the third for factors, and one for each type,
-/// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
-pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
-    let backward =
-        |dtype, n| Layout::new(&BACKWARD, computed(dtype), n, usize::MAX).map(|layout| layout.instantiation(dtype, &[dtype]));
-    let alone =
-        |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
-    let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
-    DTYPES
-        .into_iter()
-        .flat_map(|dtype| [of_any_order(dtype), derivatives::module(dtype), factor::module(dtype)])
-        .chain(of_orders)
-        .collect()
-}
-
-fn expressions(module: &[Instantiation]) -> Vec<String> {
+pub(in crate::cuda) fn expressions(module: &[Instantiation]) -> Vec<String> {
     module.iter().map(|instantiation| instantiation.expression.clone()).collect()
 }
 
@@ -236,12 +217,6 @@ impl Drop for Module {
         let unloaded = unsafe { result::module::unload(self.raw) };
         context::tell_later(&self.context, "cuModuleUnload", unloaded);
     }
-}
-
-/// Compiles modules into the cache and returns their files.
-pub(in crate::cuda) fn warm(capability: (i32, i32), orders: &[usize]) -> Result<Vec<PathBuf>> {
-    let modules: Vec<_> = modules(orders).iter().map(|module| expressions(module)).collect();
-    compile::warm(&modules, capability)
 }
 
 /// Blocks in a grid, threads in a block along x and y, and bytes of dynamic shared memory.

@@ -149,3 +149,15 @@ pub(in crate::cuda) fn free_kept(stream: &CudaStream) {
     drop(kept); // what is freed may have to be kept once more
     drop(freed);
 }
+
+/// Hands out memory from a start, each piece aligned as cudaMalloc aligns.
+pub(in crate::cuda) struct Cursor(pub u64);
+
+impl Cursor {
+    pub fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
+        let at = self.0;
+        let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
+        self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
+        Some(at)
+    }
+}

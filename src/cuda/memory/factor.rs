@@ -2,7 +2,8 @@
 
 use crate::cuda::device::Cuda;
 use crate::cuda::memory::allocation::Allocation;
-use crate::cuda::memory::workspace::{Cursor, Workspace, at_once, indexed};
+use crate::cuda::memory::allocation::Cursor;
+use crate::cuda::memory::workspace::{Workspace, at_once, indexed};
 use crate::cuda::refused;
 use crate::{Element, FactorProblem, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;

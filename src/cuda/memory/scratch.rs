@@ -2,8 +2,7 @@
 
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::kernel::layouts::Layouts;
-use crate::cuda::memory::allocation::Allocation;
-use crate::cuda::memory::workspace::Cursor;
+use crate::cuda::memory::allocation::{Allocation, Cursor};
 use crate::cuda::refused;
 use crate::options::Problem;
 use crate::{Element, Result, Scalar};

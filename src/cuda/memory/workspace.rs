@@ -2,7 +2,7 @@
 
 use crate::cuda::device::{Cuda, Solver, StreamId};
 use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
-use crate::cuda::memory::allocation::Allocation;
+use crate::cuda::memory::allocation::{Allocation, Cursor};
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Prepared;
@@ -66,18 +66,6 @@ pub(in crate::cuda) struct Regions {
     pub certificate: Certificate,
     /// The eigensolver's.
     pub scratch: CUdeviceptr,
-}
-
-/// Hands out memory from a start, each piece aligned as cudaMalloc aligns.
-pub(in crate::cuda) struct Cursor(pub u64);
-
-impl Cursor {
-    pub fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
-        let at = self.0;
-        let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
-        self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
-        Some(at)
-    }
 }
 
 impl Regions {

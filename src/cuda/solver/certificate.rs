@@ -3,7 +3,7 @@
 use crate::cuda::device::{Cuda, Solver};
 use crate::cuda::driver::nvtx::range;
 use crate::cuda::kernel::module::{Shape, arguments, launch};
-use crate::cuda::memory::workspace::Cursor;
+use crate::cuda::memory::allocation::Cursor;
 use crate::{Element, Real, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;

@@ -2,7 +2,7 @@
 
 use crate::cuda::device::Cuda;
 use crate::cuda::kernel::module::{Shape, arguments, launch};
-use crate::cuda::memory::workspace::Cursor;
+use crate::cuda::memory::allocation::Cursor;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Memory;
