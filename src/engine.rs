@@ -5,6 +5,21 @@ use crate::{Cpu, Scalar};
 
 /// A backend that computes in `T`. [`Cpu`] and `cuda::Cuda` do in `f32`, `f64` and their complex types, and nothing else is one.
 ///
+/// Generic code on the CPU needs [`Scalar`] alone:
+///
+/// ```
+/// use eigengrad::{Cotangents, HermitianBatch, Options, Result, Scalar, eigh};
+/// use ndarray::{Array3, ArrayView2};
+///
+/// fn gradient<T: Scalar>(a: &HermitianBatch<T>, lambda_bar: ArrayView2<'_, T::Real>) -> Result<Array3<T>> {
+///     let pairs = eigh(a, &Options::default())?;
+///     Ok(pairs.backward(&Cotangents::values(&pairs, lambda_bar)?)?.a_bar().to_owned())
+/// }
+/// let a = HermitianBatch::new(ndarray::array![[2.0, 0.0], [0.0, 1.0]].view())?;
+/// assert_eq!(gradient(&a, ndarray::array![[0.0, 1.0]].view())?, ndarray::array![[[1.0, 0.0], [0.0, 0.0]]]);
+/// # Result::Ok(())
+/// ```
+///
 /// [`Plan`](crate::Plan) has the operations. That no other door leads to them keeps programs without unsafe code in their memory:
 ///
 /// ```compile_fail
