@@ -62,16 +62,15 @@ __global__ void __launch_bounds__(256, 3)
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
     const S zero = make<S>::from(0, 0);
     const R half = R(0.5);
-    for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
-        const int j = e / n, i = e % n;
-        if (i > j) continue;
-        const long long ij = static_cast<long long>(j) * n + i, ji = static_cast<long long>(i) * n + j;
+    for (unsigned k = threadIdx.x; here && k < static_cast<unsigned>(n); k += blockDim.x) {
+        const S g = make<S>::from(lambda_bar[k], 0), x_kk = labels[k] ? x[k * n + k] : zero;
+        x[k * n + k] = by_lambda ? times(g - times(x_kk, inverse[k]), half) : g;
+    }
+    for (unsigned ij = threadIdx.x; ij < entries; ij += blockDim.x) {
+        const int j = ij / n, i = ij % n;
+        if (i >= j) continue;
+        const unsigned ji = static_cast<unsigned>(i) * n + j;
         const S x_ij = labels[j] ? x[ij] : zero;
-        if (i == j) {
-            const S g = make<S>::from(lambda_bar[j], 0);
-            x[ij] = by_lambda ? times(g - times(x_ij, inverse[j]), half) : g;
-            continue;
-        }
         const S x_ji = labels[i] ? x[ji] : zero;
         const S skew = times(x_ij - conj(x_ji), half);
         const bool tied = !of.apart(i, j);

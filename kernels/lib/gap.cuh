@@ -38,7 +38,7 @@ __device__ S over_gap(S x, real_of<S> lambda_i, real_of<S> lambda_j, int lift) {
     using R = real_of<S>;
     if (lift != 0) lambda_i = scaled(lambda_i, -lift), lambda_j = scaled(lambda_j, -lift);
     const S quotient = times(x, R(0.5) / (R(0.5) * lambda_j - R(0.5) * lambda_i));
-    return lift == 0 ? quotient : times_power(quotient, -lift);
+    return lift == 0 ? quotient : make<S>::from(scaled(re(quotient), -lift), scaled(im(quotient), -lift));
 }
 
 // The gaps of one matrix, of which D has label 0 and every group of K one of its own.
