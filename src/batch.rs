@@ -98,7 +98,7 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     }
 
     /// As [`HermitianBatch::on`], of data that were computed in another precision, whose ε the comparison of triangles takes: `f32` data
-    /// cast to `f64` are asymmetric by the round-off of `f32`. [`Cut::with_computed_in`](crate::Cut::computed_in) tells the cut.
+    /// cast to `f64` are asymmetric by the round-off of `f32`. [`Cut::with_computed_in`](crate::Cut::with_computed_in) tells the cut.
     ///
     /// # Errors
     /// As [`HermitianBatch::on`].
