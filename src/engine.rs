@@ -17,7 +17,7 @@ use crate::{Cpu, Scalar};
 /// }
 /// let a = HermitianBatch::new(ndarray::array![[2.0, 0.0], [0.0, 1.0]].view())?;
 /// assert_eq!(gradient(&a, ndarray::array![[0.0, 1.0]].view())?, ndarray::array![[[1.0, 0.0], [0.0, 0.0]]]);
-/// # Result::Ok(())
+/// # eigengrad::Result::<()>::Ok(())
 /// ```
 ///
 /// [`Plan`](crate::Plan) has the operations. That no other door leads to them keeps programs without unsafe code in their memory:
@@ -25,7 +25,7 @@ use crate::{Cpu, Scalar};
 /// ```compile_fail
 /// let plan = eigengrad::Plan::<f32>::new(&eigengrad::Cpu::default(), 1_000_000, 4, &Default::default())?;
 /// let problem = plan.problem(); // of which a backend would believe every length
-/// # eigengrad::Result::Ok(())
+/// # eigengrad::Result::<()>::Ok(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not compute in `{T}`",

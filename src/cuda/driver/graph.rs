@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///     let a = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
 ///     plan.eigh_into(a, pairs.as_mut(), &mut workspace)?;
 ///     // a kernel that makes V̄ of V goes here
-///     let cotangents = CotangentsRef { values: None, vectors: Some(Cuda::view(&v_bar)) };
+///     let cotangents = CotangentsRef::from_columns(None, Some(Cuda::view(&v_bar)));
 ///     plan.backward_into(pairs.as_ref(), cotangents, gradient.as_mut(), &mut workspace)
 /// })?;
 /// for _ in 1..100 {
