@@ -18,7 +18,7 @@ pub trait Workspaces<T: Scalar>: Backend {
     /// Of the forward and the backward pass.
     type Workspace: Debug + Send + 'static;
 
-    /// The scratch memory that the other operations need for `problem`.
+    /// The scratch memory that the forward and the backward pass need for `problem`.
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it.
