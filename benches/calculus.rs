@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, Function, HermitianBatch, Options, Plan, Real, Scalar, Spectral, Triangle, Weights};
+use eigengrad::{Cotangents, Cpu, Function, HermitianBatch, Options, Plan, Real, Scalar, SchurMultiplier, Spectral, Triangle};
 use ndarray::{Array2, Array3};
 use num_complex::Complex;
 use std::time::Instant;
@@ -35,9 +35,9 @@ fn benchmarks<T: Scalar>(c: &mut Criterion) {
     for n in [4, 8, 16, 32, 64, 128] {
         let (batch, mut random) = ((ELEMENTS / (n * n)).max(8), fastrand::Rng::with_seed(0));
         let plan = Plan::<T>::new(&Cpu::default(), batch, n, &Options::default()).unwrap();
-        let (mut workspace, mut scratch) = (plan.workspace().unwrap(), plan.scratch().unwrap());
+        let (workspace, scratch) = (plan.workspace().unwrap(), plan.scratch().unwrap());
         let mut pairs = plan.eigenpairs::<T>().unwrap();
-        plan.eigh_into(positive::<T>(batch, n, &mut random).as_ref(), pairs.as_mut(), &mut workspace).unwrap();
+        plan.eigh_into(positive::<T>(batch, n, &mut random).view(), pairs.view_mut(), &workspace).unwrap();
         let e = hermitian::<T>(batch, n, &mut random);
         let values_bar = Array2::from_shape_simple_fn((batch, n), || T::Real::of(random.f64()));
         let vectors_bar = pairs.vectors().mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
@@ -49,16 +49,16 @@ fn benchmarks<T: Scalar>(c: &mut Criterion) {
         let (mut matrices, mut twice) = (plan.matrices::<T>().unwrap(), plan.double_gradient::<T>().unwrap());
 
         let mut run = |name: &str| {
-            let (pairs, bars, none, e) = (pairs.as_ref(), bars.as_ref(), none.as_ref(), e.as_ref());
+            let (pairs, bars, none, e) = (pairs.view(), bars.view(), none.view(), e.view());
             match name {
-                "backward" => plan.backward_into(pairs, bars, gradient.as_mut(), &mut workspace),
-                "jvp" => plan.jvp_into(pairs, e, tangents.as_mut(), &mut scratch),
-                "backward_jvp" => plan.backward_jvp_into(pairs, bars, e, bars, matrices.as_mut(), &mut scratch),
-                "hvp" => plan.double_backward_into(pairs, bars, e, none, twice.as_mut(), &mut scratch),
-                "double_backward" => plan.double_backward_into(pairs, bars, e, bars, twice.as_mut(), &mut scratch),
+                "backward" => plan.backward_into(pairs, bars, gradient.view_mut(), &workspace),
+                "jvp" => plan.jvp_into(pairs, e, tangents.view_mut(), &scratch),
+                "backward_jvp" => plan.backward_jvp_into(pairs, bars, e, bars, matrices.view_mut(), &scratch),
+                "hvp" => plan.double_backward_into(pairs, bars, e, none, twice.view_mut(), &scratch),
+                "double_backward" => plan.double_backward_into(pairs, bars, e, bars, twice.view_mut(), &scratch),
                 _ => {
                     let (_, function) = functions.iter().find(|(function, _)| *function == name).unwrap();
-                    plan.map_into(pairs, function.as_ref(), Weights::Divided, e, None, matrices.as_mut(), &mut scratch)
+                    plan.map_into(pairs, function.view(), SchurMultiplier::Divided, e, None, matrices.view_mut(), &scratch)
                 }
             }
             .unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use eigengrad::{Cotangents, Cpu, HermitianRef, Options, Plan, Real, Scalar};
+use eigengrad::{Cotangents, Cpu, HermitianBatch, Options, Plan, Real, Scalar};
 use ndarray::{Array2, Array3, ArrayView2, s};
 use num_complex::Complex;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
@@ -32,10 +32,10 @@ fn benchmarks<T: Scalar>(c: &mut Criterion) {
         let batch = (ELEMENTS / (n * n)).max(8);
         let (cpu, a) = (Cpu::default(), positive::<T>(batch, n));
         let plan = Plan::<T>::new(&cpu, batch, n, &Options::default()).unwrap();
-        let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<T>().unwrap());
+        let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<T>().unwrap());
         let mut forward = || {
-            let a = HermitianRef::new(a.view()).unwrap();
-            plan.eigh_into(a, pairs.as_mut(), &mut workspace).unwrap();
+            let a = HermitianBatch::borrowed(a.view()).unwrap();
+            plan.eigh_into(a, pairs.view_mut(), &workspace).unwrap();
         };
         let mut group = c.benchmark_group("forward");
         group.throughput(Throughput::Elements(batch as u64));
@@ -53,7 +53,7 @@ fn benchmarks<T: Scalar>(c: &mut Criterion) {
         let vectors_bar = v.mapv(|x| x.scale(T::Real::of(2.0 * random.f64())));
         let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view())).unwrap();
         let mut gradient = plan.gradient::<T>().unwrap();
-        let mut backward = || plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace).unwrap();
+        let mut backward = || plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap();
         let mut group = c.benchmark_group("backward");
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(BenchmarkId::new(T::DTYPE.to_string(), n), |b| b.iter(&mut backward));

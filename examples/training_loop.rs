@@ -7,7 +7,7 @@ use cudarc::driver::{CudaFunction, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use eigengrad::cuda::{Cuda, probe};
 use eigengrad::{
-    Backend, CotangentsRef, Cut, EigenpairsRef, GradientMut, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigh,
+    Array, Backend, Cotangents, Cut, Eigenpairs, Gradient, HermitianBatch, Options, Plan, Triangle, View, ViewMut, eigh,
 };
 use ndarray::{Array3, Zip};
 use num_complex::Complex;
@@ -61,7 +61,7 @@ struct Loss {
     cotangents: CudaFunction,
     step: CudaFunction,
     target: <Cuda as Backend>::Buffer<f32>,
-    v_bar: <Cuda as Backend>::Buffer<C>,
+    v_bar: Array<C, Cuda, 3>,
     each: <Cuda as Backend>::Buffer<f32>,
 }
 
@@ -76,16 +76,17 @@ impl Loss {
             cotangents: module.load_function("cotangents")?,
             step: module.load_function("step")?,
             target: cuda.upload(target)?,
-            v_bar: cuda.zeros(BATCH * N * N)?,
+            v_bar: Array::zeros(cuda, [BATCH, N, N])?,
             each: cuda.zeros(BATCH)?,
         })
     }
 
     /// Enqueues the loss and V̄.
-    fn cotangents(&self, stream: &CudaStream, pairs: EigenpairsRef<'_, C, Cuda>) -> eigengrad::Result<()> {
+    fn cotangents(&self, stream: &CudaStream, pairs: Eigenpairs<C, Cuda, View<'_>>) -> eigengrad::Result<()> {
         let (batch, n) = (BATCH as i32, N as i32);
-        let [v_bar, loss] = [Cuda::view(&self.v_bar).address(), Cuda::view(&self.each).address()];
-        let (v, kept, target) = (pairs.vectors.address(), pairs.kept.address(), Cuda::view(&self.target).address());
+        let [v_bar, loss] = [self.v_bar.view().memory().address(), Cuda::view(&self.each).address()];
+        let (v, kept, target) =
+            (pairs.vectors.memory().address(), pairs.spectrum.kept.memory().address(), Cuda::view(&self.target).address());
         let mut launch = stream.launch_builder(&self.cotangents);
         launch.arg(&batch).arg(&n).arg(&v).arg(&kept).arg(&target).arg(&v_bar).arg(&loss);
         // SAFETY: the arguments are those of the kernel; all memory is of this stream and holds as many numbers.
@@ -96,10 +97,11 @@ impl Loss {
     fn step(
         &self,
         stream: &CudaStream,
-        gradient: GradientMut<'_, C, Cuda>,
-        a: &mut <Cuda as Backend>::Buffer<C>,
+        gradient: Gradient<C, Cuda, ViewMut<'_>>,
+        a: &mut Array<C, Cuda, 3>,
     ) -> eigengrad::Result<()> {
-        let (numbers, a_bar, a) = ((2 * BATCH * N * N) as i32, gradient.a_bar.address(), Cuda::view_mut(a).address());
+        let (numbers, a_bar, a) =
+            ((2 * BATCH * N * N) as i32, gradient.a_bar.memory().address(), a.view_mut().memory().address());
         let mut launch = stream.launch_builder(&self.step);
         launch.arg(&numbers).arg(&RATE).arg(&a_bar).arg(&a);
         // SAFETY: as above.
@@ -122,16 +124,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::default().with_cut(Cut::at_most(RANK));
     let loss = Loss::new(&cuda, &options)?;
     let plan = Plan::<C, Cuda>::new(&cuda, BATCH, N, &options)?;
-    let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);
-    let mut a = cuda.upload(matrices(0.03).into_raw_vec_and_offset().0)?;
+    let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);
+    let mut a = Array::from_host(&cuda, matrices(0.03).into_raw_vec_and_offset().0, [BATCH, N, N])?;
 
     let mut train = || {
-        let input = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
-        plan.eigh_into(input, pairs.as_mut(), &mut workspace)?;
-        loss.cotangents(cuda.stream(), pairs.as_ref())?;
-        let cotangents = CotangentsRef::from_columns(None, Some(Cuda::view(&loss.v_bar)));
-        plan.backward_into(pairs.as_ref(), cotangents, gradient.as_mut(), &mut workspace)?;
-        loss.step(cuda.stream(), gradient.as_mut(), &mut a)
+        let input = HermitianBatch::of_view(a.backend(), a.view(), Triangle::Lower)?;
+        plan.eigh_into(input, pairs.view_mut(), &workspace)?;
+        loss.cotangents(cuda.stream(), pairs.view())?;
+        let cotangents = Cotangents::from_columns(None, Some(loss.v_bar.view()));
+        plan.backward_into(pairs.view(), cotangents, gradient.view_mut(), &workspace)?;
+        loss.step(cuda.stream(), gradient.view_mut(), &mut a)
     };
     let graph = cuda.capture(&mut train); // which does the first step
     let before = loss.total(&cuda)?;

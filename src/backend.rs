@@ -1,10 +1,18 @@
 //! Where the numbers live: [`Backend`].
 
-use crate::scalar::sealed::Sealed;
+use crate::element::sealed::Sealed;
 use crate::{Cpu, Pod, Result};
 use std::fmt::Debug;
 
 /// Memory of one device, seen through one stream: the CPU's, or a GPU's.
+///
+/// Nobody else can be one, and so give operations memory that is not there:
+///
+/// ```compile_fail
+/// #[derive(Clone, Debug)]
+/// struct Mine;
+/// impl eigengrad::Backend for Mine {}
+/// ```
 ///
 /// Views are contiguous and borrow; `'a` is what keeps a tensor framework's memory alive while an operation is given it.
 #[diagnostic::on_unimplemented(message = "`{Self}` is no backend", note = "`Cpu` and `cuda::Cuda` are")]
@@ -49,6 +57,38 @@ pub trait Backend: Clone + Debug + Send + Sync + Sealed + 'static {
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) if the copy fails, or work before it did.
     fn download<T: Pod>(&self, view: Self::View<'_, T>) -> Result<Vec<T>>;
+
+    /// A view of no elements.
+    fn nothing<'a, T: Pod>(&self) -> Self::View<'a, T>;
+
+    /// Memory of another owner by its address: `len` elements, of a front end's array, say.
+    ///
+    /// # Safety
+    /// The memory is this backend's, holds `len` elements that are values of `T`, and is not written by others during `'a`; on a
+    /// device, nor until the work that it is given to has run, and what was written before is ordered before the work of the stream.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if the address is null or not aligned to an element.
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    unsafe fn borrow<'a, T: Pod>(&self, address: usize, len: usize) -> Result<Self::View<'a, T>>;
+
+    /// As [`Backend::borrow`], for memory that is written.
+    ///
+    /// # Safety
+    /// As there; and the memory is not read by others, either.
+    ///
+    /// # Errors
+    /// As [`Backend::borrow`].
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    unsafe fn borrow_mut<'a, T: Pod>(&self, address: usize, len: usize) -> Result<Self::ViewMut<'a, T>>;
+
+    /// The first `at` elements of a view, and the others.
+    fn split<'a, T: Pod + 'a>(view: Self::View<'a, T>, at: usize) -> (Self::View<'a, T>, Self::View<'a, T>);
+
+    /// As [`Backend::split`], of a mutable view.
+    fn split_mut<'a, T: Pod + 'a>(view: Self::ViewMut<'a, T>, at: usize) -> (Self::ViewMut<'a, T>, Self::ViewMut<'a, T>);
 
     /// Borrows a buffer.
     fn view<T: Pod>(buffer: &Self::Buffer<T>) -> Self::View<'_, T>;

@@ -5,48 +5,74 @@
 
 use crate::options::Problem;
 use crate::{
-    Backend, CotangentsRef, DoubleGradientMut, EigenpairsMut, EigenpairsRef, Element, FactorGradientMut, FactorPairsMut,
-    FactorPairsRef, FactorProblem, FunctionRef, GradientMut, HermitianRef, MatricesMut, Of, Result, Scalar, SpectrumMut, Status,
-    Stored, TangentsMut, Weights,
+    Array, Backend, Cotangents, Derivative, DoubleGradient, Eigenpairs, Element, ElementOf, FactorBatch, FactorGradient,
+    FactorPairs, FactorProblem, Gradient, HermitianBatch, HermitianResult, Result, Scalar, SchurMultiplier, Spectral, Spectrum,
+    Status, Tangents, View, ViewMut,
 };
 use std::fmt::Debug;
+
+/// Memory of another owner, that of a workspace as long as this lives: whoever made it promised that.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "the CPU has scratch of its own"))]
+pub struct Lent {
+    pub(crate) address: usize,
+    pub(crate) bytes: usize,
+}
 
 /// Memory that the operations work in, made for one problem size and reused call after call.
 ///
 /// An operation enqueues its work and returns; only these may allocate, and only `Backend::download` may wait.
 pub trait Workspaces<T: Scalar>: Backend {
     /// Of the forward and the backward pass.
-    type Workspace: Debug + Send + 'static;
+    type Workspace: Debug + Send + Sync + 'static;
 
-    /// The scratch memory that the forward and the backward pass need for `problem`.
+    /// The scratch memory that the forward and the backward pass need for `problem`, in memory that is `lent` or its own.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it.
-    fn workspace(&self, problem: &Problem) -> Result<Self::Workspace>;
+    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it, or too little is lent.
+    fn workspace(&self, problem: &Problem, lent: Option<Lent>) -> Result<Self::Workspace>;
+
+    /// Bytes of the backend's memory that a workspace takes.
+    ///
+    /// # Errors
+    /// As [`Workspaces::workspace`].
+    fn workspace_bytes(&self, problem: &Problem) -> Result<usize>;
 
     /// Whether a workspace was made by this backend for problems of this size.
     fn serves(&self, workspace: &Self::Workspace, problem: &Problem) -> bool;
 
     /// Of derivatives beyond the first and functions of the spectrum.
-    type Scratch: Debug + Send + 'static;
+    type Scratch: Debug + Send + Sync + 'static;
 
     /// The scratch memory that derivatives beyond the first and functions of the spectrum need for `problem`.
     ///
     /// # Errors
     /// As [`Workspaces::workspace`].
-    fn scratch(&self, problem: &Problem) -> Result<Self::Scratch>;
+    fn scratch(&self, problem: &Problem, lent: Option<Lent>) -> Result<Self::Scratch>;
+
+    /// As [`Workspaces::workspace_bytes`].
+    ///
+    /// # Errors
+    /// As [`Workspaces::workspace`].
+    fn scratch_bytes(&self, problem: &Problem) -> Result<usize>;
 
     /// Whether scratch memory was made by this backend for problems of this size.
     fn scratch_serves(&self, scratch: &Self::Scratch, problem: &Problem) -> bool;
 
     /// Of factors.
-    type FactorWorkspace: Debug + Send + 'static;
+    type FactorWorkspace: Debug + Send + Sync + 'static;
 
     /// The scratch memory that the operations on factors need.
     ///
     /// # Errors
     /// As [`Workspaces::workspace`].
-    fn factor_workspace(&self, problem: &FactorProblem) -> Result<Self::FactorWorkspace>;
+    fn factor_workspace(&self, problem: &FactorProblem, lent: Option<Lent>) -> Result<Self::FactorWorkspace>;
+
+    /// As [`Workspaces::workspace_bytes`].
+    ///
+    /// # Errors
+    /// As [`Workspaces::workspace`].
+    fn factor_workspace_bytes(&self, problem: &FactorProblem) -> Result<usize>;
 
     /// Whether a workspace was made by this backend for factors of this shape.
     fn serves_factor(&self, workspace: &Self::FactorWorkspace, problem: &FactorProblem) -> bool;
@@ -58,12 +84,12 @@ pub trait Eigh<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) if the device refuses; a bad matrix is a status, not an error.
-    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
+    fn eigh<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: EigenpairsMut<'a, O, Self>,
-        workspace: &mut Self::Workspace,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Eigenpairs<O, Self, ViewMut<'a>>,
+        workspace: &Self::Workspace,
     ) -> Result<()>;
 
     /// λ alone, ascending, and what the cut makes of it.
@@ -73,9 +99,9 @@ pub trait Eigh<T: Scalar>: Workspaces<T> {
     fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: SpectrumMut<'a, R, Self>,
-        workspace: &mut Self::Workspace,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Spectrum<R, Self, ViewMut<'a>>,
+        workspace: &Self::Workspace,
     ) -> Result<()>;
 }
 
@@ -85,13 +111,13 @@ pub trait Backward<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn backward<'a, O: Stored<T>, G: Stored<T>>(
+    fn backward<'a, O: ElementOf<T>, G: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: GradientMut<'a, G, Self>,
-        workspace: &mut Self::Workspace,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: Gradient<G, Self, ViewMut<'a>>,
+        workspace: &Self::Workspace,
     ) -> Result<()>;
 }
 
@@ -101,13 +127,13 @@ pub trait Jvp<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn jvp<'a, O: Stored<T>>(
+    fn jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        out: TangentsMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        out: Tangents<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()>;
 }
 
@@ -118,15 +144,15 @@ pub trait BackwardJvp<T: Scalar>: Workspaces<T> {
     /// # Errors
     /// As [`Eigh::eigh`].
     #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
-    fn backward_jvp<'a, O: Stored<T>>(
+    fn backward_jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        cotangents_dot: CotangentsRef<'a, O, Self>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        cotangents_dot: Cotangents<O, Self, View<'a>>,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()>;
 }
 
@@ -137,15 +163,15 @@ pub trait DoubleBackward<T: Scalar>: Workspaces<T> {
     /// # Errors
     /// As [`Eigh::eigh`].
     #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
-    fn double_backward<'a, O: Stored<T>>(
+    fn double_backward<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        h: HermitianRef<'a, O, Self>,
-        downstream: CotangentsRef<'a, O, Self>,
-        out: DoubleGradientMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        h: HermitianBatch<I, Self, View<'a>>,
+        downstream: Cotangents<O, Self, View<'a>>,
+        out: DoubleGradient<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()>;
 }
 
@@ -155,14 +181,14 @@ pub trait SpectralFunctions<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn spectral<'a, O: Stored<T>>(
+    fn spectral<'a, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        of: Of,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        of: Derivative,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()>;
 
     /// s·V (W ∘ Vᴴ E V) Vᴴ, a self-adjoint map of E, with a factor s for each matrix that may be absent.
@@ -170,29 +196,29 @@ pub trait SpectralFunctions<T: Scalar>: Workspaces<T> {
     /// # Errors
     /// As [`Eigh::eigh`].
     #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
-    fn map<'a, O: Stored<T>>(
+    fn map<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        weights: Weights,
-        e: HermitianRef<'a, O, Self>,
-        scale: Option<Self::View<'a, T::Real>>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        weights: SchurMultiplier,
+        e: HermitianBatch<I, Self, View<'a>>,
+        scale: Option<Array<T::Real, Self, 1, View<'a>>>,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()>;
 
     /// tr f(A) = Σ_K f(λ_k) for each matrix; NaN with a status where f is not defined.
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn trace<'a, O: Stored<T>>(
+    fn trace<'a, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        out: Self::ViewMut<'a, T::Real>,
-        status: Self::ViewMut<'a, Status>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        out: Array<T::Real, Self, 1, ViewMut<'a>>,
+        status: Array<Status, Self, 1, ViewMut<'a>>,
     ) -> Result<()>;
 }
 
@@ -202,12 +228,12 @@ pub trait EighFactor<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &FactorProblem,
-        b: Self::View<'a, I>,
-        out: FactorPairsMut<'a, O, Self>,
-        workspace: &mut Self::FactorWorkspace,
+        b: FactorBatch<I, Self, View<'a>>,
+        out: FactorPairs<O, Self, ViewMut<'a>>,
+        workspace: &Self::FactorWorkspace,
     ) -> Result<()>;
 }
 
@@ -217,13 +243,13 @@ pub trait BackwardFactor<T: Scalar>: Workspaces<T> {
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
-    fn backward_factor<'a, O: Stored<T>>(
+    fn backward_factor<'a, O: ElementOf<T>>(
         &self,
         problem: &FactorProblem,
-        pairs: FactorPairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: FactorGradientMut<'a, O, Self>,
-        workspace: &mut Self::FactorWorkspace,
+        pairs: FactorPairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: FactorGradient<O, Self, ViewMut<'a>>,
+        workspace: &Self::FactorWorkspace,
     ) -> Result<()>;
 }
 

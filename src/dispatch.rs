@@ -16,7 +16,7 @@ pub enum Device {
 }
 
 /// Work that is generic in element type and backend.
-pub trait Job {
+pub trait Operation {
     /// What it gives.
     type Output;
     /// Does the work on matrices stored as `T`.
@@ -24,7 +24,7 @@ pub trait Job {
 }
 
 /// Runs a job for a type and on a device that are known only at run time.
-pub fn dispatch<J: Job>(dtype: Dtype, device: &Device, job: J) -> J::Output {
+pub fn dispatch<J: Operation>(dtype: Dtype, device: &Device, job: J) -> J::Output {
     match device {
         Device::Cpu(cpu) => on(dtype, cpu, job),
         #[cfg(feature = "cuda")]
@@ -32,7 +32,7 @@ pub fn dispatch<J: Job>(dtype: Dtype, device: &Device, job: J) -> J::Output {
     }
 }
 
-fn on<J: Job, B: Engine<f32> + Engine<f64> + Engine<Complex<f32>> + Engine<Complex<f64>>>(
+fn on<J: Operation, B: Engine<f32> + Engine<f64> + Engine<Complex<f32>> + Engine<Complex<f64>>>(
     dtype: Dtype,
     backend: &B,
     job: J,

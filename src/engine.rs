@@ -43,18 +43,18 @@ pub type Scratch<T, B = Cpu> = <B as Workspaces<T>>::Scratch;
 /// What [`FactorPlan::workspace`](crate::FactorPlan::workspace) makes.
 pub type FactorWorkspace<T, B = Cpu> = <B as Workspaces<T>>::FactorWorkspace;
 
-/// Which of a function is taken.
+/// Which derivative of a function is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub enum Derivative {
     /// f.
-    Values,
+    Zeroth,
     /// f′.
-    Slopes,
+    First,
 }
 
 /// The weights W of [`Plan::map_into`](crate::Plan::map_into).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
+pub enum SchurMultiplier {
     /// Divided differences of f on K and 0 on D: the derivative of A ↦ V_K f(Λ_K) V_Kᴴ.
     Divided,
     /// f(λ_i) f(λ_j) on K×K, otherwise 0: E ↦ f(A) E f(A).

@@ -43,9 +43,9 @@ pub enum Error {
     /// copies one of any strides.
     #[error("the array is not row-major and contiguous: HermitianBatch::new copies such a one")]
     NotContiguous,
-    /// Cotangents that are used where they lie do not lie one vector after the other; [`Cotangents::new`](crate::Cotangents::new)
-    /// copies those of any strides.
-    #[error("{what} does not lie one vector after the other: Cotangents::new copies such an array")]
+    /// Cotangents that are used where they lie have gaps, or an order that is neither that of rows nor of columns;
+    /// [`Cotangents::new`](crate::Cotangents::new) copies those of any strides.
+    #[error("{what} lies neither row by row nor column by column without gaps: Cotangents::new copies such an array")]
     NotByColumns {
         /// The argument.
         what: &'static str,

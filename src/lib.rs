@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(not(feature = "cuda"), forbid(unsafe_code))]
-#![cfg_attr(feature = "cuda", deny(unsafe_code))]
+#![cfg_attr(not(feature = "foreign"), forbid(unsafe_code))]
+#![cfg_attr(feature = "foreign", deny(unsafe_code))]
 
 #[cfg(all(feature = "cuda", not(target_os = "linux")))]
 compile_error!("the feature `cuda` is for Linux: where else NVIDIA's libraries are is not known to it; leave it out");
 
-mod scalar;
+mod element;
 
 mod status;
 
@@ -14,27 +14,13 @@ mod error;
 
 mod backend;
 
-mod batch;
+mod array;
 
 mod hermitian;
 
 mod options;
 
 mod cut;
-
-mod eigenpairs;
-
-mod cotangents;
-
-mod gradient;
-
-mod tangents;
-
-mod double_gradient;
-
-mod matrices;
-
-mod function;
 
 mod compute;
 
@@ -44,11 +30,13 @@ mod plan;
 
 mod eigh;
 
-mod derivatives;
+mod backward;
+
+mod jvp;
+
+mod double_backward;
 
 mod spectral;
-
-mod fidelity;
 
 mod factor;
 
@@ -64,28 +52,21 @@ mod dispatch;
 pub use cudarc;
 pub use {half, ndarray, num_complex};
 
+pub use array::{Array, Owned, Storage, StorageMut, View, ViewMut};
 pub use backend::Backend;
-pub use batch::{HermitianBatch, HermitianRef, Triangle};
-pub use cotangents::{Cotangents, CotangentsRef};
+pub use backward::{Cotangents, Gradient, Report};
 pub use cpu::Cpu;
-pub use dispatch::{Device, Job, dispatch};
-pub use double_gradient::{DoubleGradient, DoubleGradientMut};
-pub use eigenpairs::{Eigenpairs, EigenpairsMut, EigenpairsRef, Spectrum, SpectrumBuffers, SpectrumMut};
-pub use eigh::{eigh, eigh_as, eigvalsh, eigvalsh_as};
-pub use engine::{Engine, FactorWorkspace, Of, Scratch, Weights, Workspace};
+pub use dispatch::{Device, Operation, dispatch};
+pub use double_backward::DoubleGradient;
+pub use eigh::{Eigenpairs, Spectrum, eigh, eigh_as, eigvalsh, eigvalsh_as};
+pub use element::{Dtype, Element, ElementOf, Pod, Precision, Real, Scalar};
+pub use engine::{Derivative, Engine, FactorWorkspace, SchurMultiplier, Scratch, Workspace};
 pub use error::{Error, Result};
 use factor::FactorProblem;
-pub use factor::{
-    FactorBatch, FactorGradient, FactorGradientMut, FactorPairs, FactorPairsMut, FactorPairsRef, FactorPlan, eigh_factor,
-    eigh_factor_as,
-};
-pub use fidelity::{Fidelity, fidelity};
-pub use function::{Function, FunctionRef, Spectral};
-pub use gradient::{Gradient, GradientBuffers, GradientMut, Report};
-pub use matrices::{Matrices, MatricesMut};
+pub use factor::{FactorBatch, FactorGradient, FactorPairs, FactorPlan, eigh_factor, eigh_factor_as};
+pub use hermitian::{HermitianBatch, Read, Triangle};
+pub use jvp::Tangents;
 pub use options::{Cut, Dropped, GradientForm, Options, TieRule};
 pub use plan::Plan;
-pub use scalar::{Dtype, Element, Pod, Precision, Real, Scalar, Stored};
-pub use spectral::Trace;
+pub use spectral::{Fidelity, Function, HermitianResult, Spectral, Trace, fidelity};
 pub use status::Status;
-pub use tangents::{Tangents, TangentsMut};

@@ -1,9 +1,11 @@
 //! [`Plan`]: one problem size on one backend, run over caller-owned inputs, outputs and workspace without allocating.
 
-use crate::options::Problem;
+#[cfg(feature = "foreign")]
+use crate::compute::Lent;
+use crate::options::{Problem, addressable};
 use crate::{
-    Backend, CotangentsRef, Cpu, Eigenpairs, EigenpairsMut, EigenpairsRef, Element, Engine, Error, Gradient, GradientBuffers,
-    GradientMut, HermitianRef, Options, Result, Spectrum, SpectrumBuffers, SpectrumMut, Stored,
+    Array, Backend, Cotangents, Cpu, Eigenpairs, Element, ElementOf, Engine, Error, Gradient, HermitianBatch, Options, Pod,
+    Result, Spectrum, Status, Storage, View, ViewMut,
 };
 use std::marker::PhantomData;
 
@@ -15,12 +17,12 @@ use std::marker::PhantomData;
 ///
 /// # fn main() -> eigengrad::Result<()> {
 /// let plan = Plan::<f64>::new(&Cpu::default(), 1, 2, &Options::default())?;
-/// let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<f64>()?, plan.gradient::<f64>()?);
+/// let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<f64>()?, plan.gradient::<f64>()?);
 /// for step in 0..2 {
 ///     let a = array![[2.0, 0.0], [0.0, f64::from(step)]];
-///     plan.eigh_into(HermitianBatch::new(a.view())?.as_ref(), pairs.as_mut(), &mut workspace)?;
+///     plan.eigh_into(HermitianBatch::new(a.view())?.view(), pairs.view_mut(), &workspace)?;
 ///     let cotangents = Cotangents::new(&pairs, Some(array![[0.0, 1.0]].view()), None)?;
-///     plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
+///     plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?;
 /// }
 /// assert_eq!(gradient.a_bar(), array![[[1.0, 0.0], [0.0, 0.0]]]); // of diag(2, 1), whose second eigenvalue is 2
 /// # Ok(())
@@ -67,15 +69,38 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// # Errors
     /// [`Error::Backend`] if there is none.
     pub fn workspace(&self) -> Result<B::Workspace> {
-        self.backend.workspace(&self.problem)
+        self.backend.workspace(&self.problem, None)
+    }
+
+    /// Bytes of the backend's memory that [`Plan::workspace_at`] wants for the whole batch at a time, if the device has room for it; with
+    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the backend refuses.
+    pub fn workspace_bytes(&self) -> Result<usize> {
+        self.backend.workspace_bytes(&self.problem)
+    }
+
+    /// As [`Plan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    ///
+    /// # Safety
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
+    /// was enqueued on it before is ordered before the work of the stream.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it is too little for one matrix.
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    pub unsafe fn workspace_at(&self, address: usize, bytes: usize) -> Result<B::Workspace> {
+        self.backend.workspace(&self.problem, Some(Lent { address, bytes }))
     }
 
     /// Memory for eigenpairs stored as `O`.
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn eigenpairs<O: Stored<T::Scalar>>(&self) -> Result<Eigenpairs<O, B>> {
-        Eigenpairs::zeros(&self.backend, &self.problem)
+    pub fn eigenpairs<O: ElementOf<T::Scalar>>(&self) -> Result<Eigenpairs<O, B>> {
+        Eigenpairs::zeros(&self.backend, self.problem.batch, self.problem.n, self.problem)
     }
 
     /// Memory for eigenvalues stored as `R`.
@@ -90,39 +115,63 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn gradient<G: Stored<T::Scalar>>(&self) -> Result<Gradient<G, B>> {
-        Gradient::zeros(&self.backend, &self.problem)
+    pub fn gradient<G: ElementOf<T::Scalar>>(&self) -> Result<Gradient<G, B>> {
+        self.gradients(1)
     }
 
-    /// Eigenpairs in memory of the caller's, such as [`Eigenpairs::into_buffers`] gives back.
+    /// Memory for the gradients of `directions` losses.
     ///
     /// # Errors
-    /// [`Error::Shape`] if any of it has another length.
-    pub fn eigenpairs_from<O: Stored<T::Scalar>>(
+    /// [`Error::TooLarge`] if they cannot be addressed; [`Error::Backend`] if there is none.
+    pub fn gradients<G: ElementOf<T::Scalar>>(&self, directions: usize) -> Result<Gradient<G, B>> {
+        Gradient::zeros(&self.backend, self.count::<G>(directions)?, self.problem.n)
+    }
+
+    /// directions·batch.
+    pub(crate) fn count<O: Element>(&self, directions: usize) -> Result<usize> {
+        let Problem { batch, n, .. } = self.problem;
+        let count = directions.checked_mul(batch).ok_or(Error::TooLarge { batch: usize::MAX, n })?;
+        addressable::<O>(count, n).map(|()| count)
+    }
+
+    /// Of how many directions `count` matrices are, at least one.
+    pub(crate) fn directions(&self, count: usize) -> usize {
+        count.checked_div(self.problem.batch).unwrap_or(1).max(1)
+    }
+
+    /// Eigenpairs in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if an array has another shape than the plan's.
+    pub fn eigenpairs_of<O: ElementOf<T::Scalar>, S: Storage>(
         &self,
-        spectrum: SpectrumBuffers<O::Real, B>,
-        vectors: B::Buffer<O>,
-    ) -> Result<Eigenpairs<O, B>> {
-        Eigenpairs::from_buffers(&self.backend, &self.problem, spectrum, vectors)
+        spectrum: Spectrum<O::Real, B, S>,
+        vectors: Array<O, B, 3, S>,
+    ) -> Result<Eigenpairs<O, B, S>> {
+        let pairs = Eigenpairs { spectrum, vectors, problem: self.problem };
+        pairs.expect(self.problem.batch, self.problem.n).map(|()| pairs)
     }
 
-    /// A spectrum in memory of the caller's.
+    /// What operations on eigenpairs read of them, in memory of the caller's: λ and K `[batch, n]`, statuses `[batch]`, V `[batch, k, i]`.
+    /// Ranks and gaps are empty.
     ///
     /// # Errors
-    /// [`Error::Shape`] if any of it has another length.
-    pub fn spectrum_from<R: Element<Scalar = <T::Scalar as Element>::Real>>(
+    /// [`Error::Shape`] if an array has another shape than the plan's.
+    pub fn eigenpairs_view<'a, O: ElementOf<T::Scalar>>(
         &self,
-        buffers: SpectrumBuffers<R, B>,
-    ) -> Result<Spectrum<R, B>> {
-        Spectrum::from_buffers(buffers, self.problem.batch, self.problem.n)
+        values: Array<O::Real, B, 2, View<'a>>,
+        kept: Array<bool, B, 2, View<'a>>,
+        status: Array<Status, B, 1, View<'a>>,
+        vectors: Array<O, B, 3, View<'a>>,
+    ) -> Result<Eigenpairs<O, B, View<'a>>> {
+        let (rank, gap_kept, gap_dropped) = (self.nothing()?, self.nothing()?, self.nothing()?);
+        let spectrum = Spectrum { values, kept, rank, gap_kept, gap_dropped, status };
+        let pairs = Eigenpairs { spectrum, vectors, problem: self.problem };
+        self.expect_pairs(&pairs).map(|()| pairs)
     }
 
-    /// A gradient in memory of the caller's.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if any of it has another length.
-    pub fn gradient_from<G: Stored<T::Scalar>>(&self, buffers: GradientBuffers<G, B>) -> Result<Gradient<G, B>> {
-        Gradient::from_buffers(&self.backend, &self.problem, buffers)
+    fn nothing<'a, P: Pod>(&self) -> Result<Array<P, B, 1, View<'a>>> {
+        Array::from_view(self.backend.nothing(), [0])
     }
 
     /// A = V Λ Vᴴ, as [`eigh`](crate::eigh()), into caller-owned memory.
@@ -130,16 +179,15 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// # Errors
     /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the workspace is another plan's;
     /// [`Error::Backend`].
-    pub fn eigh_into<'a, O: Stored<T::Scalar>>(
+    pub fn eigh_into<'a, O: ElementOf<T::Scalar>>(
         &self,
-        a: HermitianRef<'a, T, B>,
-        out: EigenpairsMut<'a, O, B>,
-        workspace: &mut B::Workspace,
+        a: HermitianBatch<T, B, View<'a>>,
+        out: Eigenpairs<O, B, ViewMut<'a>>,
+        workspace: &B::Workspace,
     ) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        expect("A", batch * n * n, B::len(&a.data))?;
-        expect("V", batch * n * n, B::len_mut(&out.vectors))?;
-        expect_spectrum(batch, n, &out.spectrum)?;
+        a.data.expect("A", [batch, n, n])?;
+        out.expect(batch, n)?;
         self.expect_workspace(workspace)?;
         self.backend.eigh(&self.problem, a, out, workspace)
     }
@@ -150,74 +198,95 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// As [`Plan::eigh_into`].
     pub fn eigvalsh_into<'a, R: Element<Scalar = <T::Scalar as Element>::Real>>(
         &self,
-        a: HermitianRef<'a, T, B>,
-        out: SpectrumMut<'a, R, B>,
-        workspace: &mut B::Workspace,
+        a: HermitianBatch<T, B, View<'a>>,
+        out: Spectrum<R, B, ViewMut<'a>>,
+        workspace: &B::Workspace,
     ) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        expect("A", batch * n * n, B::len(&a.data))?;
-        expect_spectrum(batch, n, &out)?;
+        a.data.expect("A", [batch, n, n])?;
+        out.expect(batch, n)?;
         self.expect_workspace(workspace)?;
         self.backend.eigvalsh(&self.problem, a, out, workspace)
     }
 
-    /// Ā of (λ̄, V̄), as [`Eigenpairs::backward`], into caller-owned memory. Under [`TieRule::Error`](crate::TieRule::Error) a tied
+    /// Ā of (λ̄, V̄), as [`Eigenpairs::backward`], into caller-owned memory. Cotangents may be those of several losses, direction after
+    /// direction, as the gradients are: `[directions·batch, …]`. Under [`TieRule::Error`](crate::TieRule::Error) a tied
     /// matrix gets a NaN gradient and [`Status::TIES_REFUSED`](crate::Status::TIES_REFUSED).
     ///
     /// # Errors
     /// As [`Plan::eigh_into`].
-    pub fn backward_into<'a, O: Stored<T::Scalar>, G: Stored<T::Scalar>>(
+    pub fn backward_into<'a, O: ElementOf<T::Scalar>, G: ElementOf<T::Scalar>>(
         &self,
-        pairs: EigenpairsRef<'a, O, B>,
-        cotangents: CotangentsRef<'a, O, B>,
-        out: GradientMut<'a, G, B>,
-        workspace: &mut B::Workspace,
+        pairs: Eigenpairs<O, B, View<'a>>,
+        cotangents: Cotangents<O, B, View<'a>>,
+        out: Gradient<G, B, ViewMut<'a>>,
+        workspace: &B::Workspace,
     ) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
         self.expect_pairs(&pairs)?;
-        self.expect_cotangents(&cotangents)?;
-        expect("Ā", batch * n * n, B::len_mut(&out.a_bar))?;
-        expect("gauge_defect", batch * n, B::len_mut(&out.gauge_defect))?;
-        expect("tie_defect", batch, B::len_mut(&out.tie_defect))?;
-        expect("status", batch, B::len_mut(&out.status))?;
+        let directions = self.directions(out.status.shape()[0]);
+        cotangents.expect(directions * batch, n, n)?;
+        out.expect(directions * batch, n)?;
         self.expect_workspace(workspace)?;
-        self.backend.backward(&self.problem, pairs, cotangents, out, workspace)
+        let (mut cotangents, mut out) = (cotangents, out);
+        for _ in 0..directions {
+            let (here, of_here);
+            ((here, cotangents), (of_here, out)) = (cotangents.split_at(batch), out.split_at(batch));
+            self.backend.backward(&self.problem, pairs, here, of_here, workspace)?;
+        }
+        Ok(())
+    }
+
+    /// Scratch memory for derivatives beyond the first and for functions of the spectrum.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if there is none.
+    pub fn scratch(&self) -> Result<B::Scratch> {
+        self.backend.scratch(&self.problem, None)
+    }
+
+    /// Bytes of the backend's memory that [`Plan::scratch_at`] wants for the whole batch at a time, if the device has room for it; with
+    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the backend refuses.
+    pub fn scratch_bytes(&self) -> Result<usize> {
+        self.backend.scratch_bytes(&self.problem)
+    }
+
+    /// As [`Plan::scratch`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    ///
+    /// # Safety
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
+    /// was enqueued on it before is ordered before the work of the stream.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it is too little for one matrix.
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    pub unsafe fn scratch_at(&self, address: usize, bytes: usize) -> Result<B::Scratch> {
+        self.backend.scratch(&self.problem, Some(Lent { address, bytes }))
+    }
+
+    pub(crate) fn expect_scratch(&self, scratch: &B::Scratch) -> Result<()> {
+        let (batch, n) = (self.problem().batch, self.problem().n);
+        if self.backend.scratch_serves(scratch, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
     }
 
     pub(crate) fn backend(&self) -> &B {
         &self.backend
     }
 
-    pub(crate) fn expect_pairs<O: Stored<T::Scalar>>(&self, pairs: &EigenpairsRef<'_, O, B>) -> Result<()> {
+    pub(crate) fn expect_pairs<O: ElementOf<T::Scalar>>(&self, pairs: &Eigenpairs<O, B, View<'_>>) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        expect("λ", batch * n, B::len(&pairs.values))?;
-        expect("V", batch * n * n, B::len(&pairs.vectors))?;
-        expect("kept", batch * n, B::len(&pairs.kept))?;
-        expect("status", batch, B::len(&pairs.status))
-    }
-
-    pub(crate) fn expect_cotangents<O: Stored<T::Scalar>>(&self, cotangents: &CotangentsRef<'_, O, B>) -> Result<()> {
-        let Problem { batch, n, .. } = self.problem;
-        expect("λ̄", batch * n, cotangents.values.as_ref().map_or(batch * n, B::len))?;
-        expect("V̄", batch * n * n, cotangents.vectors.as_ref().map_or(batch * n * n, B::len))
+        pairs.spectrum.values.expect("λ", [batch, n])?;
+        pairs.vectors.expect("V", [batch, n, n])?;
+        pairs.spectrum.kept.expect("kept", [batch, n])?;
+        pairs.spectrum.status.expect("status", [batch])
     }
 
     fn expect_workspace(&self, workspace: &B::Workspace) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
         if self.backend.serves(workspace, &self.problem) { Ok(()) } else { Err(Error::Workspace { batch, n }) }
     }
-}
-
-/// Whether there is room for `count` eigenvalues of each matrix.
-pub(crate) fn expect_spectrum<R: Element, B: Backend>(batch: usize, count: usize, out: &SpectrumMut<'_, R, B>) -> Result<()> {
-    expect("λ", batch * count, B::len_mut(&out.values))?;
-    expect("kept", batch * count, B::len_mut(&out.kept))?;
-    expect("rank", batch, B::len_mut(&out.rank))?;
-    expect("gap_kept", batch, B::len_mut(&out.gap_kept))?;
-    expect("gap_dropped", batch, B::len_mut(&out.gap_dropped))?;
-    expect("status", batch, B::len_mut(&out.status))
-}
-
-pub(crate) fn expect(what: &'static str, expected: usize, got: usize) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(Error::Shape { what, expected: vec![expected], got: vec![got] }) }
 }

@@ -1,7 +1,7 @@
 //! What is to be known of one matrix, as bits that the device can set: [`Status`].
 
 use crate::TieRule;
-use crate::scalar::{Pod, sealed::Sealed};
+use crate::element::{Pod, sealed::Sealed};
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
 

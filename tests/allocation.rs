@@ -1,6 +1,6 @@
-//! Threads that have worked before allocate nothing, with a new workspace, too: counted by the global allocator of this test binary.
+//! Calls allocate nothing once every thread has its scratch: counted by the global allocator of this test binary.
 
-use eigengrad::{Cotangents, Cpu, Cut, Dropped, Element, HermitianBatch, Options, Plan, Real, Scalar, Stored};
+use eigengrad::{Cotangents, Cpu, Cut, Dropped, Element, ElementOf, HermitianBatch, Options, Plan, Real, Scalar};
 use half::{bf16, f16};
 use ndarray::{Array2, Array3};
 use num_complex::Complex;
@@ -14,6 +14,8 @@ struct Counting;
 thread_local! {
     /// Counts the allocations of this thread. Those of the test harness, which allocates whenever it likes, are not counted.
     static COUNTER: Cell<Option<&'static AtomicUsize>> = const { Cell::new(None) };
+    /// Bytes that this thread has allocated and not freed.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to `System` as it came.
@@ -22,11 +24,13 @@ unsafe impl GlobalAlloc for Counting {
         if let Some(counter) = COUNTER.get() {
             counter.fetch_add(1, Relaxed);
         }
+        LIVE.set(LIVE.get() + layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`, which is that of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get() - layout.size() as isize);
         // SAFETY: `memory` is `System`'s, for this layout.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -36,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// The allocations of each call, forward and backward, by all threads of the pool that this is called in.
-fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped, counter: &AtomicUsize) -> Vec<usize> {
+fn allocations<T: Scalar, O: ElementOf<T>>(count: usize, n: usize, dropped: Dropped, counter: &AtomicUsize) -> Vec<usize> {
     let cpu = Cpu::default();
     let a = Array3::from_shape_fn((count, n, n), |(b, i, j)| {
         O::narrow(T::from_parts(Real::of(1.0 / (1 + b + i + j) as f64), Real::of(0.1 * (i as f64 - j as f64))))
@@ -44,7 +48,7 @@ fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped
     let a = HermitianBatch::on(&cpu, a.view()).unwrap();
     let options = Options::default().with_cut(Cut::at_most(n.div_ceil(2))).with_dropped(dropped);
     let plan = Plan::<O>::new(&cpu, count, n, &options).unwrap();
-    let mut workspace = plan.workspace().unwrap();
+    let workspace = plan.workspace().unwrap();
     let (mut pairs, mut spectrum) = (plan.eigenpairs::<O>().unwrap(), plan.spectrum::<O::Real>().unwrap());
     let mut gradient = plan.gradient::<O>().unwrap();
     let lambda_bar = Array2::from_elem((count, n), O::Real::narrow(Real::of(1.0)));
@@ -52,15 +56,15 @@ fn allocations<T: Scalar, O: Stored<T>>(count: usize, n: usize, dropped: Dropped
     let cotangents = Cotangents::new(&pairs, Some(lambda_bar.view()), Some(v_bar.view())).unwrap();
     let calls = |_| {
         let before = counter.load(Relaxed);
-        plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace).unwrap();
-        plan.eigvalsh_into(a.as_ref(), spectrum.as_mut(), &mut workspace).unwrap();
-        plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace).unwrap();
+        plan.eigh_into(a.view(), pairs.view_mut(), &workspace).unwrap();
+        plan.eigvalsh_into(a.view(), spectrum.view_mut(), &workspace).unwrap();
+        plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap();
         counter.load(Relaxed) - before
     };
-    (0..8).map(calls).collect()
+    (0..12).map(calls).collect()
 }
 
-fn check<T: Scalar, O: Stored<T>>() {
+fn check<T: Scalar, O: ElementOf<T>>() {
     for threads in [1, 2] {
         let counter: &AtomicUsize = Box::leak(Box::default());
         let start = move |_| COUNTER.set(Some(counter));
@@ -72,7 +76,10 @@ fn check<T: Scalar, O: Stored<T>>() {
         for n in [1, 4, 16, 33, 67, 128, 129] {
             for dropped in [Dropped::AsComputed, Dropped::Zero] {
                 let counts = pool.install(|| allocations::<T, O>(9 * threads, n, dropped, counter));
-                assert_eq!(counts, [0; 8], "n = {n}, {dropped:?}, {threads} threads");
+                // A thread makes its scratch of either pass when it first has a part in one.
+                let made = counts.iter().filter(|&&count| count > 0).count();
+                assert!(made <= 2 * threads, "n = {n}, {dropped:?}, {threads} threads: {counts:?}");
+                assert!(threads > 1 || counts[1..].iter().all(|&count| count == 0), "n = {n}, {dropped:?}: {counts:?}");
             }
         }
         assert!(counter.load(Relaxed) > 0, "the counter counts");
@@ -107,4 +114,52 @@ fn float16() {
 #[test]
 fn complex_bfloat16() {
     check::<Complex<f32>, Complex<bf16>>();
+}
+
+/// A workspace takes nothing before it is needed, and then, for one large matrix on one thread, some five times the matrix to decompose
+/// it: A, V and 3.06 n² of faer's. What the backward pass needs comes with the first of these.
+#[test]
+fn scratch_of_a_large_matrix() {
+    let (cpu, n) = (Cpu::inline(), 1024);
+    let a = Array3::from_shape_fn((1, n, n), |(_, i, j)| 1.0 / (1 + i + j) as f64);
+    let plan = Plan::<f64>::new(&cpu, 1, n, &Options::default()).unwrap();
+    let (mut pairs, mut gradient) = (plan.eigenpairs::<f64>().unwrap(), plan.gradient::<f64>().unwrap());
+    // A thread keeps memory for its first product.
+    let small = HermitianBatch::on(&cpu, Array3::from_elem((1, 131, 131), 1.0).view()).unwrap();
+    eigengrad::eigh(&small, &Options::default()).unwrap();
+    let batch = HermitianBatch::on(&cpu, a.view()).unwrap();
+    let growth = |work: &mut dyn FnMut()| {
+        let before = LIVE.get();
+        work();
+        (LIVE.get() - before) as f64 / (n * n * size_of::<f64>()) as f64
+    };
+    let mut made = None;
+    assert!(growth(&mut || made = Some(plan.workspace().unwrap())) < 0.01, "made before it is needed");
+    let workspace = made.unwrap();
+    let forward = growth(&mut || plan.eigh_into(batch.view(), pairs.view_mut(), &workspace).unwrap());
+    assert!(forward > 1.0 && forward < 5.5, "{forward} matrices to decompose one");
+    let cotangents = Cotangents::vectors(&pairs, pairs.vectors()).unwrap();
+    let backward = growth(&mut || plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap());
+    assert!(backward > 1.0 && backward < 6.0, "{backward} matrices for the gradient");
+}
+
+/// Where the system gives no memory for scratch the call is an error, not the end of the process.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_memory_for_scratch() {
+    if std::env::var_os("EIGENGRAD_LITTLE").is_some() {
+        let (cpu, n) = (Cpu::inline(), 2048);
+        let plan = Plan::<f64>::new(&cpu, 1, n, &Options::default()).unwrap();
+        let mut pairs = plan.eigenpairs::<f64>().unwrap();
+        let batch = HermitianBatch::on(&cpu, Array3::<f64>::zeros((1, n, n)).view()).unwrap();
+        let refused = plan.eigh_into(batch.view(), pairs.view_mut(), &plan.workspace().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("memory"), "{refused}");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    // In KiB: the matrix, its copy and its eigenvectors are 96 MiB, and as much again is for the program and its threads.
+    shell.args(["-c", "ulimit -v 260000 && exec \"$0\" --exact no_memory_for_scratch --test-threads 1"]);
+    let done = shell.arg(program).env("EIGENGRAD_LITTLE", "1").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
 use eigengrad::{
-    Cotangents, Cpu, Cut, Device, Dropped, Dtype, Element, Engine, Error, GradientForm, HermitianBatch, Job, Options, Precision,
-    Scalar, Status, TieRule, Triangle, dispatch, eigh, eigh_as, eigvalsh,
+    Cotangents, Cpu, Cut, Device, Dropped, Dtype, Element, Engine, Error, GradientForm, HermitianBatch, Operation, Options,
+    Precision, Scalar, Status, TieRule, Triangle, dispatch, eigh, eigh_as, eigvalsh,
 };
 use fastrand::Rng;
 use ndarray::{Array2, Array3, Ix3};
@@ -42,7 +42,7 @@ fn options(random: &mut Rng, n: usize) -> Options {
 
 struct Round<'a>(&'a mut Rng);
 
-impl Job for Round<'_> {
+impl Operation for Round<'_> {
     type Output = ();
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) {
@@ -72,7 +72,7 @@ impl Job for Round<'_> {
         };
         let pairs = eigh_as::<T, T, B>(&input, &options).unwrap();
         let host = eigh(&input, &options).unwrap().to_host().unwrap();
-        let alone = eigvalsh(&input, &options).unwrap().to_host(backend).unwrap();
+        let alone = eigvalsh(&input, &options).unwrap().to_host().unwrap();
         for m in 0..batch {
             let (values, kept) = (host.values().row(m).to_vec(), host.kept().row(m).to_vec());
             assert_eq!(host.rank()[m] as usize, kept.iter().filter(|&&kept| kept).count());

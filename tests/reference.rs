@@ -1,7 +1,6 @@
 //! The library against fixtures that the reference implementation made: tests/reference/make_fixtures.py.
 
-use eigengrad::{Cotangents, CotangentsRef, Cpu, HermitianBatch, Options, Plan, Scalar, Status, eigh};
-use eigengrad::{Dropped, EigenpairsRef};
+use eigengrad::{Array, Cotangents, Cpu, Dropped, HermitianBatch, Options, Plan, Scalar, Status, View, eigh};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 use ndarray_npy::{ReadableElement, read_npy};
 use num_complex::Complex;
@@ -88,16 +87,14 @@ fn from_eigenpairs<T: Scalar<Real = f64> + ReadableElement>(dtype: &str) {
         let (vectors, vectors_bar) =
             (one_vector_after_the_other(&fixture.vectors), one_vector_after_the_other(&fixture.vectors_bar));
         let status = vec![Status::OK; batch];
-        let pairs = EigenpairsRef::<'_, T> {
-            values: as_stored(&fixture.values),
-            vectors: &vectors,
-            kept: fixture.kept.as_slice().unwrap(),
-            status: &status,
-        };
-        let cotangents = CotangentsRef::<'_, T>::from_columns(Some(as_stored(&fixture.values_bar)), Some(&vectors_bar));
         let plan = Plan::<T>::new(&Cpu::default(), batch, n, &Options::default()).unwrap();
+        let rows = |x| Array::from_view(as_stored(x), [batch, n]).unwrap();
+        let kept = Array::from_view(fixture.kept.as_slice().unwrap(), [batch, n]).unwrap();
+        let status = Array::from_view(&*status, [batch]).unwrap();
+        let pairs = plan.eigenpairs_view::<T>(rows(&fixture.values), kept, status, columns(&vectors, [batch, n, n])).unwrap();
+        let cotangents = Cotangents::from_columns(Some(rows(&fixture.values_bar)), Some(columns(&vectors_bar, [batch, n, n])));
         let mut gradient = plan.gradient::<T>().unwrap();
-        plan.backward_into(pairs, cotangents, gradient.as_mut(), &mut plan.workspace().unwrap()).unwrap();
+        plan.backward_into(pairs, cotangents, gradient.view_mut(), &plan.workspace().unwrap()).unwrap();
         let gradient = gradient.to_host().unwrap();
         assert_close(gradient.a_bar(), fixture.a_bar.view(), case);
         for (b, kept) in fixture.kept.outer_iter().enumerate() {
@@ -105,6 +102,10 @@ fn from_eigenpairs<T: Scalar<Real = f64> + ReadableElement>(dtype: &str) {
             assert_eq!(null, !kept.iter().any(|&kept| kept), "{case}, matrix {b}");
         }
     }
+}
+
+fn columns<T: Scalar>(x: &[T], shape: [usize; 3]) -> Array<T, Cpu, 3, View<'_>> {
+    Array::from_view(x, shape).unwrap()
 }
 
 fn as_stored(x: &Array2<f64>) -> &[f64] {

@@ -110,9 +110,9 @@ where
             ];
             run.case("accuracy", labels, || {
                 let plan = Plan::<T, Cuda>::new(&cuda, batch, n, &Options::default())?;
-                let (mut workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<T>()?);
+                let (workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<T>()?);
                 let batch = HermitianBatch::on(&cuda, a.view())?;
-                plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace)?;
+                plan.eigh_into(batch.view(), pairs.view_mut(), &workspace)?;
                 cuda.synchronize()?;
                 Ok(judged(&a, &pairs.to_host()?, kind))
             });

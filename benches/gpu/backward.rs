@@ -5,7 +5,7 @@ use crate::forward::{MATRICES, ORDERS, labels};
 use crate::input;
 use crate::run::{Result, Run, in_type};
 use eigengrad::cuda::{Cuda, Workspace};
-use eigengrad::{Backend, Cotangents, Dropped, Eigenpairs, Engine, Options, Plan, Real, Scalar};
+use eigengrad::{Array, Cotangents, Dropped, Eigenpairs, Engine, Options, Plan, Real, Scalar};
 
 /// What is differentiated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,11 +86,11 @@ where
         run.case("time", labels, || {
             let (pairs, cotangents) = prepared::<T>(cuda, batch, n, form)?;
             let plan = Plan::<T, Cuda>::new(cuda, batch, n, &form.options())?;
-            let (mut workspace, mut gradient) = (plan.workspace()?, plan.gradient::<T>()?);
+            let (workspace, mut gradient) = (plan.workspace()?, plan.gradient::<T>()?);
             let times = Times::of(cuda, reps, || {
-                Ok(plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?)
+                Ok(plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?)
             })?;
-            let status = cuda.download(Cuda::view(&gradient.into_buffers().status))?;
+            let status = gradient.status.to_host()?;
             let reported = status.iter().filter(|status| !status.is_ok()).count();
             let mut fields = times.fields(batch);
             let (bytes, flops) = form.floor::<T>(n);
@@ -110,11 +110,11 @@ where
     let different = input::different(batch, n);
     let a = input::positive::<T>(different, n, form.rank(n));
     let plan = Plan::<T, Cuda>::new(cuda, different, n, &form.options())?;
-    let (mut workspace, mut once) = (plan.workspace()?, plan.eigenpairs::<T>()?);
-    plan.eigh_into(input::on_device(cuda, &a, different)?.as_ref(), once.as_mut(), &mut workspace)?;
-    let host = once.as_ref();
-    let (values, vectors) = (cuda.download(host.values)?, cuda.download(host.vectors)?);
-    let (kept, status) = (cuda.download(host.kept)?, cuda.download(host.status)?);
+    let (workspace, mut once) = (plan.workspace()?, plan.eigenpairs::<T>()?);
+    plan.eigh_into(input::on_device(cuda, &a, different)?.view(), once.view_mut(), &workspace)?;
+    let Eigenpairs { spectrum, vectors, .. } = once.to_host()?;
+    let (values, kept, status, vectors) =
+        (spectrum.values.to_vec(), spectrum.kept.to_vec(), spectrum.status.to_vec(), vectors.to_vec());
 
     let mut random = fastrand::Rng::with_seed(1);
     let values_bar: Vec<T::Real> = values.iter().map(|_| Real::of(input::gaussian::<f64>(&mut random))).collect();
@@ -122,13 +122,13 @@ where
     let vectors_bar: Option<Vec<T>> = (form != Form::Values).then(|| vectors.iter().map(weight).collect());
 
     let plan = Plan::<T, Cuda>::new(cuda, batch, n, &form.options())?;
-    let (mut spectrum, _) = plan.eigenpairs::<T>()?.into_buffers();
-    spectrum.values = input::repeated(cuda, values, batch * n)?;
-    spectrum.kept = input::repeated(cuda, kept, batch * n)?;
-    spectrum.status = input::repeated(cuda, status, batch)?;
-    let pairs = plan.eigenpairs_from::<T>(spectrum, input::repeated(cuda, vectors, batch * n * n)?)?;
-    let values_bar = Some(input::repeated(cuda, values_bar, batch * n)?);
+    let mut pairs = plan.eigenpairs::<T>()?;
+    pairs.spectrum.values = Array::from_buffer(cuda, input::repeated(cuda, values, batch * n)?, [batch, n])?;
+    pairs.spectrum.kept = Array::from_buffer(cuda, input::repeated(cuda, kept, batch * n)?, [batch, n])?;
+    pairs.spectrum.status = Array::from_buffer(cuda, input::repeated(cuda, status, batch)?, [batch])?;
+    pairs.vectors = Array::from_buffer(cuda, input::repeated(cuda, vectors, batch * n * n)?, [batch, n, n])?;
+    let values_bar = Array::from_buffer(cuda, input::repeated(cuda, values_bar, batch * n)?, [batch, n])?;
     let vectors_bar = vectors_bar.map(|bar| input::repeated(cuda, bar, batch * n * n)).transpose()?;
-    let cotangents = Cotangents::from_buffers(&pairs, values_bar, vectors_bar)?;
-    Ok((pairs, cotangents))
+    let vectors_bar = vectors_bar.map(|bar| Array::from_buffer(cuda, bar, [batch, n, n])).transpose()?;
+    Ok((pairs, Cotangents::from_columns(Some(values_bar), vectors_bar)))
 }

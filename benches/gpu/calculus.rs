@@ -6,7 +6,7 @@ use crate::forward::{MATRICES, labels};
 use crate::input;
 use crate::run::{Result, Run, in_type};
 use eigengrad::cuda::{Cuda, Workspace};
-use eigengrad::{Cotangents, Eigenpairs, Engine, Function, HermitianBatch, Of, Plan, Scalar, Spectral, Weights};
+use eigengrad::{Cotangents, Derivative, Eigenpairs, Engine, Function, HermitianBatch, Plan, Scalar, SchurMultiplier, Spectral};
 
 const OPERATIONS: [&str; 5] = ["jvp", "double backward", "backward jvp", "spectral", "spectral derivative"];
 
@@ -61,46 +61,46 @@ where
     }
 
     fn backward(&self, cuda: &Cuda, reps: usize) -> Result<Times> {
-        let (mut workspace, mut gradient) = (self.plan.workspace()?, self.plan.gradient::<T>()?);
+        let (workspace, mut gradient) = (self.plan.workspace()?, self.plan.gradient::<T>()?);
         let (pairs, bars) = (&self.pairs, &self.bars);
-        Times::of(cuda, reps, || Ok(self.plan.backward_into(pairs.as_ref(), bars.as_ref(), gradient.as_mut(), &mut workspace)?))
+        Times::of(cuda, reps, || Ok(self.plan.backward_into(pairs.view(), bars.view(), gradient.view_mut(), &workspace)?))
     }
 
     fn operation(&self, cuda: &Cuda, what: &str, reps: usize) -> Result<Times> {
         let Self { plan, pairs, bars, e } = self;
-        let none = Cotangents::from_buffers(pairs, None, None)?;
-        let (mut scratch, sqrt) = (plan.scratch()?, Spectral::from(Function::Sqrt));
-        let scratch = &mut scratch;
+        let none = Cotangents::from_columns(None, None);
+        let (scratch, sqrt) = (plan.scratch()?, Spectral::from(Function::Sqrt));
+        let scratch = &scratch;
         match what {
             "jvp" => {
                 let mut out = plan.tangents::<T>(1)?;
-                Times::of(cuda, reps, || Ok(plan.jvp_into(pairs.as_ref(), e.as_ref(), out.as_mut(), scratch)?))
+                Times::of(cuda, reps, || Ok(plan.jvp_into(pairs.view(), e.view(), out.view_mut(), scratch)?))
             }
             "double backward" => {
                 let mut out = plan.double_gradient::<T>()?;
                 Times::of(cuda, reps, || {
-                    let (pairs, bars, none) = (pairs.as_ref(), bars.as_ref(), none.as_ref());
-                    Ok(plan.double_backward_into(pairs, bars, e.as_ref(), none, out.as_mut(), scratch)?)
+                    let (pairs, bars, none) = (pairs.view(), bars.view(), none.view());
+                    Ok(plan.double_backward_into(pairs, bars, e.view(), none, out.view_mut(), scratch)?)
                 })
             }
             "backward jvp" => {
                 let mut out = plan.matrices::<T>()?;
                 Times::of(cuda, reps, || {
-                    let (pairs, bars, dot) = (pairs.as_ref(), bars.as_ref(), bars.as_ref());
-                    Ok(plan.backward_jvp_into(pairs, bars, e.as_ref(), dot, out.as_mut(), scratch)?)
+                    let (pairs, bars, dot) = (pairs.view(), bars.view(), bars.view());
+                    Ok(plan.backward_jvp_into(pairs, bars, e.view(), dot, out.view_mut(), scratch)?)
                 })
             }
             "spectral" => {
                 let mut out = plan.matrices::<T>()?;
                 Times::of(cuda, reps, || {
-                    Ok(plan.spectral_into(pairs.as_ref(), sqrt.as_ref(), Of::Values, out.as_mut(), scratch)?)
+                    Ok(plan.spectral_into(pairs.view(), sqrt.view(), Derivative::Zeroth, out.view_mut(), scratch)?)
                 })
             }
             _ => {
-                let (mut out, weights) = (plan.matrices::<T>()?, Weights::Divided);
+                let (mut out, weights) = (plan.matrices::<T>()?, SchurMultiplier::Divided);
                 Times::of(cuda, reps, || {
-                    let (pairs, sqrt) = (pairs.as_ref(), sqrt.as_ref());
-                    Ok(plan.map_into(pairs, sqrt, weights, e.as_ref(), None, out.as_mut(), scratch)?)
+                    let (pairs, sqrt) = (pairs.view(), sqrt.view());
+                    Ok(plan.map_into(pairs, sqrt, weights, e.view(), None, out.view_mut(), scratch)?)
                 })
             }
         }

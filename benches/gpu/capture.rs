@@ -5,7 +5,7 @@ use crate::clock::Times;
 use crate::input;
 use crate::run::{Field, Result, Run};
 use eigengrad::cuda::{Cuda, Graph};
-use eigengrad::{Backend, Cotangents, HermitianBatch, Options, Plan};
+use eigengrad::{Array, Backend, Cotangents, HermitianBatch, Options, Plan};
 use ndarray::Array2;
 use num_complex::Complex;
 
@@ -59,32 +59,30 @@ fn compared(
 
 fn forward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
     let a = input::on_device::<C>(cuda, &input::positive(BATCH, n, n), BATCH)?;
-    let zero: HermitianBatch<C, Cuda> =
-        HermitianBatch::from_buffer(cuda, cuda.zeros(BATCH * n * n)?, BATCH, n, eigengrad::Triangle::Lower)?;
+    let zero: HermitianBatch<C, Cuda> = HermitianBatch::of(Array::zeros(cuda, [BATCH, n, n])?, eigengrad::Triangle::Lower)?;
     let plan = Plan::<C, Cuda>::new(cuda, BATCH, n, &Options::default())?;
-    let (mut workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<C>()?);
-    let calls = Times::of(cuda, reps, || Ok(plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?))?;
-    let expected = cuda.download(pairs.as_ref().vectors)?;
-    let graph = cuda.capture(|| plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace))?;
-    plan.eigh_into(zero.as_ref(), pairs.as_mut(), &mut workspace)?; // so that what the replay writes is seen
-    compared(cuda, reps, &calls, graph, || Ok(cuda.download(pairs.as_ref().vectors)? == expected))
+    let (workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<C>()?);
+    let calls = Times::of(cuda, reps, || Ok(plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?))?;
+    let expected = cuda.download(pairs.vectors.view().memory())?;
+    let graph = cuda.capture(|| plan.eigh_into(a.view(), pairs.view_mut(), &workspace))?;
+    plan.eigh_into(zero.view(), pairs.view_mut(), &workspace)?; // so that what the replay writes is seen
+    compared(cuda, reps, &calls, graph, || Ok(cuda.download(pairs.vectors.view().memory())? == expected))
 }
 
 fn backward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
     let a = input::on_device::<C>(cuda, &input::positive(BATCH, n, n), BATCH)?;
     let plan = Plan::<C, Cuda>::new(cuda, BATCH, n, &Options::default())?;
-    let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);
-    plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?;
+    let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<C>()?, plan.gradient::<C>()?);
+    plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?;
     let vectors_bar = pairs.to_host()?.vectors().indexed_iter().map(|((_, i, _), v)| v * (i as f32 + 1.0)).collect::<Vec<_>>();
     let vectors_bar = ndarray::Array3::from_shape_vec((BATCH, n, n), vectors_bar)?;
     let values_bar = Array2::from_elem((BATCH, n), 1.0);
     let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view()))?;
     let other = Cotangents::new(&pairs, Some(values_bar.view()), None)?;
-    let calls = Times::of(cuda, reps, || {
-        Ok(plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?)
-    })?;
+    let calls =
+        Times::of(cuda, reps, || Ok(plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?))?;
     let expected = gradient.to_host()?.a_bar().to_owned();
-    let graph = cuda.capture(|| plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace))?;
-    plan.backward_into(pairs.as_ref(), other.as_ref(), gradient.as_mut(), &mut workspace)?;
+    let graph = cuda.capture(|| plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace))?;
+    plan.backward_into(pairs.view(), other.view(), gradient.view_mut(), &workspace)?;
     compared(cuda, reps, &calls, graph, || Ok(gradient.to_host()?.a_bar() == expected))
 }

@@ -97,7 +97,7 @@ where
     }
 
     fn enqueue(&mut self) -> Result<()> {
-        Ok(self.plan.eigh_into(self.a.as_ref(), self.pairs.as_mut(), &mut self.workspace)?)
+        Ok(self.plan.eigh_into(self.a.view(), self.pairs.view_mut(), &self.workspace)?)
     }
 
     /// How long a second run takes.
@@ -112,7 +112,7 @@ where
 
     /// The number of matrices without a decomposition.
     fn failures(&self) -> Result<usize> {
-        let status = self.cuda.download(self.pairs.as_ref().status)?;
+        let status = self.pairs.spectrum.status.to_host()?;
         Ok(status.iter().filter(|status| status.failed()).count())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::run::Result;
 use eigengrad::cuda::{Cuda, DeviceBuffer};
-use eigengrad::{Backend, HermitianBatch, Pod, Real, Scalar, Triangle};
+use eigengrad::{Array, Backend, HermitianBatch, Pod, Real, Scalar, Triangle};
 use ndarray::{Array2, Array3, Axis};
 use num_complex::Complex;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
@@ -62,8 +62,8 @@ pub fn with_spectrum<T: Scalar>(lambda: &[f64], random: &mut fastrand::Rng) -> A
 /// A batch of `batch` matrices on the device that repeats `a`.
 pub fn on_device<T: Scalar>(cuda: &Cuda, a: &Array3<T>, batch: usize) -> Result<HermitianBatch<T, Cuda>> {
     let n = a.dim().1;
-    let data = repeated(cuda, a.iter().copied().collect(), batch * n * n)?;
-    Ok(HermitianBatch::from_buffer(cuda, data, batch, n, Triangle::Lower)?)
+    let data = Array::from_buffer(cuda, repeated(cuda, a.iter().copied().collect(), batch * n * n)?, [batch, n, n])?;
+    Ok(HermitianBatch::of(data, Triangle::Lower)?)
 }
 
 /// `len` numbers on the device that repeat those given.

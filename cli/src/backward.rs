@@ -1,12 +1,13 @@
 //! `backward`: the gradient by the matrices, through the very eigenvectors that `eigh` writes.
 
 use crate::args::Backward;
+use crate::device;
 use crate::failure::Result;
-use crate::load::{self, shape_like};
-use crate::output::Outputs;
+use crate::files::load::{self, shape_like};
+use crate::files::npy;
+use crate::files::output::Outputs;
 use crate::report::{self, Table};
-use crate::{device, npy};
-use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Gradient, Job, Real, Status, dispatch, eigh_as};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Gradient, Operation, Real, Status, dispatch, eigh_as};
 use std::time::Instant;
 
 /// Runs the command.
@@ -24,7 +25,7 @@ struct Work<'a> {
     device: &'a Device,
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {

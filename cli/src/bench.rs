@@ -11,7 +11,7 @@ mod work;
 pub use arguments::Bench;
 
 use crate::failure::{Failure, Result};
-use crate::output::Outputs;
+use crate::files::output::Outputs;
 use crate::{device, report};
 use arguments::Case;
 use eigengrad::Device;

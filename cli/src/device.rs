@@ -1,9 +1,9 @@
 //! Backends by the name that the user gives them.
 
-use crate::args::{DeviceName, Hardware, SolverName};
+use crate::args::{DeviceName, Hardware};
 use crate::failure::{Failure, Result};
+use crate::gpu;
 use crate::report::{self, Table};
-use eigengrad::cuda::{self, Cuda, Solver};
 use eigengrad::{Cpu, Device};
 
 /// The backend that was asked for; `cuda` is never replaced by another, `auto` is a GPU if one can be used.
@@ -14,8 +14,11 @@ pub fn open(hardware: &Hardware) -> Result<Device> {
     threads(hardware)?;
     let device = match hardware.device {
         DeviceName::Cpu => Device::Cpu(Cpu::default()),
-        DeviceName::Auto => gpu(hardware).unwrap_or_else(|| Device::Cpu(Cpu::default())),
-        DeviceName::Cuda(ordinal) => named_gpu(hardware, ordinal)?,
+        DeviceName::Auto => {
+            let gpu = gpu::usable().then(|| gpu::open(0, hardware.solver).ok()).flatten();
+            gpu.unwrap_or_else(|| Device::Cpu(Cpu::default()))
+        }
+        DeviceName::Cuda(ordinal) => gpu::open(ordinal, hardware.solver)?,
     };
     match (&device, hardware.solver) {
         (Device::Cpu(_), Some(_)) => {
@@ -35,10 +38,8 @@ pub fn all(hardware: &Hardware) -> Result<Vec<Device>> {
     }
     threads(hardware)?;
     let mut all = vec![Device::Cpu(Cpu::default())];
-    let usable = cuda::probe().iter().all(Result::is_ok);
-    let found = if usable { cuda::devices().unwrap_or_default() } else { Vec::new() }; // `devices` says why
-    for gpu in found {
-        match gpu.map_err(|e| Failure::new(e.to_string())).and_then(|gpu| named_gpu(hardware, gpu.ordinal)) {
+    for gpu in gpu::ordinals() {
+        match gpu.and_then(|ordinal| gpu::open(ordinal, hardware.solver)) {
             Ok(gpu) => all.push(gpu),
             Err(failure) => report::complain(&failure),
         }
@@ -53,32 +54,9 @@ fn threads(hardware: &Hardware) -> Result<()> {
     pool.map_err(|e| Failure::new(format!("--threads {threads}: {e}")))
 }
 
-fn gpu(hardware: &Hardware) -> Option<Device> {
-    let usable = cuda::probe().iter().all(Result::is_ok);
-    usable.then(|| named_gpu(hardware, 0).ok()).flatten()
-}
-
-fn named_gpu(hardware: &Hardware, ordinal: usize) -> Result<Device> {
-    let solver = match hardware.solver.unwrap_or(SolverName::Auto) {
-        SolverName::Auto => Solver::Auto,
-        SolverName::OnChip => Solver::OnChip,
-        SolverName::Jacobi => Solver::JACOBI,
-        SolverName::Syev => Solver::SYEV,
-    };
-    let cuda = Cuda::new(ordinal).map_err(|e| Failure::new(format!("--device cuda:{ordinal}: {e}{}", others())))?;
-    Ok(Device::Cuda(cuda.with_solver(solver)))
-}
-
-/// The GPUs that there are, for who named one that is not.
-fn others() -> String {
-    let Ok(devices) = cuda::devices() else { return String::new() };
-    let names: Vec<_> = devices.iter().flatten().map(|device| format!("cuda:{}", device.ordinal)).collect();
-    if names.is_empty() { String::new() } else { format!("; there is {}", names.join(", ")) }
-}
-
 /// The short name of a backend, as torch has it: the first GPU needs no number.
 pub fn name(device: &Device) -> String {
-    match (device, ordinal(device)) {
+    match (device, gpu::ordinal(device)) {
         (_, Some(0)) => "cuda".into(),
         (_, Some(ordinal)) => format!("cuda:{ordinal}"),
         (Device::Cpu(_), _) => "cpu".into(),
@@ -86,17 +64,11 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// The number of a GPU.
-pub fn ordinal(device: &Device) -> Option<usize> {
-    if let Device::Cuda(cuda) = device { Some(cuda.stream().context().ordinal()) } else { None }
-}
-
 /// What a backend runs on.
 pub fn describe(device: &Device) -> String {
     match device {
         Device::Cpu(cpu) => format!("cpu, {}", on_cpu(cpu)),
-        Device::Cuda(cuda) => cuda.info().map_or_else(|e| e.to_string(), |info| info.to_string()),
-        other => format!("{other:?}"),
+        other => gpu::describe(other).unwrap_or_else(|| format!("{other:?}")),
     }
 }
 
@@ -104,20 +76,7 @@ pub fn describe(device: &Device) -> String {
 pub fn list() -> Table {
     let mut table = Table::default();
     table.row("cpu", on_cpu(&Cpu::default()));
-    let libraries = cuda::probe();
-    let missing = libraries.iter().any(Result::is_err);
-    for library in libraries {
-        table.row("cuda", library.map_or_else(|missing| missing.to_string(), |found| found.to_string()));
-    }
-    match cuda::devices() {
-        Ok(devices) if devices.is_empty() => table.row("cuda", "the driver shows no device"),
-        Ok(devices) => devices.into_iter().for_each(|device| match device {
-            Ok(device) => table.row("cuda", device),
-            Err(refusal) => table.row("cuda", refusal),
-        }),
-        Err(_) if missing => {} // said above
-        Err(error) => table.row("cuda", error),
-    }
+    gpu::list(&mut table);
     table
 }
 
@@ -127,7 +86,7 @@ pub fn list() -> Table {
 /// If there is no compiler, no GPU and no `--capability`, or nowhere to write.
 pub fn warm(capabilities: &[(i32, i32)], orders: &[usize]) -> Result<Table> {
     let mut found: Vec<_> = match capabilities {
-        [] => cuda::devices()?.into_iter().flatten().map(|device| device.capability).collect(),
+        [] => gpu::capabilities()?,
         named => named.to_vec(),
     };
     found.sort_unstable();
@@ -137,7 +96,7 @@ pub fn warm(capabilities: &[(i32, i32)], orders: &[usize]) -> Result<Table> {
     }
     let mut table = Table::default();
     for capability in found {
-        for path in cuda::warm(capability, orders)? {
+        for path in gpu::warm(capability, orders)? {
             table.row("written", path.display());
         }
     }

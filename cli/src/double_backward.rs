@@ -2,10 +2,11 @@
 
 use crate::args::DoubleBackward;
 use crate::failure::Result;
-use crate::load::{self, shape_like};
-use crate::output::Outputs;
-use crate::{device, hermitian, npy, report};
-use eigengrad::{Device, Element, Engine, Job, dispatch, eigh_as};
+use crate::files::load::{self, shape_like};
+use crate::files::output::Outputs;
+use crate::files::{hermitian, npy};
+use crate::{device, report};
+use eigengrad::{Device, Element, Engine, Operation, dispatch, eigh_as};
 use std::path::Path;
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ struct Work<'a> {
 
 const NAMES: [&str; 3] = ["a_bar.npy", "values_bar_bar.npy", "vectors_bar_bar.npy"];
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {

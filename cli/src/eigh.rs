@@ -1,13 +1,14 @@
 //! `eigh`: eigenvalues, eigenvectors and the kept mask of a file of matrices.
 
 use crate::args::Eigh;
+use crate::device;
 use crate::failure::{Failure, Result};
-use crate::load::{self, shape_like};
-use crate::output::Outputs;
+use crate::files::load::{self, shape_like};
+use crate::files::npy;
+use crate::files::output::Outputs;
+use crate::report::residual::{self, Ratios};
 use crate::report::{self, Table};
-use crate::residual::{self, Ratios};
-use crate::{device, npy};
-use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Job, Triangle, dispatch, eigh_as};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Operation, Triangle, dispatch, eigh_as};
 use ndarray::ArrayD;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,7 +28,7 @@ struct Work<'a> {
     device: &'a Device,
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {

@@ -9,13 +9,14 @@ mod loss;
 mod train;
 
 use crate::args::Fit;
-use crate::chart::{self, Curve};
+use crate::device;
 use crate::failure::{Failure, Result};
-use crate::load::{self, shape_like};
-use crate::output::Outputs;
+use crate::files::load::{self, shape_like};
+use crate::files::npy;
+use crate::files::output::Outputs;
+use crate::report::chart::{self, Curve};
 use crate::report::{self, Table};
-use crate::{device, npy};
-use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Job, Real, Scalar, Stored, dispatch, eigh};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, ElementOf, Engine, Operation, Real, Scalar, dispatch, eigh};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array3;
 use std::io::Write;
@@ -41,7 +42,7 @@ struct Work<'a> {
     device: &'a Device,
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
@@ -81,7 +82,7 @@ impl Job for Work<'_> {
 
 impl Work<'_> {
     /// Trains behind a progress bar, which shows on a terminal only.
-    fn train<S: Scalar + Stored<S>, B: Engine<S>>(&self, backend: &B, target: &Eigenpairs<S, Cpu>) -> Result<Outcome<S>> {
+    fn train<S: Scalar + ElementOf<S>, B: Engine<S>>(&self, backend: &B, target: &Eigenpairs<S, Cpu>) -> Result<Outcome<S>> {
         let &Fit { loss, noise, steps, seed, .. } = self.arguments;
         let cut = self.arguments.common.cut();
         let bar = ProgressBar::new(steps as u64);

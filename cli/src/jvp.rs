@@ -2,9 +2,10 @@
 
 use crate::args::Jvp;
 use crate::failure::{Failure, Result};
-use crate::output::Outputs;
-use crate::{device, hermitian, load, npy, report};
-use eigengrad::{Device, Element, Engine, Job, dispatch, eigh_as};
+use crate::files::output::Outputs;
+use crate::files::{hermitian, load, npy};
+use crate::{device, report};
+use eigengrad::{Device, Element, Engine, Operation, dispatch, eigh_as};
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ struct Work<'a> {
     device: &'a Device,
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {

@@ -4,21 +4,17 @@
 mod args;
 mod backward;
 mod bench;
-mod chart;
 mod device;
 mod double_backward;
 mod eigh;
 mod failure;
+mod files;
 mod fit;
-mod header;
-mod hermitian;
+#[cfg_attr(not(feature = "cuda"), path = "no_gpu.rs")]
+mod gpu;
 mod jvp;
-mod load;
-mod npy;
-mod output;
 mod projector;
 mod report;
-mod residual;
 mod spectral;
 
 use args::{Arguments, Command};

@@ -1,5 +1,8 @@
 //! What the commands say: tables on stdout, warnings on stderr.
 
+pub mod chart;
+pub mod residual;
+
 use crate::device;
 use crate::failure::{Failure, Result};
 use eigengrad::{Cpu, Device, Dtype, Eigenpairs, Element, Real, Status};
@@ -61,7 +64,7 @@ pub fn heading(dtype: Dtype, shape: &[usize], device: &Device, time: Duration, b
 
 /// Rows on the ranks, how clear the cut was, and the smallest gaps of a batch.
 pub fn spectrum<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>) {
-    let spectrum = pairs.spectrum();
+    let spectrum = &pairs.spectrum;
     table.row("rank", histogram(spectrum.rank().iter().copied()));
     let margins: Vec<_> = pairs.cut_margins().collect();
     table.row("smallest kept |λ|/τ", smallest(margins.iter().map(|margins| &margins[0])));

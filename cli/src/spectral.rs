@@ -2,10 +2,11 @@
 
 use crate::args::{OfMatrix, Spectral};
 use crate::failure::Result;
-use crate::load::{self, shape_like};
-use crate::output::Outputs;
-use crate::{device, hermitian, npy, report};
-use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Function, Job, Real, dispatch, eigh_as};
+use crate::files::load::{self, shape_like};
+use crate::files::output::Outputs;
+use crate::files::{hermitian, npy};
+use crate::{device, report};
+use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Function, Operation, Real, dispatch, eigh_as};
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,7 +41,7 @@ fn outside<T: Element>(function: Function, pairs: &Eigenpairs<T, Cpu>) -> Option
     lambda.find(|(_, lambda)| !function.defined_at(*lambda)).map(|(matrix, lambda)| (matrix, Real::to_f64(lambda)))
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {

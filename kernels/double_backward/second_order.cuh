@@ -59,7 +59,7 @@ struct second_order {
         gather<N, THREADS>(e + first * N * N, here * N, all_p, column_at<on, N>);
         __syncthreads();
         for (int m = threadIdx.x; m < here; m += THREADS) label_columns<N>(all[m], rule, found[first + m]);
-        if (works) complete<on, N>(p, t, rule.upper);
+        if (works) complete<on, N>(p, t, rule.read);
         __syncthreads();
         if (works) measure<on, N>(c, p, t);
         to_basis<on, N, TILE>(works, v, p, I, J);

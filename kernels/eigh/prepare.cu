@@ -1,6 +1,6 @@
 // out = 2^-e·A, the input that the solvers take, and what is wrong with it.
 //
-//   a        [batch, n, n] row-major, as T; one triangle is read, and no imaginary part of the diagonal
+//   a        [batch, n, n] row-major, as T; one triangle is read, or the mean of both, and no imaginary part of the diagonal
 //   out      [batch, n, n] column-major, computed type: both triangles, 1 ≤ max|A_ij|·2^-e < 2 by components; I if A is not finite
 //   exponent [batch] e
 //   status   [batch] NOT_FINITE or 0
@@ -15,15 +15,16 @@ namespace eigengrad {
 
 // A_ij with i ≥ j.
 template <class T>
-__device__ scalar_of<T> lower_entry(const T* a, int n, bool upper, int i, int j) {
+__device__ scalar_of<T> lower_entry(const T* a, int n, int read, int i, int j) {
     using S = scalar_of<T>;
-    const S x = upper ? conj(widen(a[static_cast<long long>(j) * n + i])) : widen(a[static_cast<long long>(i) * n + j]);
+    const T *below = a + static_cast<long long>(i) * n + j, *above = a + static_cast<long long>(j) * n + i;
+    const S x = read == READ_LOWER ? widen(*below) : read == READ_UPPER ? conj(widen(*above)) : mean(widen(*below), widen(*above));
     return i == j ? make<S>::from(re(x), 0) : x;
 }
 
 template <class T>
 __global__ void __launch_bounds__(256, 6)
-    prepare(long long batch, int n, int upper, const T* __restrict__ a, scalar_of<T>* __restrict__ out, int* __restrict__ exponent,
+    prepare(long long batch, int n, int read, const T* __restrict__ a, scalar_of<T>* __restrict__ out, int* __restrict__ exponent,
             unsigned* __restrict__ status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(256, 6)
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int i = e / n, j = e % n;
         if (i < j) continue;
-        const S x = lower_entry(a, n, upper, i, j);
+        const S x = lower_entry(a, n, read, i, j);
         largest = larger(largest, finite(x) ? size(x) : limits<R>::infinity());
     }
     largest = largest_of_team(largest);
@@ -46,7 +47,7 @@ __global__ void __launch_bounds__(256, 6)
     const int exponent_of_largest = is_finite && largest > 0 ? binary_exponent(largest) : 0;
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
-        S x = i >= j ? lower_entry(a, n, upper, i, j) : conj(lower_entry(a, n, upper, j, i));
+        S x = i >= j ? lower_entry(a, n, read, i, j) : conj(lower_entry(a, n, read, j, i));
         x = make<S>::from(scaled(re(x), -exponent_of_largest), scaled(im(x), -exponent_of_largest));
         out[e] = is_finite ? x : make<S>::from(i == j ? 1 : 0, 0);
     }

@@ -7,7 +7,7 @@ namespace eigengrad {
 
 // What is decided for the whole batch.
 struct tie_rules {
-    int ties, dropped_zero, upper;
+    int ties, dropped_zero, read;
     double tie_rtol, round_off;
 };
 static_assert(sizeof(tie_rules) == 32, "as src/cuda/kernel/layouts.rs has it");

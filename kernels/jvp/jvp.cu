@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         clear_padding<on, N>(all_e, MATRICES);
         gather<N, THREADS>(a_dot + at * N * N, here * N, all_e, column_at<on, N>);
         __syncthreads();
-        if (works) complete<on, N>(e, t, rule.upper);
+        if (works) complete<on, N>(e, t, rule.read);
         __syncthreads();
         if (works) measure<on, N>(c, e, t);
         bool active = false; // whether any of the tile's columns is kept

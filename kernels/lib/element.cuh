@@ -161,6 +161,17 @@ template <class R>
 __device__ complex<R> add_product(complex<R> sum, complex<R> x, complex<R> y) {
     return {sum.re + x.re * y.re - x.im * y.im, sum.im + x.re * y.im + x.im * y.re};
 }
+// What is read of a Hermitian matrix: a triangle, or the mean of both, ½(A + Aᴴ). `part.rs` has the numbers.
+enum read { READ_LOWER, READ_UPPER, READ_MEAN };
+
+// An entry of the mean: of that at its place, and that at the mirrored one. Halves are added, since their sum does not overflow.
+template <class T>
+__device__ T mean(T x, T mirrored) {
+    using R = decltype(re(x));
+    const R half = R(0.5);
+    return make<T>::from(half * re(x) + half * re(mirrored), half * im(x) - half * im(mirrored));
+}
+
 // conj(x)·y, its real and its imaginary part added to a sum.
 template <class T>
 __device__ T add_adjoint_product(T sum, T x, T y) {

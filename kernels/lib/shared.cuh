@@ -31,13 +31,14 @@ __device__ void gather_kept(const O* __restrict__ from, int here, S* all, const 
             for (int i = 0; i < N; ++i) all[column_at<ON, N>(k) + i] = make<S>::from(0, 0);
 }
 
-// A Hermitian matrix as it lies in memory, row after row, of which one triangle is right ↦ whole, column after column.
+// A Hermitian matrix as it lies in memory, row after row, of which one triangle is right, or the mean ↦ whole, column after column.
 template <class ON, int N, class S>
-__device__ void complete(S* e, int t, bool upper) {
+__device__ void complete(S* e, int t, int read) {
     for (int p = t; p < N * (N + 1) / 2; p += ON::TEAM) {
         int i, j;
         pair_at<N>(p, i, j);
-        const S below = upper ? conj(e[j * ON::LD + i]) : e[i * ON::LD + j];
+        const S left = e[i * ON::LD + j], right = e[j * ON::LD + i];
+        const S below = read == READ_LOWER ? left : read == READ_UPPER ? conj(right) : mean(left, right);
         if (i != j) e[i * ON::LD + j] = conj(below);
         e[j * ON::LD + i] = i == j ? make<S>::from(re(below), 0) : below;
     }

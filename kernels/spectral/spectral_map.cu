@@ -17,7 +17,7 @@ namespace eigengrad {
 struct map_rules {
     function f;
     double tie_rtol;
-    int dropped_zero, slopes, products, upper;
+    int dropped_zero, slopes, products, read;
 };
 static_assert(sizeof(map_rules) == 48, "as src/cuda/spectral.rs has it");
 
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     S* const e = all_e + m * SIZE;
     tile<S, TILE> z;
     if (matrices) {
-        if (works) complete<on, N>(e, t, rule.upper);
+        if (works) complete<on, N>(e, t, rule.read);
         __syncthreads();
         to_basis<on, N, TILE>(works, v, e, I, J);
         __syncthreads();

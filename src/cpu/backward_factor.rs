@@ -1,80 +1,59 @@
 //! B̄ = 2 V G S + (I − V Vᴴ) V̄_K Λ_K⁻¹ S_K of one factor after the other: docs/derivation.md §12.
 
 use crate::compute::BackwardFactor;
-use crate::cpu::assemble::Column;
-use crate::cpu::assemble::Spread;
+use crate::cpu::backward::assemble::Column;
+use crate::cpu::backward::assemble::Spread;
 use crate::cpu::dense::columns::Columns;
 use crate::cpu::eigh_factor;
-use crate::cpu::parallel::Chunk;
+use crate::cpu::parallel::{Chunk, room};
 use crate::{
-    CotangentsRef, Cpu, Dropped, Element, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Result, Scalar, Status, Stored,
-    cut,
+    Cotangents, Cpu, Dropped, Element, ElementOf, FactorGradient, FactorPairs, FactorProblem, Real, Result, Scalar, Status, View,
+    ViewMut, cut,
 };
 use faer::Mat;
 use num_traits::Float;
 
 /// What is read and written of a run of factors.
-pub(in crate::cpu) struct Run<'a, O: Element> {
+pub(in crate::cpu) struct FactorRun<'a, O: Element> {
     /// n and r.
     pub shape: (usize, usize),
-    pub pairs: FactorPairsRef<'a, O, Cpu>,
-    pub cotangents: CotangentsRef<'a, O, Cpu>,
-    pub out: FactorGradientMut<'a, O, Cpu>,
+    pub pairs: FactorPairs<O, Cpu, View<'a>>,
+    pub cotangents: Cotangents<O, Cpu, View<'a>>,
+    pub out: FactorGradient<O, Cpu, ViewMut<'a>>,
 }
 
-impl<O: Element> Chunk for Run<'_, O> {
+impl<O: Element> Chunk for FactorRun<'_, O> {
     fn batch(&self) -> usize {
-        self.pairs.status.len()
+        self.pairs.spectrum.status.len()
     }
 
     fn split_at(self, b: usize) -> (Self, Self) {
-        let Self { shape: (n, r), pairs, cotangents, out } = self;
-        let (values, values2) = pairs.values.split_at(b * r);
-        let (vectors, vectors2) = pairs.vectors.split_at(b * n * r);
-        let (projection, projection2) = pairs.projection.split_at(b * r * r);
-        let (kept, kept2) = pairs.kept.split_at(b * r);
-        let (status, status2) = pairs.status.split_at(b);
-        let (values_bar, values_bar2) = cotangents.values.map(|x| x.split_at(b * r)).unzip();
-        let (vectors_bar, vectors_bar2) = cotangents.vectors.map(|x| x.split_at(b * n * r)).unzip();
-        let (b_bar, b_bar2) = out.b_bar.split_at_mut(b * n * r);
-        let (gauge_defect, gauge_defect2) = out.gauge_defect.split_at_mut(b * r);
-        let (tie_defect, tie_defect2) = out.tie_defect.split_at_mut(b);
-        let (found, found2) = out.status.split_at_mut(b);
-        let left = Self {
-            shape: (n, r),
-            pairs: FactorPairsRef { values, vectors, projection, kept, status },
-            cotangents: CotangentsRef { values: values_bar, vectors: vectors_bar },
-            out: FactorGradientMut { b_bar, gauge_defect, tie_defect, status: found },
-        };
-        let right = Self {
-            shape: (n, r),
-            pairs: FactorPairsRef { values: values2, vectors: vectors2, projection: projection2, kept: kept2, status: status2 },
-            cotangents: CotangentsRef { values: values_bar2, vectors: vectors_bar2 },
-            out: FactorGradientMut { b_bar: b_bar2, gauge_defect: gauge_defect2, tie_defect: tie_defect2, status: found2 },
-        };
-        (left, right)
+        let Self { shape, pairs, cotangents, out } = self;
+        let (pairs, pairs2) = pairs.split_at(b);
+        let (cotangents, cotangents2) = cotangents.split_at(b);
+        let (out, out2) = out.split_at(b);
+        (Self { shape, pairs, cotangents, out }, Self { shape, pairs: pairs2, cotangents: cotangents2, out: out2 })
     }
 }
 
 impl<T: Scalar> BackwardFactor<T> for Cpu {
-    fn backward_factor<'a, O: Stored<T>>(
+    fn backward_factor<'a, O: ElementOf<T>>(
         &self,
         problem: &FactorProblem,
-        pairs: FactorPairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: FactorGradientMut<'a, O, Self>,
-        workspace: &mut eigh_factor::Workspace<T>,
+        pairs: FactorPairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: FactorGradient<O, Self, ViewMut<'a>>,
+        workspace: &eigh_factor::Workspace<T>,
     ) -> Result<()> {
         let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
-        let work = |products: &mut Products<T>, chunk| products.backward(problem, chunk);
-        self.run(|| products.each(Run { shape, pairs, cotangents, out }, 1, &work));
-        Ok(())
+        let work = |products: &mut FactorProducts<T>, chunk| products.backward(problem, chunk);
+        self.run(|| products.each(problem.r, FactorRun { shape, pairs, cotangents, out }, |_| 1, &work))
     }
 }
 
 /// Scratch memory for one factor.
 #[derive(Debug)]
-pub(in crate::cpu) struct Products<T: Scalar> {
+pub(in crate::cpu) struct FactorProducts<T: Scalar> {
     lambda: Vec<T::Real>,
     labels: Vec<T::Real>,
     columns: Columns<T>,
@@ -89,32 +68,37 @@ pub(in crate::cpu) struct Products<T: Scalar> {
     b_bar: Mat<T>,
 }
 
-impl<T: Scalar> Products<T> {
-    pub(in crate::cpu) fn new(n: usize, r: usize) -> Self {
+impl<T: Scalar> FactorProducts<T> {
+    pub(in crate::cpu) fn new(n: usize, r: usize) -> Result<Self> {
+        room::<T>(6 * (n + r), r)?;
         let zeros = |rows| Mat::from_fn(rows, r, |_, _| T::zero());
         let reals = || vec![T::Real::of(0.0); r];
         let columns = Columns::new(n, r);
         let (twice_s, weighted_s, minus_x, c, b_bar) = (zeros(r), zeros(r), zeros(r), zeros(r), zeros(n));
-        Self { lambda: reals(), labels: reals(), columns, twice_s, weighted_s, minus_x, c, b_bar }
+        Ok(Self { lambda: reals(), labels: reals(), columns, twice_s, weighted_s, minus_x, c, b_bar })
     }
 
     /// B̄ of every factor of the chunk.
-    pub(in crate::cpu) fn backward<O: Stored<T>>(&mut self, problem: &FactorProblem, mut chunk: Run<'_, O>) {
+    pub(in crate::cpu) fn backward<O: ElementOf<T>>(&mut self, problem: &FactorProblem, mut chunk: FactorRun<'_, O>) {
         let (n, r) = chunk.shape;
         for b in 0..chunk.batch() {
             self.take(problem, &mut chunk, b);
             let size = b * n * r..(b + 1) * n * r;
-            self.columns.load(&chunk.pairs.vectors[size.clone()], chunk.cotangents.vectors.map(|x| &x[size]));
+            self.columns.load(
+                &chunk.pairs.vectors[size.clone()],
+                chunk.cotangents.vectors.as_deref().map(|x| &x[size]),
+                chunk.cotangents.rows,
+            );
             self.assemble(n > r, &chunk.pairs.projection[b * r * r..]);
             self.report(problem, &mut chunk, b);
         }
     }
 
     /// Gives the columns of matrix `b`, and starts its status and its tie defect.
-    fn take<O: Stored<T>>(&mut self, problem: &FactorProblem, chunk: &mut Run<'_, O>, b: usize) {
+    fn take<O: ElementOf<T>>(&mut self, problem: &FactorProblem, chunk: &mut FactorRun<'_, O>, b: usize) {
         let (matrices, r, pairs) = (&problem.matrices, problem.r, chunk.pairs);
-        let kept = &pairs.kept[b * r..][..r];
-        self.lambda.iter_mut().zip(&pairs.values[b * r..]).for_each(|(to, from)| *to = from.widen());
+        let kept = &pairs.spectrum.kept[b * r..][..r];
+        self.lambda.iter_mut().zip(&pairs.spectrum.values[b * r..]).for_each(|(to, from)| *to = from.widen());
         let tied = cut::label(matrices.ties, matrices.tie_rtol::<O::Real>(), &self.lambda, kept, &mut self.labels);
         self.columns.start(Dropped::AsComputed, chunk.cotangents.vectors.is_some(), tied);
         let mut spread = Spread::default();
@@ -126,7 +110,7 @@ impl<T: Scalar> Products<T> {
             self.columns.column(Column { k, lambda, label: self.labels[k], lambda_bar });
         }
         chunk.out.tie_defect[b] = spread.largest();
-        chunk.out.status[b] = pairs.status[b] | Status::of_ties(matrices.ties, tied);
+        chunk.out.status[b] = pairs.spectrum.status[b] | Status::of_ties(matrices.ties, tied);
     }
 
     /// Leaves B̄. V̄ reaches beyond the range of B if there is a null space `beside` it.
@@ -164,7 +148,7 @@ impl<T: Scalar> Products<T> {
     }
 
     /// Writes B̄ and the report of matrix `b`, as the options and its status ask for.
-    fn report<O: Stored<T>>(&self, problem: &FactorProblem, chunk: &mut Run<'_, O>, b: usize) {
+    fn report<O: ElementOf<T>>(&self, problem: &FactorProblem, chunk: &mut FactorRun<'_, O>, b: usize) {
         let (n, r, out) = (problem.matrices.n, problem.r, &mut chunk.out);
         let b_bar = &mut out.b_bar[b * n * r..][..n * r];
         let gauge_defect = &mut out.gauge_defect[b * r..][..r];

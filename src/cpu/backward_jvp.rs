@@ -4,18 +4,18 @@ use super::calculus::Step;
 use super::calculus::work::{matrices, store_matrices};
 use crate::compute::BackwardJvp;
 use crate::options::Problem;
-use crate::{CotangentsRef, Cpu, EigenpairsRef, HermitianRef, MatricesMut, Result, Scalar, Stored};
+use crate::{Cotangents, Cpu, Eigenpairs, ElementOf, HermitianBatch, HermitianResult, Result, Scalar, View, ViewMut};
 
 impl<T: Scalar> BackwardJvp<T> for Cpu {
-    fn backward_jvp<'a, O: Stored<T>>(
+    fn backward_jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        cotangents_dot: CotangentsRef<'a, O, Self>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        cotangents_dot: Cotangents<O, Self, View<'a>>,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()> {
         scratch.each(self, matrices(problem, out), |work, results, lanes| {
             let matrices = results.first + lanes.start..results.first + lanes.end;
@@ -28,7 +28,6 @@ impl<T: Scalar> BackwardJvp<T> for Cpu {
             work.restore_second();
             work.note_split_ties::<O>(problem);
             store_matrices(work, results, lanes);
-        });
-        Ok(())
+        })
     }
 }

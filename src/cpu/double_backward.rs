@@ -4,24 +4,24 @@ use super::calculus::Step;
 use super::calculus::work::{Results, of, of_lanes, store_matrices, store_values, view};
 use crate::compute::DoubleBackward;
 use crate::options::Problem;
-use crate::{CotangentsRef, Cpu, DoubleGradientMut, EigenpairsRef, HermitianRef, Result, Scalar, Stored};
+use crate::{Cotangents, Cpu, DoubleGradient, Eigenpairs, ElementOf, HermitianBatch, Result, Scalar, View, ViewMut};
 
 impl<T: Scalar> DoubleBackward<T> for Cpu {
-    fn double_backward<'a, O: Stored<T>>(
+    fn double_backward<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        h: HermitianRef<'a, O, Self>,
-        downstream: CotangentsRef<'a, O, Self>,
-        out: DoubleGradientMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        h: HermitianBatch<I, Self, View<'a>>,
+        downstream: Cotangents<O, Self, View<'a>>,
+        out: DoubleGradient<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()> {
-        let DoubleGradientMut { a_bar, values_bar_bar, vectors_bar_bar, status } = out;
-        let mut results = Results::new(status, 1, problem.batch);
-        results.matrices = view(a_bar, 1, problem.batch);
-        results.vectors = view(vectors_bar_bar, 1, problem.batch);
-        results.values = view(values_bar_bar, 1, problem.batch);
+        let DoubleGradient { a_bar, values_bar_bar, vectors_bar_bar, status } = out;
+        let mut results = Results::new(status.memory, 1, problem.batch);
+        results.matrices = view(a_bar.memory, 1, problem.batch);
+        results.vectors = view(vectors_bar_bar.memory, 1, problem.batch);
+        results.values = view(values_bar_bar.memory, 1, problem.batch);
         scratch.each(self, results, |work, results, lanes| {
             let matrices = results.first + lanes.start..results.first + lanes.end;
             work.start(problem, &pairs, matrices.clone());
@@ -40,7 +40,6 @@ impl<T: Scalar> DoubleBackward<T> for Cpu {
                 store_values(&work.group.columns.dot, work.group.shape.width, lane, values);
             }
             store_matrices(work, results, lanes);
-        });
-        Ok(())
+        })
     }
 }

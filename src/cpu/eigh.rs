@@ -1,22 +1,25 @@
 //! A = V Λ Vᴴ of a run of matrices, small ones in lanes, large ones one after the other, and what the cut makes of it.
 
-use super::Workspace;
 use super::parallel::Chunk;
+use super::{Workspace, transposed};
 use crate::compute::Eigh;
 use crate::cpu::dense::evd::Single;
 use crate::cpu::lanes::cut::Selections;
 use crate::cpu::lanes::eigh::EighLanes;
-use crate::cpu::lanes::group::Group;
+use crate::cpu::lanes::group::EighGroup;
 use crate::cut;
 use crate::options::Problem;
-use crate::{Cpu, EigenpairsMut, Element, HermitianRef, Precision, Real, Result, Scalar, SpectrumMut, Status, Stored, Triangle};
+use crate::{
+    Cpu, Eigenpairs, Element, ElementOf, HermitianBatch, Precision, Real, Result, Scalar, Spectrum, Status, Triangle, View,
+    ViewMut,
+};
 use num_traits::Float;
 
 /// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
 pub(super) struct Forward<'a, I: Element, O: Element, R: Element = <O as Element>::Real> {
     pub n: usize,
     pub a: &'a [I],
-    pub spectrum: SpectrumMut<'a, R, Cpu>,
+    pub spectrum: Spectrum<R, Cpu, ViewMut<'a>>,
     pub vectors: Option<&'a mut [O]>,
 }
 
@@ -28,82 +31,62 @@ impl<I: Element, O: Element, R: Element> Chunk for Forward<'_, I, O, R> {
     fn split_at(self, b: usize) -> (Self, Self) {
         let n = self.n;
         let (a, a2) = self.a.split_at(b * n * n);
-        let (spectrum, spectrum2) = self.spectrum.split_at(b, n);
+        let (spectrum, spectrum2) = self.spectrum.split_at(b);
         let (vectors, vectors2) = self.vectors.map(|v| v.split_at_mut(b * n * n)).unzip();
         (Self { n, a, spectrum, vectors }, Self { n, a: a2, spectrum: spectrum2, vectors: vectors2 })
     }
 }
 
-impl<R: Element> SpectrumMut<'_, R, Cpu> {
-    /// The spectra of the first `b` matrices, with `count` eigenvalues each, and the others.
-    pub(super) fn split_at(self, b: usize, count: usize) -> (Self, Self) {
-        let (values, values2) = self.values.split_at_mut(b * count);
-        let (kept, kept2) = self.kept.split_at_mut(b * count);
-        let (rank, rank2) = self.rank.split_at_mut(b);
-        let (gap_kept, gap_kept2) = self.gap_kept.split_at_mut(b);
-        let (gap_dropped, gap_dropped2) = self.gap_dropped.split_at_mut(b);
-        let (status, status2) = self.status.split_at_mut(b);
-        let left = Self { values, kept, rank, gap_kept, gap_dropped, status };
-        let right =
-            Self { values: values2, kept: kept2, rank: rank2, gap_kept: gap_kept2, gap_dropped: gap_dropped2, status: status2 };
-        (left, right)
-    }
-}
-
 impl<T: Scalar> Eigh<T> for Cpu {
-    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
+    fn eigh<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: EigenpairsMut<'a, O, Self>,
-        workspace: &mut Workspace<T>,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Eigenpairs<O, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
-        let chunk = Forward { n: problem.n, a: a.data, spectrum: out.spectrum, vectors: Some(out.vectors) };
+        let chunk = Forward { n: problem.n, a: a.data.memory, spectrum: out.spectrum, vectors: Some(out.vectors.memory) };
         let solvers = &workspace.solvers;
-        let grain = solvers.with(|solver| solver.width());
         let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, O>| solver.decompose(problem, a.triangle, chunk);
-        self.run(|| solvers.each(chunk, grain, &work));
-        Ok(())
+        self.run(|| solvers.each(0, chunk, Solver::width, &work))
     }
 
     fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: SpectrumMut<'a, R, Self>,
-        workspace: &mut Workspace<T>,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Spectrum<R, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
-        let chunk = Forward { n: problem.n, a: a.data, spectrum: out, vectors: None::<&mut [T]> };
+        let chunk = Forward { n: problem.n, a: a.data.memory, spectrum: out, vectors: None::<&mut [T]> };
         let solvers = &workspace.solvers;
-        let grain = solvers.with(|solver| solver.width());
         let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, T, R>| solver.decompose(problem, a.triangle, chunk);
-        self.run(|| solvers.each(chunk, grain, &work));
-        Ok(())
+        self.run(|| solvers.each(0, chunk, Solver::width, &work))
     }
 }
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
 pub(super) enum Solver<T: Scalar> {
-    Lanes(Box<Lanes<T>>),
+    Lanes(Box<LaneSolver<T>>),
     Single(Box<Single<T>>),
 }
 
 /// Scratch memory for a group in lanes, with copies of what is stored in fewer bits.
 #[derive(Debug)]
-pub(super) struct Lanes<T: Scalar> {
-    group: Group<T::Real>,
+pub(super) struct LaneSolver<T: Scalar> {
+    group: EighGroup<T::Real>,
     a: Vec<T>,
     vectors: Vec<T>,
 }
 
 impl<T: Scalar> Solver<T> {
-    pub(super) fn new(n: usize) -> Result<Self> {
+    pub(super) fn new(n: usize, _: usize) -> Result<Self> {
         if (1..=<T as EighLanes>::UP_TO).contains(&n) {
             let group = T::group(n);
             // Halves are computed in f32.
             let wide = || Vec::with_capacity(if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
-            return Ok(Self::Lanes(Box::new(Lanes { a: wide(), vectors: wide(), group })));
+            return Ok(Self::Lanes(Box::new(LaneSolver { a: wide(), vectors: wide(), group })));
         }
         Single::new(n).map(|single| Self::Single(Box::new(single)))
     }
@@ -117,10 +100,10 @@ impl<T: Scalar> Solver<T> {
     }
 
     /// Decomposes and cuts every matrix of the chunk.
-    pub(super) fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
+    pub(super) fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
     where
         I: Element<Scalar = T>,
-        O: Stored<T>,
+        O: ElementOf<T>,
         R: Element<Scalar = T::Real>,
     {
         match self {
@@ -130,11 +113,11 @@ impl<T: Scalar> Solver<T> {
     }
 }
 
-impl<T: Scalar> Lanes<T> {
-    fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
+impl<T: Scalar> LaneSolver<T> {
+    fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
     where
         I: Element<Scalar = T>,
-        O: Stored<T>,
+        O: ElementOf<T>,
         R: Element<Scalar = T::Real>,
     {
         let Forward { n, a, mut spectrum, mut vectors } = chunk;
@@ -144,11 +127,19 @@ impl<T: Scalar> Lanes<T> {
             let count = group.capacity().min(batch - first);
             let matrices = first * size..(first + count) * size;
             let a = &a[matrices.clone()];
-            let a = I::as_scalars(a).unwrap_or_else(|| {
-                wide.clear();
-                wide.extend(a.iter().map(|a| a.widen()));
-                wide
-            });
+            let a = match (triangle, I::as_scalars(a)) {
+                (None, _) => {
+                    transposed::means(n, a, wide);
+                    &**wide
+                }
+                (_, Some(a)) => a,
+                _ => {
+                    wide.clear();
+                    wide.extend(a.iter().map(|a| a.widen()));
+                    &**wide
+                }
+            };
+            let triangle = triangle.unwrap_or(Triangle::Lower);
             match vectors.as_mut().map(|vectors| &mut vectors[matrices]) {
                 None => T::eigh_lanes(group, triangle, a, None),
                 Some(to) => match O::as_scalars_mut(to) {
@@ -185,11 +176,11 @@ impl<T: Scalar> Lanes<T> {
     }
 }
 
-fn one_by_one<T, I, O, R>(single: &mut Single<T>, problem: &Problem, triangle: Triangle, chunk: Forward<'_, I, O, R>)
+fn one_by_one<T, I, O, R>(single: &mut Single<T>, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
 where
     T: Scalar,
     I: Element<Scalar = T>,
-    O: Stored<T>,
+    O: ElementOf<T>,
     R: Element<Scalar = T::Real>,
 {
     let Forward { n, a, mut spectrum, mut vectors } = chunk;
@@ -216,7 +207,7 @@ fn nan<O: Element>() -> O {
 /// Writes λ of matrix `b`, NaN if it failed, and what the cut makes of it; returns its status.
 fn finish<R: Element<Scalar: Real>>(
     problem: &Problem,
-    spectrum: &mut SpectrumMut<'_, R, Cpu>,
+    spectrum: &mut Spectrum<R, Cpu, ViewMut<'_>>,
     b: usize,
     lambda: &mut [R::Scalar],
     status: Status,

@@ -1,12 +1,15 @@
 //! B Bᴴ = V Λ Vᴴ of one factor after the other: B = Q R, R Rᴴ = U Λ Uᴴ, V = Q U, S = Uᴴ R. docs/derivation.md §12.
 
 use crate::compute::EighFactor;
-use crate::cpu::backward_factor::Products;
+use crate::cpu::backward_factor::FactorProducts;
 use crate::cpu::dense::evd::Single;
 use crate::cpu::dense::householder;
-use crate::cpu::parallel::{Chunk, PerThread};
-use crate::scalar::sealed::Ldexp;
-use crate::{Cpu, Element, FactorPairsMut, FactorProblem, Real, Result, Scalar, SpectrumMut, Status, Stored, Triangle, cut};
+use crate::cpu::parallel::{Chunk, PerThread, room};
+use crate::element::sealed::Ldexp;
+use crate::{
+    Cpu, Element, ElementOf, FactorBatch, FactorPairs, FactorProblem, Real, Result, Scalar, Spectrum, Status, Triangle, View,
+    ViewMut, cut,
+};
 use num_traits::Float;
 
 /// Scratch memory of the CPU backend for factors, for each thread.
@@ -14,17 +17,17 @@ use num_traits::Float;
 pub struct Workspace<T: Scalar> {
     shape: (usize, usize),
     pub(in crate::cpu) solvers: PerThread<FactorSolver<T>>,
-    pub(in crate::cpu) products: PerThread<Products<T>>,
+    pub(in crate::cpu) products: PerThread<FactorProducts<T>>,
 }
 
 impl<T: Scalar> Workspace<T> {
-    pub(in crate::cpu) fn new(threads: usize, problem: &FactorProblem) -> Result<Self> {
+    pub(in crate::cpu) fn new(threads: usize, problem: &FactorProblem) -> Self {
         let (n, r) = if problem.matrices.batch == 0 { (0, 0) } else { (problem.matrices.n, problem.r) };
-        Ok(Self {
+        Self {
             shape: (n, r),
-            solvers: PerThread::new(threads, n, || FactorSolver::new(n, r))?,
-            products: PerThread::new(threads, n, || Ok(Products::new(n, r)))?,
-        })
+            solvers: PerThread::new(threads, n, FactorSolver::new),
+            products: PerThread::new(threads, n, FactorProducts::new),
+        }
     }
 
     pub(in crate::cpu) fn serves(&self, problem: &FactorProblem) -> bool {
@@ -33,42 +36,37 @@ impl<T: Scalar> Workspace<T> {
 }
 
 /// What is read and written of a run of factors.
-pub(in crate::cpu) struct Forward<'a, I: Element, O: Element> {
+pub(in crate::cpu) struct FactorForward<'a, I: Element, O: Element> {
     /// n and r.
     pub shape: (usize, usize),
-    pub b: &'a [I],
-    pub out: FactorPairsMut<'a, O, Cpu>,
+    pub b: FactorBatch<I, Cpu, View<'a>>,
+    pub out: FactorPairs<O, Cpu, ViewMut<'a>>,
 }
 
-impl<I: Element, O: Element> Chunk for Forward<'_, I, O> {
+impl<I: Element, O: Element> Chunk for FactorForward<'_, I, O> {
     fn batch(&self) -> usize {
         self.out.spectrum.status.len()
     }
 
     fn split_at(self, count: usize) -> (Self, Self) {
-        let Self { shape: (n, r), b, out } = self;
-        let (b, b2) = b.split_at(count * n * r);
-        let (spectrum, spectrum2) = out.spectrum.split_at(count, r);
-        let (vectors, vectors2) = out.vectors.split_at_mut(count * n * r);
-        let (projection, projection2) = out.projection.split_at_mut(count * r * r);
-        let left = FactorPairsMut { spectrum, vectors, projection };
-        let right = FactorPairsMut { spectrum: spectrum2, vectors: vectors2, projection: projection2 };
-        (Self { shape: (n, r), b, out: left }, Self { shape: (n, r), b: b2, out: right })
+        let Self { shape, b, out } = self;
+        let (b, b2) = b.data.split_at(count);
+        let (out, out2) = out.split_at(count);
+        (Self { shape, b: FactorBatch { data: b }, out }, Self { shape, b: FactorBatch { data: b2 }, out: out2 })
     }
 }
 
 impl<T: Scalar> EighFactor<T> for Cpu {
-    fn eigh_factor<'a, I: Element<Scalar = T>, O: Stored<T>>(
+    fn eigh_factor<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &FactorProblem,
-        b: &'a [I],
-        out: FactorPairsMut<'a, O, Self>,
-        workspace: &mut Workspace<T>,
+        b: FactorBatch<I, Self, View<'a>>,
+        out: FactorPairs<O, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
         let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
         let work = |solver: &mut FactorSolver<T>, chunk| solver.decompose(problem, chunk);
-        self.run(|| solvers.each(Forward { shape, b, out }, 1, &work));
-        Ok(())
+        self.run(|| solvers.each(problem.r, FactorForward { shape, b, out }, |_| 1, &work))
     }
 }
 
@@ -90,6 +88,7 @@ pub(in crate::cpu) struct FactorSolver<T: Scalar> {
 
 impl<T: Scalar> FactorSolver<T> {
     fn new(n: usize, r: usize) -> Result<Self> {
+        room::<T>(2 * (n + r), r)?;
         let zeros = |count| vec![T::zero(); count];
         let reals = || vec![T::Real::of(0.0); r];
         let (b, m, v, s) = (zeros(n * r), zeros(r * r), zeros(n * r), zeros(r * r));
@@ -97,16 +96,16 @@ impl<T: Scalar> FactorSolver<T> {
     }
 
     /// Decomposes and cuts every factor of the chunk.
-    pub(in crate::cpu) fn decompose<I, O>(&mut self, problem: &FactorProblem, chunk: Forward<'_, I, O>)
+    pub(in crate::cpu) fn decompose<I, O>(&mut self, problem: &FactorProblem, chunk: FactorForward<'_, I, O>)
     where
         I: Element<Scalar = T>,
-        O: Stored<T>,
+        O: ElementOf<T>,
     {
-        let (Forward { shape: (n, r), b, out }, nulls) = (chunk, problem.matrices.n - problem.r);
-        let FactorPairsMut { spectrum: SpectrumMut { values, kept, rank, gap_kept, gap_dropped, status }, vectors, projection } =
-            out;
+        let (FactorForward { shape: (n, r), b, out }, nulls) = (chunk, problem.matrices.n - problem.r);
+        let FactorPairs { spectrum, mut vectors, mut projection, .. } = out;
+        let Spectrum { mut values, mut kept, mut rank, mut gap_kept, mut gap_dropped, mut status } = spectrum;
         for at in 0..status.len() {
-            let mut found = self.solve(n, r, &b[at * n * r..][..n * r]);
+            let mut found = self.solve(n, r, &b.data[at * n * r..][..n * r]);
             let overflow = self.lambda.iter().any(|&value| !O::Real::narrow(value).widen().is_finite());
             found |= Status::VALUES_OVERFLOW.when(overflow && !found.failed());
             let is_zero = |lambda: &[T::Real]| lambda.iter().all(|x| O::Real::narrow(*x).widen() == T::Real::of(0.0));
@@ -135,7 +134,7 @@ impl<T: Scalar> FactorSolver<T> {
         }
         householder::factorise(n, &mut self.b, &mut self.tau);
         self.square(n, r);
-        let status = self.solver.solve(r, &self.m, Triangle::Lower, true);
+        let status = self.solver.solve(r, &self.m, Some(Triangle::Lower), true);
         if status.failed() {
             return status;
         }

@@ -4,22 +4,22 @@ use super::calculus::Step;
 use super::calculus::work::{Results, of, of_lanes, store_values, view};
 use crate::compute::Jvp;
 use crate::options::Problem;
-use crate::{Cpu, EigenpairsRef, HermitianRef, Result, Scalar, Stored, TangentsMut};
+use crate::{Cpu, Eigenpairs, ElementOf, HermitianBatch, Result, Scalar, Tangents, View, ViewMut};
 
 impl<T: Scalar> Jvp<T> for Cpu {
-    fn jvp<'a, O: Stored<T>>(
+    fn jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        out: TangentsMut<'a, O, Self>,
-        scratch: &mut Self::Scratch,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        out: Tangents<O, Self, ViewMut<'a>>,
+        scratch: &Self::Scratch,
     ) -> Result<()> {
         let batch = problem.batch;
         let directions = out.status.len().checked_div(batch).unwrap_or(0);
-        let mut results = Results::new(out.status, directions, batch);
-        results.vectors = view(out.vectors, directions, batch);
-        results.values = view(out.values, directions, batch);
+        let mut results = Results::new(out.status.memory, directions, batch);
+        results.vectors = view(out.vectors.memory, directions, batch);
+        results.values = view(out.values.memory, directions, batch);
         scratch.each(self, results, |work, results, lanes| {
             let matrices = results.first + lanes.start..results.first + lanes.end;
             work.start(problem, &pairs, matrices.clone());
@@ -36,7 +36,6 @@ impl<T: Scalar> Jvp<T> for Cpu {
                     results.report(direction, b, work.finding::<O>(problem, lane));
                 }
             }
-        });
-        Ok(())
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across small ones.
 
-mod assemble;
 mod backward;
 mod backward_factor;
 mod backward_jvp;
@@ -9,17 +8,20 @@ mod dense;
 mod double_backward;
 mod eigh;
 mod eigh_factor;
+#[cfg(feature = "foreign")]
+#[allow(unsafe_code, reason = "memory of other owners")]
+mod foreign;
 mod jvp;
 mod lanes;
 mod parallel;
 mod range;
-mod rescale;
 mod simd;
 mod spectral;
+mod transposed;
 
-use crate::compute::Workspaces;
+use crate::compute::{Lent, Workspaces};
+use crate::element::sealed::Sealed;
 use crate::options::Problem;
-use crate::scalar::sealed::Sealed;
 use crate::{Backend, Error, FactorProblem, Pod, Result, Scalar};
 use eigh::Solver;
 use parallel::PerThread;
@@ -29,8 +31,18 @@ use std::sync::Arc;
 /// The CPU, the default backend.
 #[derive(Clone, Debug, Default)]
 pub struct Cpu {
-    /// None is rayon's global pool.
-    pool: Option<Arc<rayon::ThreadPool>>,
+    threads: Threads,
+}
+
+/// Whose the threads are.
+#[derive(Clone, Debug, Default)]
+enum Threads {
+    /// Rayon's global pool.
+    #[default]
+    Global,
+    Own(Arc<rayon::ThreadPool>),
+    /// The caller's, alone.
+    Inline,
 }
 
 impl Cpu {
@@ -40,12 +52,23 @@ impl Cpu {
     /// [`Error::Backend`] if they cannot be started.
     pub fn with_threads(threads: usize) -> Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.map(|pool| Self { pool: Some(Arc::new(pool)) }).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })
+        pool.map(|pool| Self { threads: Threads::Own(Arc::new(pool)) })
+            .map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })
+    }
+
+    /// A backend that works on the calling thread alone: for callers with threads of their own, and after `fork`, which leaves a pool
+    /// without its threads. Results have the bits of other backends up to n = 255; larger matrices are split otherwise.
+    pub fn inline() -> Self {
+        Self { threads: Threads::Inline }
     }
 
     /// The number of threads that work on a batch.
     pub fn threads(&self) -> usize {
-        self.pool.as_ref().map_or_else(rayon::current_num_threads, |pool| pool.current_num_threads())
+        match &self.threads {
+            Threads::Global => rayon::current_num_threads(),
+            Threads::Own(pool) => pool.current_num_threads(),
+            Threads::Inline => 1,
+        }
     }
 
     /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for AVX-512.
@@ -60,9 +83,10 @@ impl Cpu {
 
     /// Runs `work` on the threads of this backend.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
+        match &self.threads {
+            Threads::Global => work(),
+            Threads::Own(pool) => pool.install(work),
+            Threads::Inline => parallel::inline(work),
         }
     }
 }
@@ -102,6 +126,32 @@ impl Backend for Cpu {
 
     fn download<T: Pod>(&self, view: &[T]) -> Result<Vec<T>> {
         Ok(view.to_vec())
+    }
+
+    fn nothing<'a, T: Pod>(&self) -> &'a [T] {
+        &[]
+    }
+
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    unsafe fn borrow<'a, T: Pod>(&self, address: usize, len: usize) -> Result<&'a [T]> {
+        // SAFETY: the caller's.
+        unsafe { foreign::slice(address, len) }
+    }
+
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    unsafe fn borrow_mut<'a, T: Pod>(&self, address: usize, len: usize) -> Result<&'a mut [T]> {
+        // SAFETY: the caller's.
+        unsafe { foreign::slice_mut(address, len) }
+    }
+
+    fn split<'a, T: Pod + 'a>(view: &'a [T], at: usize) -> (&'a [T], &'a [T]) {
+        view.split_at(at)
+    }
+
+    fn split_mut<'a, T: Pod + 'a>(view: &'a mut [T], at: usize) -> (&'a mut [T], &'a mut [T]) {
+        view.split_at_mut(at)
     }
 
     fn view<T: Pod>(buffer: &Box<[T]>) -> &[T] {
@@ -154,12 +204,16 @@ pub struct Workspace<T: Scalar> {
 impl<T: Scalar> Workspaces<T> for Cpu {
     type Workspace = Workspace<T>;
 
-    fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
+    fn workspace_bytes(&self, _: &Problem) -> Result<usize> {
+        Ok(0) // each thread makes its own
+    }
+
+    fn workspace(&self, problem: &Problem, _: Option<Lent>) -> Result<Workspace<T>> {
         let (threads, n) = (self.workers(problem.batch), if problem.batch == 0 { 0 } else { problem.n });
         Ok(Workspace {
             n,
-            solvers: PerThread::new(threads, n, || Solver::new(n))?,
-            assemblies: PerThread::new(threads, n, || Ok(backward::Assembly::new(n)))?,
+            solvers: PerThread::new(threads, n, Solver::new),
+            assemblies: PerThread::new(threads, n, backward::Assembly::new),
         })
     }
 
@@ -169,8 +223,12 @@ impl<T: Scalar> Workspaces<T> for Cpu {
 
     type Scratch = calculus::Scratch<T>;
 
-    fn scratch(&self, problem: &Problem) -> Result<Self::Scratch> {
-        calculus::Scratch::new(problem, self.workers(problem.batch))
+    fn scratch_bytes(&self, _: &Problem) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn scratch(&self, problem: &Problem, _: Option<Lent>) -> Result<Self::Scratch> {
+        Ok(calculus::Scratch::new(problem, self.workers(problem.batch)))
     }
 
     fn scratch_serves(&self, scratch: &Self::Scratch, problem: &Problem) -> bool {
@@ -179,8 +237,12 @@ impl<T: Scalar> Workspaces<T> for Cpu {
 
     type FactorWorkspace = eigh_factor::Workspace<T>;
 
-    fn factor_workspace(&self, problem: &FactorProblem) -> Result<eigh_factor::Workspace<T>> {
-        eigh_factor::Workspace::new(self.workers(problem.matrices.batch), problem)
+    fn factor_workspace_bytes(&self, _: &FactorProblem) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn factor_workspace(&self, problem: &FactorProblem, _: Option<Lent>) -> Result<eigh_factor::Workspace<T>> {
+        Ok(eigh_factor::Workspace::new(self.workers(problem.matrices.batch), problem))
     }
 
     fn serves_factor(&self, workspace: &eigh_factor::Workspace<T>, problem: &FactorProblem) -> bool {

@@ -1,7 +1,8 @@
 //! Threads: matrices are split over them, and each large matrix is shared by them, too, through [`par`], which is faer's own parallelism.
 
-use crate::Result;
+use crate::{Error, Result};
 use faer::Par;
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The order from which threads share a matrix: below, handing the work over takes longer than it saves.
@@ -10,9 +11,31 @@ const SHARED_FROM: usize = 256;
 /// In as many parts whatever the number of threads, since sums, and with them bits, depend on it.
 const PARTS: usize = 8;
 
+thread_local! {
+    /// Whether this thread works alone.
+    static INLINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does the work on this thread alone.
+pub(super) fn inline<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            INLINE.set(self.0);
+        }
+    }
+    let _before = Before(INLINE.replace(true));
+    work()
+}
+
+/// The threads that share the work.
+fn threads() -> usize {
+    if INLINE.get() { 1 } else { rayon::current_num_threads() }
+}
+
 /// How work on a matrix is split whose largest dimension is `n`, no larger than what the thread's scratch was made for.
 pub(super) fn par(n: usize) -> Par {
-    if n < SHARED_FROM { Par::Seq } else { Par::rayon(PARTS) }
+    if n < SHARED_FROM || INLINE.get() { Par::Seq } else { Par::rayon(PARTS) }
 }
 
 /// A run of consecutive matrices with all that is read and written of them.
@@ -31,7 +54,7 @@ const LEAST: usize = 2048;
 
 /// Calls `work`, which needs no scratch, on pieces of the chunk.
 pub(super) fn each<C: Chunk>(chunk: C, work: &(impl Fn(C) + Sync)) {
-    split(chunk, PIECES * rayon::current_num_threads(), 1, work);
+    split(chunk, PIECES * threads(), 1, work);
 }
 
 /// Calls `work` on at most so many pieces, whose sizes are multiples of `grain`, except for the last.
@@ -42,36 +65,57 @@ fn split<C: Chunk>(chunk: C, pieces: usize, grain: usize, work: &(impl Fn(C) + S
 
 fn halve<C: Chunk>(chunk: C, size: usize, work: &(impl Fn(C) + Sync)) {
     let pieces = chunk.batch().div_ceil(size);
-    if pieces <= 1 || rayon::current_num_threads() == 1 {
+    if pieces <= 1 || threads() == 1 {
         return work(chunk);
     }
     let (left, right) = chunk.split_at(pieces / 2 * size);
     rayon::join(|| halve(left, size, work), || halve(right, size, work));
 }
 
-/// Scratch for each thread of a pool, for matrices of order `n`.
+/// Scratch for each thread of a pool, for matrices of order `n`: made when a thread first needs it.
 #[derive(Debug)]
 pub(super) struct PerThread<S> {
     n: usize,
-    scratch: Box<[Mutex<S>]>,
+    make: Make<S>,
+    scratch: Box<[Mutex<Option<S>>]>,
 }
 
+/// Makes scratch for n×n matrices, or n×r factors.
+type Make<S> = fn(n: usize, r: usize) -> Result<S>;
+
 impl<S> PerThread<S> {
-    pub(super) fn new(threads: usize, n: usize, make: impl Fn() -> Result<S>) -> Result<Self> {
-        let scratch = (0..threads.max(1)).map(|_| make().map(Mutex::new)).collect::<Result<_>>()?;
-        Ok(Self { n, scratch })
+    /// For at most `threads` threads and square matrices.
+    pub(super) fn new(threads: usize, n: usize, make: Make<S>) -> Self {
+        Self { n, make, scratch: (0..threads.max(1)).map(|_| Mutex::default()).collect() }
     }
 
-    /// Calls `work` on pieces whose sizes are multiples of `grain`, except for the last, with the scratch of a thread.
+    /// Calls `work` on pieces whose sizes are multiples of what `grain` says of scratch, except for the last, with the scratch of a
+    /// thread.
     ///
     /// While a thread waits for its share of a matrix it may take up another piece, which needs scratch of its own. So there are no
     /// more pieces of large matrices than scratch, and no piece waits for one that its own thread has put aside.
-    pub(super) fn each<C: Chunk>(&self, chunk: C, grain: usize, work: &(impl Fn(&mut S, C) + Sync))
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) without memory for scratch.
+    pub(super) fn each<C: Chunk>(
+        &self,
+        r: usize,
+        chunk: C,
+        grain: impl FnOnce(&S) -> usize,
+        work: &(impl Fn(&mut S, C) + Sync),
+    ) -> Result<()>
     where
         S: Send,
     {
-        let threads = rayon::current_num_threads();
-        let piece = |chunk| self.with(|scratch| work(scratch, chunk));
+        if chunk.batch() == 0 {
+            return Ok(());
+        }
+        let (threads, grain, failed) = (threads(), self.with(r, |scratch| grain(scratch))?, Mutex::new(None));
+        let piece = |chunk| {
+            if let Err(error) = self.with(r, |scratch| work(scratch, chunk)) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        };
         match par(self.n) {
             Par::Seq => {
                 let pieces = (chunk.batch() * self.n * self.n / LEAST).clamp(1, PIECES * threads);
@@ -80,16 +124,21 @@ impl<S> PerThread<S> {
             // In the pool, whatever thread called: it alone shares a matrix.
             Par::Rayon(_) => rayon::scope(|_| split(chunk, threads.min(self.scratch.len()), grain, &piece)),
         }
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of another pool shares one with a thread
     /// of this.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
+    fn with<R>(&self, r: usize, f: impl FnOnce(&mut S) -> R) -> Result<R> {
         let own = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
         let (before, from) = self.scratch.split_at(own);
         let mut free = from.iter().chain(before).find_map(free);
-        let scratch = free.get_or_insert_with(|| self.scratch[own].lock().unwrap_or_else(PoisonError::into_inner));
-        f(scratch)
+        let lent = free.get_or_insert_with(|| self.scratch[own].lock().unwrap_or_else(PoisonError::into_inner));
+        let scratch = match &mut **lent {
+            Some(scratch) => scratch,
+            none => none.insert((self.make)(self.n, r)?),
+        };
+        Ok(f(scratch))
     }
 }
 
@@ -99,4 +148,14 @@ fn free<S>(scratch: &Mutex<S>) -> Option<MutexGuard<'_, S>> {
         Err(TryLockError::Poisoned(scratch)) => Some(scratch.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// Whether there is memory for `count` numbers in rows of `n`: asked for, and given back to those who take it.
+///
+/// # Errors
+/// [`Error::Backend`](crate::Error::Backend) if not.
+pub(super) fn room<T>(count: usize, n: usize) -> Result<()> {
+    let numbers = count.saturating_mul(n);
+    let reason = |e| Error::Backend { backend: "cpu", reason: format!("no scratch memory for order {n}: {e}") };
+    Vec::<T>::new().try_reserve_exact(numbers).map_err(reason)
 }

@@ -1,6 +1,6 @@
 //! Powers of two that keep gaps, weights and products in range: all of it is homogeneous, and scaling by them is exact.
 
-use crate::scalar::sealed::Ldexp;
+use crate::element::sealed::Ldexp;
 use crate::{Element, Precision, Real, cut};
 use num_traits::Float;
 

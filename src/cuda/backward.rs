@@ -1,16 +1,18 @@
 //! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products around elementwise kernels; small
 //! matrices in one kernel.
 
-use super::device::Cuda;
+use super::device::{Cuda, lock};
 use crate::compute::Backward;
 use crate::cuda::driver::gemm::{Form, Product};
 use crate::cuda::driver::nvtx::range;
 use crate::cuda::eigh::behind;
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::workspace::Workspace;
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Stored, Triangle};
+use crate::{
+    Cotangents, Dropped, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Triangle, View, ViewMut,
+};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::mem::offset_of;
@@ -66,22 +68,23 @@ struct Rules {
 const _: () = assert!(size_of::<Rules>() == 32 && offset_of!(Rules, round_off) == 24);
 
 impl<T: Scalar> Backward<T> for Cuda {
-    fn backward<'a, O: Stored<T>, G: Stored<T>>(
+    fn backward<'a, O: ElementOf<T>, G: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: GradientMut<'a, G, Self>,
-        workspace: &mut Workspace<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: Gradient<G, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::backward");
+        let (bars, _copy) = self.bars(&cotangents)?;
         let all = Operands {
-            values: self.input(&pairs.values)?,
+            values: self.input(&pairs.spectrum.values)?,
             vectors: self.input(&pairs.vectors)?,
-            kept: self.input(&pairs.kept)?,
-            found: self.input(&pairs.status)?,
-            values_bar: cotangents.values.as_ref().map_or(Ok(0), |x| self.input(x))?,
-            vectors_bar: cotangents.vectors.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            kept: self.input(&pairs.spectrum.kept)?,
+            found: self.input(&pairs.spectrum.status)?,
+            values_bar: bars.values,
+            vectors_bar: bars.vectors,
             a_bar: self.output(&out.a_bar)?,
             gauge_defect: self.output(&out.gauge_defect)?,
             tie_defect: self.output(&out.tie_defect)?,
@@ -90,9 +93,11 @@ impl<T: Scalar> Backward<T> for Cuda {
         if let Some(layout) = workspace.on_chip {
             return self.assemble_on_chip::<T, O, G>(problem, layout, all);
         }
+        let _turn = lock(&workspace.turn);
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
-            Part { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n, problem.n), workspace }.run::<O, G>()?;
+            BackwardPart { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n, problem.n), workspace }
+                .run::<O, G>()?;
         }
         Ok(())
     }
@@ -100,7 +105,7 @@ impl<T: Scalar> Backward<T> for Cuda {
 
 impl Cuda {
     /// Enqueues Ā of a batch.
-    fn assemble_on_chip<T: Scalar, O: Stored<T>, G: Stored<T>>(
+    fn assemble_on_chip<T: Scalar, O: ElementOf<T>, G: ElementOf<T>>(
         &self,
         problem: &Problem,
         layout: Layout,
@@ -138,7 +143,7 @@ impl Cuda {
 
 /// What is worked on at a time: matrices with as many vectors as the workspace has columns, which is the problem's n unless they come
 /// from factors.
-pub(super) struct Part<'a, T> {
+pub(super) struct BackwardPart<'a, T> {
     pub cuda: &'a Cuda,
     pub problem: &'a Problem,
     pub batch: usize,
@@ -146,8 +151,8 @@ pub(super) struct Part<'a, T> {
     pub workspace: &'a Workspace<T>,
 }
 
-impl<T: Scalar> Part<'_, T> {
-    fn run<O: Stored<T>, G: Stored<T>>(&self) -> Result<()> {
+impl<T: Scalar> BackwardPart<'_, T> {
+    fn run<O: ElementOf<T>, G: ElementOf<T>>(&self) -> Result<()> {
         self.label::<O>()?;
         if self.problem.n == 0 {
             return Ok(());
@@ -177,7 +182,7 @@ impl<T: Scalar> Part<'_, T> {
     }
 
     /// Where the numbers stored as `O` are in the type computed in.
-    pub fn widened<O: Stored<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
+    pub fn widened<O: ElementOf<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
         if O::DTYPE == T::DTYPE {
             return Ok(stored);
         }
@@ -186,11 +191,11 @@ impl<T: Scalar> Part<'_, T> {
         let arguments = arguments![entries as i64, stored, region];
         let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.load, Shape::thread_for(entries), arguments) }?;
+        unsafe { launch(self.cuda.stream(), kernels.load, LaunchShape::thread_for(entries), arguments) }?;
         Ok(region)
     }
 
-    pub fn label<O: Stored<T>>(&self) -> Result<()> {
+    pub fn label<O: ElementOf<T>>(&self) -> Result<()> {
         let _range = range(c"eigengrad::label");
         let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
         let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
@@ -218,10 +223,10 @@ impl<T: Scalar> Part<'_, T> {
         ];
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used may be null.
-        unsafe { launch(self.cuda.stream(), kernels.label, Shape::thread_each(self.batch), arguments) }
+        unsafe { launch(self.cuda.stream(), kernels.label, LaunchShape::thread_each(self.batch), arguments) }
     }
 
-    pub fn f_matrix<O: Stored<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+    pub fn f_matrix<O: ElementOf<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::f_matrix");
         let (kernels, regions) = (self.cuda.kernels::<T>()?, self.workspace.regions);
         let (rows, n) = (self.problem.n, self.workspace.n);
@@ -246,7 +251,7 @@ impl<T: Scalar> Part<'_, T> {
         ];
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.scalar()?.f_matrix, Shape::team_for(self.batch, n * rows), arguments) }
+        unsafe { launch(self.cuda.stream(), kernels.scalar()?.f_matrix, LaunchShape::team_for(self.batch, n * rows), arguments) }
     }
 
     pub fn multiply(&self, product: Product) -> Result<()> {
@@ -255,7 +260,7 @@ impl<T: Scalar> Part<'_, T> {
         unsafe { self.cuda.multiply::<T>(product) }
     }
 
-    fn finish<G: Stored<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {
+    fn finish<G: ElementOf<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {
         let _range = range(c"eigengrad::finish");
         let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
         let Factor { m, x, weight, by, divides } = factor;
@@ -265,7 +270,7 @@ impl<T: Scalar> Part<'_, T> {
         let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/backward/outer.cu
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
-        unsafe { launch(self.cuda.stream(), kernels.finish, Shape::tile_each(self.batch, n, edge), arguments) }
+        unsafe { launch(self.cuda.stream(), kernels.finish, LaunchShape::tile_each(self.batch, n, edge), arguments) }
     }
 }
 

@@ -1,36 +1,38 @@
 //! B̄ = V C + V̄_K W with W = Λ_K⁻¹ S_K, C = 2 G S − X W on the device, part by part: docs/derivation.md §12, (38).
 
 use crate::compute::BackwardFactor;
-use crate::cuda::backward::{Operands, Part};
-use crate::cuda::device::Cuda;
+use crate::cuda::backward::{BackwardPart, Operands};
+use crate::cuda::device::{Cuda, lock};
 use crate::cuda::driver::gemm::{Form, Product};
 use crate::cuda::driver::nvtx::range;
 use crate::cuda::eigh::behind;
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::memory::factor::FactorWorkspace;
-use crate::{CotangentsRef, FactorGradientMut, FactorPairsRef, FactorProblem, Real, Result, Scalar, Stored};
+use crate::{Cotangents, ElementOf, FactorGradient, FactorPairs, FactorProblem, Real, Result, Scalar, View, ViewMut};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
 impl<T: Scalar> BackwardFactor<T> for Cuda {
-    fn backward_factor<'a, O: Stored<T>>(
+    fn backward_factor<'a, O: ElementOf<T>>(
         &self,
         problem: &FactorProblem,
-        pairs: FactorPairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: FactorGradientMut<'a, O, Self>,
-        workspace: &mut FactorWorkspace<T>,
+        pairs: FactorPairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: FactorGradient<O, Self, ViewMut<'a>>,
+        workspace: &FactorWorkspace<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::backward_factor");
         let &FactorProblem { ref matrices, r } = problem;
         let (n, part) = (matrices.n, workspace.squares.part);
+        let _turn = lock(&workspace.squares.turn);
+        let (bars, _copy) = self.bars(&cotangents)?;
         let all = Operands {
-            values: self.input(&pairs.values)?,
+            values: self.input(&pairs.spectrum.values)?,
             vectors: self.input(&pairs.vectors)?,
-            kept: self.input(&pairs.kept)?,
-            found: self.input(&pairs.status)?,
-            values_bar: cotangents.values.as_ref().map_or(Ok(0), |x| self.input(x))?,
-            vectors_bar: cotangents.vectors.as_ref().map_or(Ok(0), |x| self.input(x))?,
+            kept: self.input(&pairs.spectrum.kept)?,
+            found: self.input(&pairs.spectrum.status)?,
+            values_bar: bars.values,
+            vectors_bar: bars.vectors,
             a_bar: self.output(&out.b_bar)?,
             gauge_defect: self.output(&out.gauge_defect)?,
             tie_defect: self.output(&out.tie_defect)?,
@@ -40,7 +42,7 @@ impl<T: Scalar> BackwardFactor<T> for Cuda {
         for first in (0..matrices.batch).step_by(part) {
             let batch = part.min(matrices.batch - first);
             let at = all.from::<O, O>(first, n, r);
-            let of_squares = Part { cuda: self, problem: matrices, batch, at, workspace: &workspace.squares };
+            let of_squares = BackwardPart { cuda: self, problem: matrices, batch, at, workspace: &workspace.squares };
             let s = behind(projection, first * r * r, size_of::<T>());
             Factors { part: of_squares, r, columns: workspace.regions.columns, s }.run::<O>()?;
         }
@@ -50,14 +52,14 @@ impl<T: Scalar> BackwardFactor<T> for Cuda {
 
 /// What is worked on at a time.
 struct Factors<'a, T> {
-    part: Part<'a, T>,
+    part: BackwardPart<'a, T>,
     r: usize,
     columns: [CUdeviceptr; 3],
     s: CUdeviceptr,
 }
 
 impl<T: Scalar> Factors<'_, T> {
-    fn run<O: Stored<T>>(&self) -> Result<()> {
+    fn run<O: ElementOf<T>>(&self) -> Result<()> {
         self.part.label::<O>()?;
         if self.r == 0 {
             return Ok(());
@@ -105,7 +107,7 @@ impl<T: Scalar> Factors<'_, T> {
         (self.part.batch as i64, self.part.problem.n as c_int, self.r as c_int)
     }
 
-    fn mask<O: Stored<T>>(&self, v_bar: CUdeviceptr) -> Result<()> {
+    fn mask<O: ElementOf<T>>(&self, v_bar: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::mask");
         let (cuda, (batch, n, r)) = (self.part.cuda, self.shape());
         let entries = self.part.batch * self.part.problem.n * self.r;
@@ -113,7 +115,7 @@ impl<T: Scalar> Factors<'_, T> {
         let kernels = cuda.factor::<O>()?;
         let _current = cuda.bind()?;
         // SAFETY: V̄ and the regions hold a part of this size.
-        unsafe { launch(cuda.stream(), kernels.mask_columns, Shape::thread_for(entries), arguments) }
+        unsafe { launch(cuda.stream(), kernels.mask_columns, LaunchShape::thread_for(entries), arguments) }
     }
 
     fn scale_rows(&self, factor: f64, weight: CUdeviceptr, out: CUdeviceptr) -> Result<()> {
@@ -123,18 +125,18 @@ impl<T: Scalar> Factors<'_, T> {
         let arguments = arguments![batch, r, factor, weight, self.s, out];
         let kernels = cuda.factor::<T>()?;
         let _current = cuda.bind()?;
-        let shape = Shape::thread_for(self.part.batch * self.r * self.r);
+        let shape = LaunchShape::thread_for(self.part.batch * self.r * self.r);
         // SAFETY: S and the regions hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.scalar()?.scale_rows, shape, arguments) }
     }
 
-    fn deliver<O: Stored<T>>(&self, from: CUdeviceptr) -> Result<()> {
+    fn deliver<O: ElementOf<T>>(&self, from: CUdeviceptr) -> Result<()> {
         let _range = range(c"eigengrad::deliver");
         let (cuda, (batch, n, r), at) = (self.part.cuda, self.shape(), self.part.at);
         let arguments = arguments![batch, n, r, from, at.status, at.a_bar];
         let kernels = cuda.factor::<O>()?;
         let _current = cuda.bind()?;
-        let shape = Shape::team_for(self.part.batch, self.part.problem.n * self.r);
+        let shape = LaunchShape::team_for(self.part.batch, self.part.problem.n * self.r);
         // SAFETY: the outputs and the region hold a part of this size.
         unsafe { launch(cuda.stream(), kernels.store_columns, shape, arguments) }
     }

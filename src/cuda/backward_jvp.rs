@@ -8,32 +8,32 @@ use crate::cuda::kernel::layouts::TieRules;
 use crate::cuda::kernel::module::{arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::scratch::Scratch;
-use crate::cuda::part::{Bars, Hermitian, Pairs, Part};
+use crate::cuda::part::{Bars, DerivativePart, Hermitian, Pairs};
 use crate::options::Problem;
-use crate::{CotangentsRef, EigenpairsRef, Element, HermitianRef, MatricesMut, Result, Scalar, Stored};
+use crate::{Cotangents, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Result, Scalar, View, ViewMut};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
 impl<T: Scalar> BackwardJvp<T> for Cuda {
-    fn backward_jvp<'a, O: Stored<T>>(
+    fn backward_jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        cotangents_dot: CotangentsRef<'a, O, Self>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Scratch<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        cotangents_dot: Cotangents<O, Self, View<'a>>,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Scratch<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::backward_jvp");
-        let (pairs, a_dot) = (self.pairs(&pairs)?, self.hermitian(&a_dot)?);
-        let (bars, bars_dot) = (self.bars(&cotangents)?, self.bars(&cotangents_dot)?);
+        let (pairs, (a_dot, _wide)) = (self.pairs(&pairs)?, self.hermitian::<T, O, I>(&a_dot)?);
+        let ((bars, _copy), (bars_dot, _other)) = (self.bars(&cotangents)?, self.bars(&cotangents_dot)?);
         let (data, status) = (self.output(&out.data)?, self.output(&out.status)?);
         if let Some(layout) = scratch.layouts.backward_jvp {
             return self.backward_jvp_on_chip::<O>(problem, layout, pairs, bars, a_dot, bars_dot, [status, data]);
         }
         let (has_x, has_x_dot) = (bars.vectors != 0, bars.vectors != 0 || bars_dot.vectors != 0);
-        self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
+        self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.mask(bars.values, bars_dot.values)?;
             let [p, between, x, x_dot, omega, y] = part.regions.matrices;
             if problem.n > 0 {
@@ -70,7 +70,7 @@ impl Cuda {
         bars_dot: Bars,
         [status, out]: [CUdeviceptr; 2],
     ) -> Result<()> {
-        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, a_dot.upper));
+        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, a_dot.read));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments = arguments![
             batch,
@@ -92,7 +92,7 @@ impl Cuda {
     }
 }
 
-impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
+impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// P ↦ Ω, P_DD and λ̇; X ↦ Y.
     fn backward_jvp_open(&self, has_x: bool) -> Result<()> {
         let (regions, (batch, n)) = (self.regions, self.size());

@@ -8,18 +8,19 @@ use crate::cuda::driver::handles::{Blas, SolverHandle};
 use crate::cuda::driver::library;
 use crate::cuda::kernel::derivatives;
 use crate::cuda::kernel::factor;
-use crate::cuda::kernel::module::{Alone, Instantiation, Kernels};
+use crate::cuda::kernel::module::{Instantiation, Kernels, SingleKernel};
 use crate::{Dtype, Element, Error, Result};
-use cudarc::driver::sys::CUdevice_attribute;
+use cudarc::driver::sys::{CUdevice_attribute, CUstream};
 use cudarc::driver::{CudaContext, CudaStream, result};
 use std::collections::HashMap;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// One GPU, seen through one stream, on which all work of this backend is enqueued in order.
 ///
-/// Clones share the stream, the library handles and the compiled kernels; so do backends made from the same stream while one of
-/// them lives. Nothing waits for the device but [`Backend::download`](crate::Backend::download),
+/// Clones share the stream and the library handles, as do backends made from the same stream while one of them lives; all backends of
+/// a device share its compiled kernels. The handles of cuSOLVER and cuBLAS, which take milliseconds and up to 32 MiB, are made for a
+/// stream when its first matrix beyond the orders of our own kernels comes: another stream costs nothing before. Nothing waits for the device but [`Backend::download`](crate::Backend::download),
 /// [`Backend::upload`](crate::Backend::upload) and [`Backend::synchronize`](crate::Backend::synchronize).
 #[derive(Clone, Debug)]
 pub struct Cuda {
@@ -82,30 +83,112 @@ impl StreamId {
     }
 }
 
+/// What belongs to a device, until nothing is captured any more.
+#[derive(Debug)]
+struct Device {
+    modules: Option<Modules>,
+    capability: (i32, i32),
+    most_shared: usize,
+    multiprocessors: usize,
+    context: Arc<CudaContext>,
+}
+
+/// Kernels by the type that they are for, loaded when they are first asked for.
+#[derive(Debug, Default)]
+struct Modules {
+    kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
+    calculus: Mutex<HashMap<Dtype, Arc<derivatives::DerivativeKernels>>>,
+    factor: Mutex<HashMap<Dtype, Arc<factor::FactorKernels>>>,
+    alone: Mutex<HashMap<Instantiation, Arc<SingleKernel>>>,
+}
+
 /// What belongs to a stream, until nothing is captured any more.
 #[derive(Debug)]
-struct Shared(Option<Parts>);
+struct Shared {
+    parts: Option<Parts>,
+    device: Arc<Device>,
+}
 
 /// Fields are dropped in this order: the handles before the stream that they work on.
 #[derive(Debug)]
 struct Parts {
-    solver: Mutex<SolverHandle>,
-    blas: Mutex<Blas>,
-    kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
-    calculus: Mutex<HashMap<Dtype, Arc<derivatives::Kernels>>>,
-    factor: Mutex<HashMap<Dtype, Arc<factor::Kernels>>>,
-    alone: Mutex<HashMap<Instantiation, Arc<Alone>>>,
-    capability: (i32, i32),
-    most_shared: usize,
-    multiprocessors: usize,
+    solver: Mutex<Option<SolverHandle>>,
+    blas: Mutex<Option<Blas>>,
     stream: Arc<CudaStream>,
+}
+
+/// A handle, made for its stream, while no other thread uses it.
+pub(super) struct Held<'a, H>(MutexGuard<'a, Option<H>>);
+
+impl<H> Deref for Held<'_, H> {
+    type Target = H;
+
+    fn deref(&self) -> &H {
+        let Some(handle) = &*self.0 else { unreachable!("it was made") };
+        handle
+    }
+}
+
+impl<H> DerefMut for Held<'_, H> {
+    fn deref_mut(&mut self) -> &mut H {
+        let Some(handle) = &mut *self.0 else { unreachable!("it was made") };
+        handle
+    }
+}
+
+/// The handle of a stream, made by `make` unless it is there.
+fn held<'a, H>(
+    handle: &'a Mutex<Option<H>>,
+    stream: &Arc<CudaStream>,
+    make: impl FnOnce(&Arc<CudaStream>) -> Result<H>,
+) -> Result<Held<'a, H>> {
+    let mut handle = lock(handle);
+    if handle.is_none() {
+        let _current = context::bind(stream.context())?;
+        *handle = Some(make(stream)?);
+    }
+    Ok(Held(handle))
 }
 
 /// CU_STREAM_PER_THREAD.
 const PER_THREAD: usize = 2;
 
-/// The streams that have a backend. A handle takes up to 32 MiB of the device and milliseconds to make.
-static STREAMS: Mutex<Vec<(StreamId, Weak<Shared>)>> = Mutex::new(Vec::new());
+/// The devices and the streams that have a backend.
+static KNOWN: Mutex<Known> = Mutex::new(Known { devices: Vec::new(), streams: Vec::new() });
+
+/// By context, and by stream.
+struct Known {
+    devices: Vec<(usize, Weak<Device>)>,
+    streams: Vec<(StreamId, Weak<Shared>)>,
+}
+
+impl Known {
+    fn device(&mut self, context: &Arc<CudaContext>) -> Result<Arc<Device>> {
+        let id = context.cu_ctx() as usize;
+        self.devices.retain(|(_, device)| device.strong_count() > 0);
+        let known = self.devices.iter().find(|(known, _)| *known == id).and_then(|(_, device)| device.upgrade());
+        known.map_or_else(
+            || {
+                let device = Arc::new(Device::new(context)?);
+                self.devices.push((id, Arc::downgrade(&device)));
+                Ok(device)
+            },
+            Ok,
+        )
+    }
+
+    fn stream(&mut self, stream: Arc<CudaStream>) -> Result<Arc<Shared>> {
+        let id = StreamId::of(&stream);
+        self.streams.retain(|(_, shared)| shared.strong_count() > 0);
+        if let Some(shared) = self.streams.iter().find(|(known, _)| *known == id).and_then(|(_, shared)| shared.upgrade()) {
+            return Ok(shared);
+        }
+        let device = self.device(stream.context())?;
+        let shared = Arc::new(Shared { parts: Some(Parts { solver: Mutex::default(), blas: Mutex::default(), stream }), device });
+        self.streams.push((id, Arc::downgrade(&shared)));
+        Ok(shared)
+    }
+}
 
 impl Cuda {
     /// The GPU of this number, on a stream of its own.
@@ -136,19 +219,26 @@ impl Cuda {
             let reason = "it is another stream in each thread: make one by CudaContext::new_stream";
             return Err(refused("the per-thread default stream", &reason));
         }
-        let id = StreamId::of(&stream);
-        let mut streams = lock(&STREAMS);
-        streams.retain(|(_, shared)| shared.strong_count() > 0);
-        let known = streams.iter().find(|(known, _)| *known == id).and_then(|(_, shared)| shared.upgrade());
-        let shared = match known {
-            Some(shared) => shared,
-            None => {
-                let shared = Arc::new(Shared::new(stream)?);
-                streams.push((id, Arc::downgrade(&shared)));
-                shared
-            }
-        };
+        let shared = lock(&KNOWN).stream(stream)?;
         Ok(Self { shared, solver: Solver::Auto, workspace_limit: None, certified: false })
+    }
+
+    /// The GPU of this number, on a stream of another owner: a framework's, say, whose handle is `stream`; null is the default stream.
+    ///
+    /// # Safety
+    /// The stream is one of the primary context of this device, and lives as long as this backend, its clones and what they made.
+    ///
+    /// # Errors
+    /// As [`Cuda::from_stream`].
+    pub unsafe fn from_raw(ordinal: usize, stream: CUstream) -> Result<Self> {
+        library::require()?;
+        let caller = Caller::new()?;
+        let context = context::of_device(ordinal)?;
+        context::told(&context)?;
+        // SAFETY: the caller's.
+        let cuda = Self::from_stream(unsafe { context.wrap_borrowed_stream(stream) })?;
+        caller.restore()?;
+        Ok(cuda)
     }
 
     /// Sets the eigensolver (default [`Solver::Auto`]).
@@ -182,7 +272,7 @@ impl Cuda {
 
     /// The compute capability of the device.
     pub fn capability(&self) -> (i32, i32) {
-        self.shared.capability
+        self.shared.device.capability
     }
 
     pub(super) fn id(&self) -> StreamId {
@@ -216,65 +306,65 @@ impl Cuda {
         Err(refused("a slice of another device", &format!("{}, not {}", context.ordinal(), self.stream().context().ordinal())))
     }
 
-    pub(super) fn solver_handle(&self) -> MutexGuard<'_, SolverHandle> {
-        lock(&self.shared.solver)
+    pub(super) fn solver_handle(&self) -> Result<Held<'_, SolverHandle>> {
+        held(&self.shared.solver, self.stream(), SolverHandle::new)
     }
 
-    pub(super) fn blas(&self) -> MutexGuard<'_, Blas> {
-        lock(&self.shared.blas)
+    pub(super) fn blas(&self) -> Result<Held<'_, Blas>> {
+        held(&self.shared.blas, self.stream(), Blas::new)
     }
 
     /// The kernels for numbers stored as `E`, compiled when they are first asked for.
     pub(super) fn kernels<E: Element>(&self) -> Result<Arc<Kernels>> {
-        let mut known = lock(&self.shared.kernels);
+        let mut known = lock(&self.shared.device.modules().kernels);
         if let Some(kernels) = known.get(&E::DTYPE) {
             return Ok(kernels.clone());
         }
-        let kernels = Arc::new(Kernels::load(self.stream().context(), E::DTYPE, self.capability(), self.most_shared())?);
+        let kernels = Arc::new(Kernels::load(&self.shared.device.context, E::DTYPE, self.capability(), self.most_shared())?);
         known.insert(E::DTYPE, kernels.clone());
         Ok(kernels)
     }
 
     /// As [`Cuda::kernels`], those of derivatives beyond the gradient and of functions of the spectrum.
-    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<derivatives::Kernels>> {
-        let mut known = lock(&self.shared.calculus);
+    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<derivatives::DerivativeKernels>> {
+        let mut known = lock(&self.shared.device.modules().calculus);
         if let Some(kernels) = known.get(&E::DTYPE) {
             return Ok(kernels.clone());
         }
-        let kernels = Arc::new(derivatives::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        let kernels = Arc::new(derivatives::DerivativeKernels::load(&self.shared.device.context, E::DTYPE, self.capability())?);
         known.insert(E::DTYPE, kernels.clone());
         Ok(kernels)
     }
 
     /// As [`Cuda::kernels`], those of factors.
-    pub(super) fn factor<E: Element>(&self) -> Result<Arc<factor::Kernels>> {
-        let mut known = lock(&self.shared.factor);
+    pub(super) fn factor<E: Element>(&self) -> Result<Arc<factor::FactorKernels>> {
+        let mut known = lock(&self.shared.device.modules().factor);
         if let Some(kernels) = known.get(&E::DTYPE) {
             return Ok(kernels.clone());
         }
-        let kernels = Arc::new(factor::Kernels::load(self.stream().context(), E::DTYPE, self.capability())?);
+        let kernels = Arc::new(factor::FactorKernels::load(&self.shared.device.context, E::DTYPE, self.capability())?);
         known.insert(E::DTYPE, kernels.clone());
         Ok(kernels)
     }
 
     /// A kernel that has a module of its own, compiled when it is first asked for.
-    pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<Alone>> {
-        let mut known = lock(&self.shared.alone);
+    pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<SingleKernel>> {
+        let mut known = lock(&self.shared.device.modules().alone);
         if let Some(kernel) = known.get(&wanted) {
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(Alone::load(self.stream().context(), &wanted, self.capability())?);
+        let kernel = Arc::new(SingleKernel::load(&self.shared.device.context, &wanted, self.capability())?);
         known.insert(wanted, kernel.clone());
         Ok(kernel)
     }
 
     /// Bytes of shared memory that a block can have.
     pub(super) fn most_shared(&self) -> usize {
-        self.shared.most_shared
+        self.shared.device.most_shared
     }
 
     pub(super) fn multiprocessors(&self) -> usize {
-        self.shared.multiprocessors
+        self.shared.device.multiprocessors
     }
 }
 
@@ -282,7 +372,7 @@ impl Deref for Shared {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        let Some(parts) = &self.0 else { unreachable!("taken only when it is dropped") };
+        let Some(parts) = &self.parts else { unreachable!("taken only when it is dropped") };
         parts
     }
 }
@@ -290,16 +380,15 @@ impl Deref for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         match Caller::of(self.stream.context()) {
-            Some(_caller) => graph::drop_uncaptured(self.0.take()),
-            None => std::mem::forget(self.0.take()),
+            Some(_caller) => graph::drop_uncaptured(self.parts.take()),
+            None => std::mem::forget(self.parts.take()),
         }
     }
 }
 
-impl Shared {
-    fn new(stream: Arc<CudaStream>) -> Result<Self> {
-        let context = &stream.context().clone();
-        let current = context::bind(context)?;
+impl Device {
+    fn new(context: &Arc<CudaContext>) -> Result<Self> {
+        let _current = context::bind(context)?;
         let capability = context.compute_capability().map_err(|e| refused("cuDeviceGetAttribute", &e))?;
         let attribute = |name| {
             let value = context.attribute(name).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
@@ -307,24 +396,25 @@ impl Shared {
         };
         let most_shared = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1);
-        let (solver, blas) = (SolverHandle::new(&stream)?, Blas::new(&stream)?);
-        drop(current);
-        Ok(Self(Some(Parts {
-            solver: Mutex::new(solver),
-            blas: Mutex::new(blas),
-            kernels: Mutex::default(),
-            calculus: Mutex::default(),
-            factor: Mutex::default(),
-            alone: Mutex::default(),
-            capability,
-            most_shared,
-            multiprocessors,
-            stream,
-        })))
+        Ok(Self { modules: Some(Modules::default()), capability, most_shared, multiprocessors, context: context.clone() })
+    }
+
+    fn modules(&self) -> &Modules {
+        let Some(modules) = &self.modules else { unreachable!("taken only when it is dropped") };
+        modules
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        match Caller::of(&self.context) {
+            Some(_caller) => graph::drop_uncaptured(self.modules.take()),
+            None => std::mem::forget(self.modules.take()),
+        }
     }
 }
 
 /// A lock that a panic in another thread does not spoil: what it guards is whole between calls.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,32 +8,32 @@ use crate::cuda::kernel::layouts::TieRules;
 use crate::cuda::kernel::module::{arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::scratch::Scratch;
-use crate::cuda::part::{Bars, Hermitian, Pairs, Part};
+use crate::cuda::part::{Bars, DerivativePart, Hermitian, Pairs};
 use crate::options::Problem;
-use crate::{CotangentsRef, DoubleGradientMut, EigenpairsRef, Element, HermitianRef, Result, Scalar, Stored};
+use crate::{Cotangents, DoubleGradient, Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, View, ViewMut};
 use cudarc::driver::sys::CUdeviceptr;
 
 impl<T: Scalar> DoubleBackward<T> for Cuda {
-    fn double_backward<'a, O: Stored<T>>(
+    fn double_backward<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        h: HermitianRef<'a, O, Self>,
-        downstream: CotangentsRef<'a, O, Self>,
-        out: DoubleGradientMut<'a, O, Self>,
-        scratch: &mut Scratch<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        h: HermitianBatch<I, Self, View<'a>>,
+        downstream: Cotangents<O, Self, View<'a>>,
+        out: DoubleGradient<O, Self, ViewMut<'a>>,
+        scratch: &Scratch<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::double_backward");
-        let (pairs, h) = (self.pairs(&pairs)?, self.hermitian(&h)?);
-        let (bars, downstream) = (self.bars(&cotangents)?, self.bars(&downstream)?);
+        let (pairs, (h, _wide)) = (self.pairs(&pairs)?, self.hermitian::<T, O, I>(&h)?);
+        let ((bars, _copy), (downstream, _other)) = (self.bars(&cotangents)?, self.bars(&downstream)?);
         let (a_bar, status) = (self.output(&out.a_bar)?, self.output(&out.status)?);
         let (values, vectors) = (self.output(&out.values_bar_bar)?, self.output(&out.vectors_bar_bar)?);
         if let Some(layout) = scratch.layouts.double_backward {
             let out = [status, values, vectors, a_bar];
             return self.double_backward_on_chip::<O>(problem, layout, pairs, bars, h, downstream, out);
         }
-        self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
+        self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.mask(bars.values, downstream.values)?;
             let [t, between, x, m, fq, fx] = part.regions.matrices;
             let has_x = bars.vectors != 0;
@@ -75,7 +75,7 @@ impl Cuda {
         downstream: Bars,
         [status, values_bar_bar, vectors_bar_bar, a_bar]: [CUdeviceptr; 4],
     ) -> Result<()> {
-        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, h.upper));
+        let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, h.read));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments = arguments![
             batch,
@@ -99,7 +99,7 @@ impl Cuda {
     }
 }
 
-impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
+impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// Vᴴ V̄ of the V̄ of the batch in `to`, unless it is absent; `between` may be overwritten.
     pub(super) fn in_basis(&self, v_bar: u64, between: u64, to: u64) -> Result<()> {
         match self.widened(self.matrices(v_bar), between)? {

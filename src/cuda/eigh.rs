@@ -1,14 +1,15 @@
 //! A = V Λ Vᴴ on the device, part by part: prepare, (probe), cuSOLVER, (certificate), spectrum, store.
 
 use crate::compute::Eigh;
-use crate::cuda::device::Cuda;
+use crate::cuda::device::{Cuda, lock};
 use crate::cuda::driver::nvtx::range;
-use crate::cuda::kernel::module::{Shape, arguments, launch};
-use crate::cuda::memory::workspace::{Regions, Workspace};
+use crate::cuda::kernel::layouts::read;
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::memory::workspace::{Workspace, WorkspaceRegions};
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Memory;
 use crate::options::Problem;
-use crate::{EigenpairsMut, Element, HermitianRef, Result, Scalar, SpectrumMut, Stored, Triangle};
+use crate::{Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Spectrum, Triangle, View, ViewMut};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::mem::offset_of;
@@ -63,7 +64,7 @@ pub(in crate::cuda) fn behind(address: CUdeviceptr, elements: usize, size: usize
 
 impl Outputs {
     /// Those of a spectrum, and of vectors at an address.
-    pub fn new<R: Element>(cuda: &Cuda, out: &SpectrumMut<'_, R, Cuda>, vectors: CUdeviceptr) -> Result<Self> {
+    pub fn new<R: Element>(cuda: &Cuda, out: &Spectrum<R, Cuda, ViewMut<'_>>, vectors: CUdeviceptr) -> Result<Self> {
         Ok(Self {
             values: cuda.output(&out.values)?,
             kept: cuda.output(&out.kept)?,
@@ -91,12 +92,12 @@ impl Outputs {
 }
 
 impl<T: Scalar> Eigh<T> for Cuda {
-    fn eigh<'a, I: Element<Scalar = T>, O: Stored<T>>(
+    fn eigh<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: EigenpairsMut<'a, O, Self>,
-        workspace: &mut Workspace<T>,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Eigenpairs<O, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::eigh");
         let vectors = self.output(&out.vectors)?;
@@ -106,9 +107,9 @@ impl<T: Scalar> Eigh<T> for Cuda {
     fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: SpectrumMut<'a, R, Self>,
-        workspace: &mut Workspace<T>,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Spectrum<R, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::eigvalsh");
         self.eigh_in_parts::<T, I, R, R>(problem, a, out, None, workspace)
@@ -121,10 +122,10 @@ impl Cuda {
     fn eigh_in_parts<'a, T, I, S, R>(
         &self,
         problem: &Problem,
-        a: HermitianRef<'a, I, Self>,
-        out: SpectrumMut<'a, R, Self>,
+        a: HermitianBatch<I, Self, View<'a>>,
+        out: Spectrum<R, Self, ViewMut<'a>>,
         vectors: Option<CUdeviceptr>,
-        workspace: &mut Workspace<T>,
+        workspace: &Workspace<T>,
     ) -> Result<()>
     where
         T: Scalar,
@@ -135,9 +136,10 @@ impl Cuda {
         let n = problem.n;
         let all = Outputs::new(self, &out, vectors.unwrap_or(0))?;
         let input = self.input(&a.data)?;
+        let _turn = lock(&workspace.turn);
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
-            let part = Part { problem, order: n, batch, out: all.from::<T, S, R>(first, n, n) };
+            let part = EighPart { problem, order: n, batch, out: all.from::<T, S, R>(first, n, n) };
             part.run::<T, I, S>(self, behind(input, first * n * n, size_of::<I>()), a.triangle, workspace)?;
         }
         Ok(())
@@ -145,7 +147,7 @@ impl Cuda {
 }
 
 /// What is worked on at a time.
-pub(in crate::cuda) struct Part<'a> {
+pub(in crate::cuda) struct EighPart<'a> {
     pub problem: &'a Problem,
     /// Of the matrices that are solved; the problem's other eigenvalues are exact zeros.
     pub order: usize,
@@ -153,8 +155,8 @@ pub(in crate::cuda) struct Part<'a> {
     pub out: Outputs,
 }
 
-impl Part<'_> {
-    fn run<T, I, S>(&self, cuda: &Cuda, a: CUdeviceptr, triangle: Triangle, workspace: &mut Workspace<T>) -> Result<()>
+impl EighPart<'_> {
+    fn run<T, I, S>(&self, cuda: &Cuda, a: CUdeviceptr, triangle: Option<Triangle>, workspace: &Workspace<T>) -> Result<()>
     where
         T: Scalar,
         I: Element<Scalar = T>,
@@ -172,13 +174,13 @@ impl Part<'_> {
     }
 
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the matrices in their place.
-    pub fn solve<T: Scalar, S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, workspace: &mut Workspace<T>) -> Result<()> {
+    pub fn solve<T: Scalar, S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, workspace: &Workspace<T>) -> Result<()> {
         let (n, batch, regions) = (self.order, self.batch, workspace.regions);
-        let Regions { lambda, info, scratch, certificate, .. } = regions;
+        let WorkspaceRegions { lambda, info, scratch, certificate, .. } = regions;
         let with_vectors = self.out.vectors != 0;
         let vectors = if with_vectors { matrices } else { 0 };
         let mut defect = 0;
-        if let Some(solver) = &mut workspace.solver {
+        if let Some(solver) = &mut *lock(&workspace.solver) {
             let _range = range(c"eigengrad::solve");
             if cuda.certified || solver.repairs() {
                 // SAFETY: the matrices and the regions are those of a part of this size.
@@ -199,16 +201,16 @@ impl Part<'_> {
     fn prepare<I: Element>(
         &self,
         cuda: &Cuda,
-        (a, triangle): (CUdeviceptr, Triangle),
+        (a, triangle): (CUdeviceptr, Option<Triangle>),
         matrices: CUdeviceptr,
         exponent: CUdeviceptr,
     ) -> Result<()> {
         let _range = range(c"eigengrad::prepare");
-        let (kernels, n, upper) = (cuda.kernels::<I>()?, self.order, c_int::from(triangle == Triangle::Upper));
-        let arguments = arguments![self.batch as i64, n as c_int, upper, a, matrices, exponent, self.out.status];
+        let (kernels, n, read) = (cuda.kernels::<I>()?, self.order, read(triangle));
+        let arguments = arguments![self.batch as i64, n as c_int, read, a, matrices, exponent, self.out.status];
         let _current = cuda.bind()?;
         // SAFETY: A, the outputs and the regions hold a part of this size.
-        unsafe { launch(cuda.stream(), kernels.prepare, Shape::team_each(self.batch, n), arguments) }
+        unsafe { launch(cuda.stream(), kernels.prepare, LaunchShape::team_each(self.batch, n), arguments) }
     }
 
     fn spectrum<T: Scalar, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
@@ -237,7 +239,7 @@ impl Part<'_> {
         ];
         let _current = cuda.bind()?;
         // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the kernel allows them.
-        unsafe { launch(cuda.stream(), kernels.spectrum, Shape::thread_each(self.batch), arguments) }
+        unsafe { launch(cuda.stream(), kernels.spectrum, LaunchShape::thread_each(self.batch), arguments) }
     }
 
     /// Stores vectors of so many entries.
@@ -247,7 +249,7 @@ impl Part<'_> {
         let arguments = arguments![entries as i64, vectors, self.out.vectors];
         let _current = cuda.bind()?;
         // SAFETY: the vectors and the output hold so many.
-        unsafe { launch(cuda.stream(), kernels.store, Shape::thread_for(entries), arguments) }
+        unsafe { launch(cuda.stream(), kernels.store, LaunchShape::thread_for(entries), arguments) }
     }
 }
 
@@ -283,8 +285,8 @@ mod tests {
                 status: Cuda::view(&status).address(),
                 vectors: of_vectors,
             };
-            let part = Part { problem: &problem, order: 2, batch: 4, out };
-            let workspace = Workspace::<f64>::new(&cuda, &problem).unwrap();
+            let part = EighPart { problem: &problem, order: 2, batch: 4, out };
+            let workspace = Workspace::<f64>::new(&cuda, &problem, None).unwrap();
             let certificate = workspace.regions.certificate;
             // SAFETY: all hold what belongs to four matrices of order 2.
             unsafe { certificate.probe::<f64>(&cuda, 2, 4, at(&matrices)) }.unwrap();

@@ -9,28 +9,28 @@ use crate::cuda::kernel::layouts::TieRules;
 use crate::cuda::kernel::module::{arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::scratch::Scratch;
-use crate::cuda::part::{Hermitian, Pairs, Part};
+use crate::cuda::part::{DerivativePart, Hermitian, Pairs};
 use crate::options::Problem;
-use crate::{Backend, EigenpairsRef, Element, HermitianRef, Result, Scalar, Stored, TangentsMut};
+use crate::{Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Tangents, View, ViewMut};
 use cudarc::driver::sys::CUdeviceptr;
 
 impl<T: Scalar> Jvp<T> for Cuda {
-    fn jvp<'a, O: Stored<T>>(
+    fn jvp<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        a_dot: HermitianRef<'a, O, Self>,
-        out: TangentsMut<'a, O, Self>,
-        scratch: &mut Scratch<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        a_dot: HermitianBatch<I, Self, View<'a>>,
+        out: Tangents<O, Self, ViewMut<'a>>,
+        scratch: &Scratch<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::jvp");
-        let (pairs, a_dot) = (self.pairs(&pairs)?, self.hermitian(&a_dot)?);
+        let (pairs, (a_dot, _wide)) = (self.pairs(&pairs)?, self.hermitian::<T, O, I>(&a_dot)?);
         let all = [self.output(&out.status)?, self.output(&out.values)?, self.output(&out.vectors)?];
-        let directions = Self::len_mut(&out.status).checked_div(problem.batch).unwrap_or(0);
+        let directions = out.status.shape()[0].checked_div(problem.batch).unwrap_or(0);
         if let Some(layout) = scratch.layouts.jvp {
             return self.jvp_on_chip::<O>(problem, layout, pairs, a_dot, all, directions);
         }
-        self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
+        self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.mask(0, 0)?;
             (0..directions).try_for_each(|direction| {
                 let first = direction * problem.batch; // a batch of the outputs further on
@@ -59,7 +59,7 @@ impl Cuda {
         [status, values_dot, vectors_dot]: [CUdeviceptr; 3],
         directions: usize,
     ) -> Result<()> {
-        let (batch, directions, rules) = (problem.batch as i64, directions as i64, TieRules::new::<O>(problem, a_dot.upper));
+        let (batch, directions, rules) = (problem.batch as i64, directions as i64, TieRules::new::<O>(problem, a_dot.read));
         let Pairs { values, vectors, kept, found } = pairs;
         let arguments =
             arguments![batch, directions, rules, values, kept, found, vectors, a_dot.data, values_dot, vectors_dot, status];
@@ -68,7 +68,7 @@ impl Cuda {
     }
 }
 
-impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
+impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     fn jvp(&self, a_dot: Hermitian, out: [CUdeviceptr; 3]) -> Result<()> {
         let (regions, (batch, n)) = (self.regions, self.size());
         let [p, v_dot, ..] = regions.matrices;

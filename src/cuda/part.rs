@@ -1,13 +1,15 @@
 //! What is worked on at a time, and the steps that all operations have: K, D and ties, products, results.
 
-use crate::cuda::device::Cuda;
+use crate::cuda::device::{Cuda, lock};
 use crate::cuda::driver::gemm::{Form, Product};
 use crate::cuda::eigh::behind;
-use crate::cuda::kernel::derivatives::{Kernels, ScalarKernels};
-use crate::cuda::kernel::module::{Shape, arguments, launch};
-use crate::cuda::memory::scratch::{Regions, Scratch};
+use crate::cuda::kernel::derivatives::{DerivativeKernels, DerivativeScalarKernels};
+use crate::cuda::kernel::layouts::read;
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::memory::buffer::DeviceBuffer;
+use crate::cuda::memory::scratch::{Scratch, ScratchRegions};
 use crate::options::Problem;
-use crate::{CotangentsRef, Dropped, EigenpairsRef, Element, HermitianRef, Real, Result, Scalar, Stored, Triangle};
+use crate::{Backend, Cotangents, Dropped, Eigenpairs, Element, ElementOf, HermitianBatch, Real, Result, Scalar, View};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::marker::PhantomData;
@@ -29,47 +31,71 @@ pub(in crate::cuda) struct Bars {
     pub vectors: CUdeviceptr,
 }
 
-/// Of Hermitian matrices, of which one triangle is read.
+/// Of Hermitian matrices.
 #[derive(Clone, Copy)]
 pub(in crate::cuda) struct Hermitian {
     pub data: CUdeviceptr,
-    pub upper: c_int,
+    /// `enum read` of kernels/lib/element.cuh.
+    pub read: c_int,
 }
 
 impl Cuda {
-    pub(in crate::cuda) fn pairs<O: Element>(&self, pairs: &EigenpairsRef<'_, O, Self>) -> Result<Pairs> {
+    pub(in crate::cuda) fn pairs<O: Element>(&self, pairs: &Eigenpairs<O, Self, View<'_>>) -> Result<Pairs> {
         Ok(Pairs {
-            values: self.input(&pairs.values)?,
+            values: self.input(&pairs.spectrum.values)?,
             vectors: self.input(&pairs.vectors)?,
-            kept: self.input(&pairs.kept)?,
-            found: self.input(&pairs.status)?,
+            kept: self.input(&pairs.spectrum.kept)?,
+            found: self.input(&pairs.spectrum.status)?,
         })
     }
 
-    pub(in crate::cuda) fn bars<O: Element>(&self, bars: &CotangentsRef<'_, O, Self>) -> Result<Bars> {
-        Ok(Bars {
-            values: bars.values.as_ref().map_or(Ok(0), |x| self.input(x))?,
-            vectors: bars.vectors.as_ref().map_or(Ok(0), |x| self.input(x))?,
-        })
+    /// Cotangents by columns; and where V̄ is given by its rows, the copy that is.
+    pub(in crate::cuda) fn bars<O: Element>(
+        &self,
+        bars: &Cotangents<O, Self, View<'_>>,
+    ) -> Result<(Bars, Option<DeviceBuffer<O>>)> {
+        let (values, rows) = (self.given(&bars.values)?, bars.vectors.filter(|_| bars.rows));
+        let Some(rows) = rows else { return Ok((Bars { values, vectors: self.given(&bars.vectors)? }, None)) };
+        let [batch, n, k] = rows.shape();
+        let copy = self.contiguous(rows.memory().strided([batch, k, n], [(n * k) as isize, 1, k as isize])?)?;
+        Ok((Bars { values, vectors: Self::view(&copy).address() }, Some(copy)))
     }
 
-    pub(in crate::cuda) fn hermitian<O: Element>(&self, e: &HermitianRef<'_, O, Self>) -> Result<Hermitian> {
-        Ok(Hermitian { data: self.input(&e.data)?, upper: c_int::from(e.triangle == Triangle::Upper) })
+    /// Hermitian matrices stored as the pairs are, as `O`; and where they are stored as another type, the copy that is.
+    pub(in crate::cuda) fn hermitian<T: Scalar, O: ElementOf<T>, I: ElementOf<T>>(
+        &self,
+        e: &HermitianBatch<I, Self, View<'_>>,
+    ) -> Result<(Hermitian, Option<DeviceBuffer<O>>)> {
+        let (data, read) = (self.input(&e.data)?, read(e.triangle));
+        if I::DTYPE == O::DTYPE {
+            return Ok((Hermitian { data, read }, None));
+        }
+        let entries = e.data.shape().into_iter().product::<usize>();
+        let (wide, copy) = (self.zeros::<T>(entries)?, self.zeros::<O>(entries)?);
+        let (to, from) = (Self::view(&wide).address(), Self::view(&copy).address());
+        let (load, store) = (self.kernels::<I>()?, self.kernels::<O>()?);
+        let _current = self.bind()?;
+        // SAFETY: the operand and the copies hold so many entries.
+        unsafe { launch(self.stream(), load.load, LaunchShape::thread_for(entries), arguments![entries as i64, data, to]) }?;
+        // SAFETY: as above.
+        unsafe { launch(self.stream(), store.store, LaunchShape::thread_for(entries), arguments![entries as i64, to, from]) }?;
+        Ok((Hermitian { data: from, read }, Some(copy)))
     }
 
     /// Does the work on one part of the batch after the other.
-    pub(in crate::cuda) fn in_parts<T: Scalar, O: Stored<T>>(
+    pub(in crate::cuda) fn in_parts<T: Scalar, O: ElementOf<T>>(
         &self,
         problem: &Problem,
         pairs: Pairs,
         scratch: &Scratch<T>,
-        work: impl Fn(&Part<'_, T, O>) -> Result<()>,
+        work: impl Fn(&DerivativePart<'_, T, O>) -> Result<()>,
     ) -> Result<()> {
         let (kernels, of_scalar) = (self.calculus::<O>()?, self.calculus::<T>()?.scalar()?);
+        let _turn = lock(&scratch.turn);
         for first in (0..problem.batch).step_by(scratch.part) {
             let batch = scratch.part.min(problem.batch - first);
             let regions = scratch.regions;
-            let mut part = Part {
+            let mut part = DerivativePart {
                 cuda: self,
                 problem,
                 first,
@@ -89,21 +115,21 @@ impl Cuda {
 }
 
 /// A part of the batch. Addresses of operands are those of the whole batch; the functions that take a part's address say so.
-pub(in crate::cuda) struct Part<'a, T, O> {
+pub(in crate::cuda) struct DerivativePart<'a, T, O> {
     pub cuda: &'a Cuda,
     pub problem: &'a Problem,
     pub first: usize,
     pub batch: usize,
     pub pairs: Pairs,
-    pub kernels: Arc<Kernels>,
-    pub of_scalar: ScalarKernels,
-    pub regions: Regions,
+    pub kernels: Arc<DerivativeKernels>,
+    pub of_scalar: DerivativeScalarKernels,
+    pub regions: ScratchRegions,
     /// V of the part in the type computed in.
     pub v: CUdeviceptr,
     of: PhantomData<(T, O)>,
 }
 
-impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
+impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// Where this part's n×n matrices begin.
     pub fn matrices(&self, of_batch: CUdeviceptr) -> CUdeviceptr {
         behind(of_batch, self.first * self.problem.n * self.problem.n, size_of::<O>())
@@ -133,8 +159,8 @@ impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
         c_int::from(self.problem.dropped == Dropped::Zero)
     }
 
-    pub fn team(&self) -> Shape {
-        Shape::team_each(self.batch, self.problem.n)
+    pub fn team(&self) -> LaunchShape {
+        LaunchShape::team_each(self.batch, self.problem.n)
     }
 
     /// Where the numbers of the part, stored as `O`, are in the type computed in: 0 where there are none.
@@ -146,7 +172,7 @@ impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
         let arguments = arguments![entries as i64, stored, region];
         let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.load, Shape::thread_for(entries), arguments) }?;
+        unsafe { launch(self.cuda.stream(), kernels.load, LaunchShape::thread_for(entries), arguments) }?;
         Ok(region)
     }
 
@@ -172,13 +198,13 @@ impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
         ];
         let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; both λ̄ may be null.
-        unsafe { launch(self.cuda.stream(), self.kernels.mask, Shape::thread_each(self.batch), arguments) }
+        unsafe { launch(self.cuda.stream(), self.kernels.mask, LaunchShape::thread_each(self.batch), arguments) }
     }
 
     /// Vᴴ E V of the Hermitian matrices from `e` on, in `to`; `between` is overwritten.
     pub fn conjugated(&self, e: Hermitian, between: CUdeviceptr, to: CUdeviceptr) -> Result<()> {
         let (batch, n) = self.size();
-        let arguments = arguments![batch, n, e.upper, e.data, to];
+        let arguments = arguments![batch, n, e.read, e.data, to];
         let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
         unsafe { launch(self.cuda.stream(), self.kernels.hermitian, self.team(), arguments) }?;

@@ -5,13 +5,14 @@ use crate::cuda::device::Cuda;
 use crate::cuda::driver::gemm::Form;
 use crate::cuda::driver::nvtx::range;
 use crate::cuda::kernel::function::{Named, Operand};
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::scratch::Scratch;
-use crate::cuda::part::{Hermitian, Pairs, Part};
+use crate::cuda::part::{DerivativePart, Hermitian, Pairs};
 use crate::options::Problem;
 use crate::{
-    Dropped, EigenpairsRef, Element, FunctionRef, HermitianRef, MatricesMut, Of, Result, Scalar, Status, Stored, Weights,
+    Array, Derivative, Dropped, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Result, Scalar, SchurMultiplier,
+    Spectral, Status, View, ViewMut,
 };
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
@@ -26,30 +27,30 @@ struct MapRules {
     dropped_zero: c_int,
     slopes: c_int,
     products: c_int,
-    upper: c_int,
+    read: c_int,
 }
 
 // The same on both sides.
-const _: () = assert!(size_of::<MapRules>() == 48 && offset_of!(MapRules, upper) == 44);
+const _: () = assert!(size_of::<MapRules>() == 48 && offset_of!(MapRules, read) == 44);
 
 /// What a function is put to.
 #[derive(Clone, Copy)]
 enum Use {
     /// f(A), or f′(A).
-    Alone(Of),
+    Alone(Derivative),
     /// The map of a matrix, times the numbers at an address unless that is 0.
-    Map(Weights, Hermitian, CUdeviceptr),
+    Map(SchurMultiplier, Hermitian, CUdeviceptr),
 }
 
 impl<T: Scalar> SpectralFunctions<T> for Cuda {
-    fn spectral<'a, O: Stored<T>>(
+    fn spectral<'a, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        of: Of,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Scratch<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        of: Derivative,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Scratch<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::spectral");
         let (pairs, function) = (self.pairs(&pairs)?, self.function(&function)?);
@@ -57,13 +58,13 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         if let Some(layout) = scratch.layouts.map {
             return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Alone(of), [status, data]);
         }
-        self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
+        self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.evaluate(function, false)?;
             let (regions, (batch, n)) = (part.regions, part.size());
             let [product, scaled, ..] = regions.matrices;
             if n > 0 {
                 let [values, slopes, _] = regions.columns;
-                let factor = if of == Of::Values { values } else { slopes };
+                let factor = if of == Derivative::Zeroth { values } else { slopes };
                 let arguments = arguments![batch, n, part.v, regions.labels, factor, scaled];
                 let _current = self.bind()?;
                 // SAFETY: the operands and the regions hold a part of this size.
@@ -74,26 +75,27 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         })
     }
 
-    fn map<'a, O: Stored<T>>(
+    fn map<'a, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        weights: Weights,
-        e: HermitianRef<'a, O, Self>,
-        scale: Option<Self::View<'a, T::Real>>,
-        out: MatricesMut<'a, O, Self>,
-        scratch: &mut Scratch<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        weights: SchurMultiplier,
+        e: HermitianBatch<I, Self, View<'a>>,
+        scale: Option<Array<T::Real, Self, 1, View<'a>>>,
+        out: HermitianResult<O, Self, ViewMut<'a>>,
+        scratch: &Scratch<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::map");
-        let (pairs, function, e) = (self.pairs(&pairs)?, self.function(&function)?, self.hermitian(&e)?);
-        let scale = scale.as_ref().map_or(Ok(0), |scale| self.input(scale))?;
+        let (pairs, function) = (self.pairs(&pairs)?, self.function(&function)?);
+        let (e, _wide) = self.hermitian::<T, O, I>(&e)?;
+        let scale = self.given(&scale)?;
         let (data, status) = (self.output(&out.data)?, self.output(&out.status)?);
         if let Some(layout) = scratch.layouts.map {
             return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Map(weights, e, scale), [status, data]);
         }
-        self.in_parts(problem, pairs, scratch, |part: &Part<'_, T, O>| {
-            part.evaluate(function, weights == Weights::Divided)?;
+        self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
+            part.evaluate(function, weights == SchurMultiplier::Divided)?;
             let [q, between, product, ..] = part.regions.matrices;
             if problem.n > 0 {
                 part.conjugated(Hermitian { data: part.matrices(e.data), ..e }, between, q)?;
@@ -105,13 +107,13 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         })
     }
 
-    fn trace<'a, O: Stored<T>>(
+    fn trace<'a, O: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        function: FunctionRef<'a, O, Self>,
-        out: Self::ViewMut<'a, T::Real>,
-        status: Self::ViewMut<'a, Status>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        function: Spectral<O, Self, View<'a>>,
+        out: Array<T::Real, Self, 1, ViewMut<'a>>,
+        status: Array<Status, Self, 1, ViewMut<'a>>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::trace");
         let (kernels, pairs, Operand { named, values, .. }) =
@@ -121,7 +123,7 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         let arguments = arguments![batch, n, named, pairs.values, pairs.kept, pairs.found, values, total, status];
         let _current = self.bind()?;
         // SAFETY: the operands hold a batch of this size; values may be null unless f is given by them.
-        unsafe { launch(self.stream(), kernels.trace, Shape::thread_each(problem.batch), arguments) }
+        unsafe { launch(self.stream(), kernels.trace, LaunchShape::thread_each(problem.batch), arguments) }
     }
 }
 
@@ -137,16 +139,16 @@ impl Cuda {
         [status, out]: [CUdeviceptr; 2],
     ) -> Result<()> {
         let (of, weights, e, scale) = match to {
-            Use::Alone(of) => (of, Weights::Divided, Hermitian { data: 0, upper: 0 }, 0),
-            Use::Map(weights, e, scale) => (Of::Values, weights, e, scale),
+            Use::Alone(of) => (of, SchurMultiplier::Divided, Hermitian { data: 0, read: 0 }, 0),
+            Use::Map(weights, e, scale) => (Derivative::Zeroth, weights, e, scale),
         };
         let rules = MapRules {
             function: function.named,
             tie_rtol: problem.tie_rtol::<O::Real>(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
-            slopes: c_int::from(of == Of::Slopes),
-            products: c_int::from(weights == Weights::Product),
-            upper: e.upper,
+            slopes: c_int::from(of == Derivative::First),
+            products: c_int::from(weights == SchurMultiplier::Product),
+            read: e.read,
         };
         let Pairs { values, vectors, kept, found } = pairs;
         let (batch, Operand { values: given, slopes, .. }) = (problem.batch as i64, function);
@@ -156,7 +158,7 @@ impl Cuda {
     }
 }
 
-impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
+impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// λ, labels, statuses, and f into the columns; where it `lifts`, for divided differences that stay in the range.
     fn evaluate(&self, function: Operand, lifts: bool) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
@@ -188,10 +190,10 @@ impl<T: Scalar, O: Stored<T>> Part<'_, T, O> {
     }
 
     /// Q ↦ W ∘ Q.
-    fn divide(&self, function: Operand, weights: Weights) -> Result<()> {
+    fn divide(&self, function: Operand, weights: SchurMultiplier) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let [values, slopes, other] = regions.columns;
-        let products = c_int::from(weights == Weights::Product);
+        let products = c_int::from(weights == SchurMultiplier::Product);
         let arguments = arguments![
             batch,
             n,

@@ -1,18 +1,22 @@
 //! The input: a batch of thin factors B, one column after the other in memory.
 
-use crate::batch::expect_len;
-use crate::{Backend, Cpu, Element, Error, Result};
+use crate::options::addressable;
+use crate::{Array, Backend, Cpu, Element, Error, Owned, Result, Storage, View};
 use ndarray::ArrayView3;
 
-/// A batch of factors B `[batch, n, r]` with r ≤ n, owned, on a backend: of the matrices A = B Bᴴ.
+/// A batch of factors B `[batch, n, r]` with r ≤ n on a backend: of the matrices A = B Bᴴ.
 #[derive(Debug)]
-pub struct FactorBatch<T: Element, B: Backend = Cpu> {
-    pub(crate) backend: B,
-    data: B::Buffer<T>,
-    batch: usize,
-    n: usize,
-    r: usize,
+pub struct FactorBatch<T: Element, B: Backend = Cpu, S: Storage = Owned> {
+    /// `[batch, k, i]`.
+    pub(crate) data: Array<T, B, 3, S>,
 }
+
+impl<T: Element, B: Backend> Clone for FactorBatch<T, B, View<'_>> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: Element, B: Backend> Copy for FactorBatch<T, B, View<'_>> {}
 
 impl<T: Element> FactorBatch<T, Cpu> {
     /// A batch on the CPU from an array `[batch, n, r]` of any strides.
@@ -34,42 +38,43 @@ impl<T: Element, B: Backend> FactorBatch<T, B> {
         thin::<T>(batch, n, r)?;
         let columns = b.permuted_axes([0, 2, 1]);
         let data = columns.as_slice().map_or_else(|| columns.iter().copied().collect(), <[T]>::to_vec);
-        Ok(Self { backend: backend.clone(), data: backend.upload(data)?, batch, n, r })
+        Ok(Self { data: Array::from_host(backend, data, [batch, r, n])? })
     }
 
-    /// A batch from memory that is on the backend already: `[batch, k, i]` holds component i of column k.
-    ///
-    /// # Errors
-    /// As [`FactorBatch::new`]; [`Error::Shape`] if the memory does not hold `batch`·n·r elements.
-    pub fn from_buffer(backend: &B, data: B::Buffer<T>, batch: usize, n: usize, r: usize) -> Result<Self> {
-        thin::<T>(batch, n, r)?;
-        expect_len::<T, B>("B", batch * n * r, &data)?;
-        Ok(Self { backend: backend.clone(), data, batch, n, r })
-    }
-
-    /// The memory, as it is.
-    pub fn into_buffer(self) -> B::Buffer<T> {
+    /// The memory, as it is: `[batch, k, i]`.
+    pub fn into_array(self) -> Array<T, B, 3> {
         self.data
     }
 
-    /// The factors as borrowed memory, for [`FactorPlan::eigh_into`](crate::FactorPlan::eigh_into).
-    pub fn as_ref(&self) -> B::View<'_, T> {
-        B::view(&self.data)
+    /// Borrows it.
+    pub fn view(&self) -> FactorBatch<T, B, View<'_>> {
+        FactorBatch { data: self.data.view() }
+    }
+}
+
+impl<T: Element, B: Backend, S: Storage> FactorBatch<T, B, S> {
+    /// Factors in memory of a backend, by columns: `[batch, k, i]` holds component i of column k.
+    ///
+    /// # Errors
+    /// As [`FactorBatch::new`].
+    pub fn from_columns(data: Array<T, B, 3, S>) -> Result<Self> {
+        let [batch, r, n] = data.shape();
+        thin::<T>(batch, n, r).map(|()| Self { data })
     }
 
     /// The number of factors.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.data.shape()[0]
     }
 
     /// The order n of the matrices B Bᴴ.
     pub fn n(&self) -> usize {
-        self.n
+        self.data.shape()[2]
     }
 
     /// The number of columns.
     pub fn r(&self) -> usize {
-        self.r
+        self.data.shape()[1]
     }
 }
 
@@ -78,5 +83,5 @@ pub(super) fn thin<T: Element>(batch: usize, n: usize, r: usize) -> Result<()> {
     if r > n {
         return Err(Error::Wide { n, r });
     }
-    crate::options::addressable::<T>(batch, n)
+    addressable::<T>(batch, n)
 }

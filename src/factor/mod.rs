@@ -6,6 +6,6 @@ mod pairs;
 mod plan;
 
 pub use batch::FactorBatch;
-pub use gradient::{FactorGradient, FactorGradientMut};
-pub use pairs::{FactorPairs, FactorPairsMut, FactorPairsRef};
+pub use gradient::FactorGradient;
+pub use pairs::FactorPairs;
 pub use plan::{FactorPlan, FactorProblem, eigh_factor, eigh_factor_as};

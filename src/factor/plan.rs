@@ -2,10 +2,11 @@
 //! over it.
 
 use super::batch::thin;
-use super::{FactorBatch, FactorGradient, FactorGradientMut, FactorPairs, FactorPairsMut, FactorPairsRef};
+use super::{FactorBatch, FactorGradient, FactorPairs};
+#[cfg(feature = "foreign")]
+use crate::compute::Lent;
 use crate::options::Problem;
-use crate::plan::{expect, expect_spectrum};
-use crate::{Backend, Cotangents, CotangentsRef, Cpu, Element, Engine, Error, Options, Result, Status, Stored, TieRule};
+use crate::{Backend, Cotangents, Cpu, Element, ElementOf, Engine, Error, Options, Result, Status, TieRule, View, ViewMut};
 use std::marker::PhantomData;
 
 /// The eigendecomposition of B Bᴴ for factors of one shape: what a backend is given.
@@ -63,23 +64,46 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     /// # Errors
     /// [`Error::Backend`] if there is none.
     pub fn workspace(&self) -> Result<B::FactorWorkspace> {
-        self.backend.factor_workspace(&self.problem)
+        self.backend.factor_workspace(&self.problem, None)
+    }
+
+    /// Bytes of the backend's memory that [`FactorPlan::workspace_at`] wants for the whole batch at a time, if the device has room for it; with
+    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if the backend refuses.
+    pub fn workspace_bytes(&self) -> Result<usize> {
+        self.backend.factor_workspace_bytes(&self.problem)
+    }
+
+    /// As [`FactorPlan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    ///
+    /// # Safety
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
+    /// was enqueued on it before is ordered before the work of the stream.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] if it is too little for one matrix.
+    #[cfg(feature = "foreign")]
+    #[allow(unsafe_code, reason = "the caller's memory")]
+    pub unsafe fn workspace_at(&self, address: usize, bytes: usize) -> Result<B::FactorWorkspace> {
+        self.backend.factor_workspace(&self.problem, Some(Lent { address, bytes }))
     }
 
     /// Memory for eigenpairs stored as `O`.
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn pairs<O: Stored<T::Scalar>>(&self) -> Result<FactorPairs<O, B>> {
-        FactorPairs::zeros(&self.backend, &self.problem)
+    pub fn pairs<O: ElementOf<T::Scalar>>(&self) -> Result<FactorPairs<O, B>> {
+        FactorPairs::zeros(&self.backend, self.batch(), self.n(), self.r(), self.problem)
     }
 
     /// Memory for a gradient stored as `O`.
     ///
     /// # Errors
     /// [`Error::Backend`] if there is none.
-    pub fn gradient<O: Stored<T::Scalar>>(&self) -> Result<FactorGradient<O, B>> {
-        FactorGradient::zeros(&self.backend, &self.problem)
+    pub fn gradient<O: ElementOf<T::Scalar>>(&self) -> Result<FactorGradient<O, B>> {
+        FactorGradient::zeros(&self.backend, self.batch(), self.n(), self.r())
     }
 
     /// The eigenpairs of B Bᴴ, as [`eigh_factor`], into caller-owned memory.
@@ -87,17 +111,15 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     /// # Errors
     /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the workspace is another plan's;
     /// [`Error::Backend`].
-    pub fn eigh_into<'a, O: Stored<T::Scalar>>(
+    pub fn eigh_into<'a, O: ElementOf<T::Scalar>>(
         &self,
-        b: B::View<'a, T>,
-        out: FactorPairsMut<'a, O, B>,
-        workspace: &mut B::FactorWorkspace,
+        b: FactorBatch<T, B, View<'a>>,
+        out: FactorPairs<O, B, ViewMut<'a>>,
+        workspace: &B::FactorWorkspace,
     ) -> Result<()> {
         let FactorProblem { matrices: Problem { batch, n, .. }, r } = self.problem;
-        expect("B", batch * n * r, B::len(&b))?;
-        expect("V", batch * n * r, B::len_mut(&out.vectors))?;
-        expect("S", batch * r * r, B::len_mut(&out.projection))?;
-        expect_spectrum(batch, r, &out.spectrum)?;
+        b.data.expect("B", [batch, r, n])?;
+        out.expect(batch, n, r)?;
         self.expect_workspace(workspace)?;
         self.backend.eigh_factor(&self.problem, b, out, workspace)
     }
@@ -107,25 +129,17 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     ///
     /// # Errors
     /// As [`FactorPlan::eigh_into`].
-    pub fn backward_into<'a, O: Stored<T::Scalar>>(
+    pub fn backward_into<'a, O: ElementOf<T::Scalar>>(
         &self,
-        pairs: FactorPairsRef<'a, O, B>,
-        cotangents: CotangentsRef<'a, O, B>,
-        out: FactorGradientMut<'a, O, B>,
-        workspace: &mut B::FactorWorkspace,
+        pairs: FactorPairs<O, B, View<'a>>,
+        cotangents: Cotangents<O, B, View<'a>>,
+        out: FactorGradient<O, B, ViewMut<'a>>,
+        workspace: &B::FactorWorkspace,
     ) -> Result<()> {
         let FactorProblem { matrices: Problem { batch, n, .. }, r } = self.problem;
-        expect("λ", batch * r, B::len(&pairs.values))?;
-        expect("V", batch * n * r, B::len(&pairs.vectors))?;
-        expect("S", batch * r * r, B::len(&pairs.projection))?;
-        expect("kept", batch * r, B::len(&pairs.kept))?;
-        expect("status", batch, B::len(&pairs.status))?;
-        expect("λ̄", batch * r, cotangents.values.as_ref().map_or(batch * r, B::len))?;
-        expect("V̄", batch * n * r, cotangents.vectors.as_ref().map_or(batch * n * r, B::len))?;
-        expect("B̄", batch * n * r, B::len_mut(&out.b_bar))?;
-        expect("gauge_defect", batch * r, B::len_mut(&out.gauge_defect))?;
-        expect("tie_defect", batch, B::len_mut(&out.tie_defect))?;
-        expect("status", batch, B::len_mut(&out.status))?;
+        pairs.expect(batch, n, r)?;
+        cotangents.expect(batch, n, r)?;
+        out.expect(batch, n, r)?;
         self.expect_workspace(workspace)?;
         self.backend.backward_factor(&self.problem, pairs, cotangents, out, workspace)
     }
@@ -163,13 +177,13 @@ pub fn eigh_factor<T: Element, B: Engine<T::Scalar>>(
 ///
 /// # Errors
 /// As [`eigh_factor`].
-pub fn eigh_factor_as<T: Element, O: Stored<T::Scalar>, B: Engine<T::Scalar>>(
+pub fn eigh_factor_as<T: Element, O: ElementOf<T::Scalar>, B: Engine<T::Scalar>>(
     b: &FactorBatch<T, B>,
     options: &Options,
 ) -> Result<FactorPairs<O, B>> {
-    let plan = FactorPlan::<T, B>::new(&b.backend, b.batch(), b.n(), b.r(), options)?;
+    let plan = FactorPlan::<T, B>::new(b.data.backend(), b.batch(), b.n(), b.r(), options)?;
     let mut pairs = plan.pairs()?;
-    plan.eigh_into(b.as_ref(), pairs.as_mut(), &mut plan.workspace()?)?;
+    plan.eigh_into(b.view(), pairs.view_mut(), &plan.workspace()?)?;
     Ok(pairs)
 }
 
@@ -187,13 +201,11 @@ impl<O: Element, B: Engine<O::Scalar>> FactorPairs<O, B> {
     /// # Source
     /// docs/derivation.md §12.
     pub fn backward(&self, cotangents: &Cotangents<O, B>) -> Result<FactorGradient<O, B>> {
-        let plan = FactorPlan::<O, B>::resolved(&self.backend, self.problem);
-        cotangents.expect_shape(&[self.batch(), self.n(), self.r()])?;
+        let plan = FactorPlan::<O, B>::resolved(self.vectors.backend(), self.problem);
         let mut gradient = plan.gradient()?;
-        plan.backward_into(self.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut plan.workspace()?)?;
+        plan.backward_into(self.view(), cotangents.view(), gradient.view_mut(), &plan.workspace()?)?;
         if self.problem.matrices.ties == TieRule::Error {
-            let status = self.backend.download(gradient.status_view())?;
-            Error::unless_clear(&status, |status| status.intersects(Status::TIES_REFUSED))?;
+            Error::unless_clear(&gradient.status.to_host()?, |status| status.intersects(Status::TIES_REFUSED))?;
         }
         Ok(gradient)
     }

@@ -5,8 +5,8 @@ use crate::naive::{C, M, Naive};
 use crate::sample::numbers;
 use eigengrad::cuda::Cuda;
 use eigengrad::{
-    Backend, Cotangents, Cpu, Dropped, Eigenpairs, Element, Engine, Function, HermitianBatch, HermitianRef, Matrices, Of,
-    Options, Plan, Real, Scalar, Spectral, SpectrumBuffers, Status, Stored, TieRule, Triangle, Weights, eigh,
+    Array, Cotangents, Cpu, Derivative, Dropped, Eigenpairs, Element, ElementOf, Engine, Function, HermitianBatch,
+    HermitianResult, Options, Plan, Real, Scalar, SchurMultiplier, Spectral, Spectrum, Status, TieRule, Triangle, eigh,
 };
 use half::{bf16, f16};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -102,18 +102,19 @@ impl<O: Element> Sample<O> {
         Cuda: Engine<O::Scalar>,
     {
         let all: Vec<_> = (0..MATRICES).flat_map(|b| spectrum(b, self.n)).collect();
-        let zeros = || cuda.upload(vec![<O::Scalar as Element>::Real::default(); MATRICES]).unwrap();
         let failed = |b| if b == FAILED { Status::NOT_CONVERGED } else { Status::OK };
-        let spectrum = SpectrumBuffers {
-            values: cuda.upload(all.iter().map(|(x, _)| <O::Real as Element>::narrow(Real::of(*x))).collect()).unwrap(),
-            kept: cuda.upload(all.iter().map(|(_, kept)| *kept).collect()).unwrap(),
-            rank: cuda.upload(vec![0; MATRICES]).unwrap(),
-            gap_kept: zeros(),
-            gap_dropped: zeros(),
-            status: cuda.upload((0..MATRICES).map(failed).collect()).unwrap(),
+        let (rows, narrow) = ([MATRICES, self.n], |x: f64| <O::Real as Element>::narrow(Real::of(x)));
+        let spectrum = Spectrum {
+            values: Array::from_host(cuda, all.iter().map(|(x, _)| narrow(*x)).collect(), rows).unwrap(),
+            kept: Array::from_host(cuda, all.iter().map(|(_, kept)| *kept).collect(), rows).unwrap(),
+            rank: Array::zeros(cuda, [MATRICES]).unwrap(),
+            gap_kept: Array::zeros(cuda, [MATRICES]).unwrap(),
+            gap_dropped: Array::zeros(cuda, [MATRICES]).unwrap(),
+            status: Array::from_host(cuda, (0..MATRICES).map(failed).collect(), [MATRICES]).unwrap(),
         };
         let plan = Plan::<O, Cuda>::new(cuda, MATRICES, self.n, options).unwrap();
-        plan.eigenpairs_from(spectrum, cuda.upload(self.vectors.clone()).unwrap()).unwrap()
+        let vectors = Array::from_host(cuda, self.vectors.clone(), [MATRICES, self.n, self.n]).unwrap();
+        plan.eigenpairs_of(spectrum, vectors).unwrap()
     }
 }
 
@@ -156,7 +157,7 @@ fn hermitian<O: Element>(case: &str, got: ArrayView2<'_, O>) {
 
 fn matrices<O: Element>(
     case: &str,
-    got: &Matrices<O, Cpu>,
+    got: &HermitianResult<O, Cpu>,
     expected: impl Fn(usize) -> Option<M>,
     statuses: impl Fn(usize) -> Status,
 ) {
@@ -169,7 +170,7 @@ fn matrices<O: Element>(
     }
 }
 
-pub fn derivatives<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
+pub fn derivatives<T: Scalar, O: ElementOf<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
 {
@@ -184,7 +185,7 @@ where
                 let options = Options::default().with_dropped(dropped).with_ties(ties);
                 let case = format!("n = {n}, {dropped:?}, {ties:?}");
                 let (plan, pairs) = (Plan::<O, Cuda>::new(&cuda, MATRICES, n, &options).unwrap(), sample.pairs(&cuda, &options));
-                let mut scratch = plan.scratch().unwrap();
+                let scratch = plan.scratch().unwrap();
                 // Tied matrices have no numbers to compare under the other rules.
                 let none = |b: usize| b == FAILED || (is_tied(b, n) && ties != TieRule::ZeroAndReport);
                 let status = |b: usize| expected_status(b, is_tied(b, n), ties);
@@ -192,13 +193,14 @@ where
                 let is_half = O::PRECISION != T::PRECISION;
                 let expected = |got: Status, b: usize| got == status(b) || is_half && got | Status::TIE_DEFECT == status(b);
                 let known = |b: usize| !(is_tied(b, n) && ties == TieRule::Exact); // whether F is finite
-                let one = |x: &Vec<O>| cuda.upload(x.clone()).unwrap();
-                let real = |x: &Vec<O::Real>| cuda.upload(x.clone()).unwrap();
+                let one = |x: &Vec<O>| Array::from_host(&cuda, x.clone(), [MATRICES, n, n]).unwrap();
+                let real = |x: &Vec<O::Real>| Array::from_host(&cuda, x.clone(), [MATRICES, n]).unwrap();
 
-                let directions = cuda.upload([&*sample.matrices[0], &*sample.matrices[1]].concat()).unwrap();
+                let directions = [&*sample.matrices[0], &*sample.matrices[1]].concat();
+                let directions = Array::from_host(&cuda, directions, [2 * MATRICES, n, n]).unwrap();
                 let mut tangents = plan.tangents::<O>(2).unwrap();
-                let a_dot = HermitianRef { data: Cuda::view(&directions), triangle };
-                plan.jvp_into(pairs.as_ref(), a_dot, tangents.as_mut(), &mut scratch).unwrap();
+                let a_dot = HermitianBatch::of_view(directions.backend(), directions.view(), triangle).unwrap();
+                plan.jvp_into(pairs.view(), a_dot, tangents.view_mut(), &scratch).unwrap();
                 let tangents = tangents.to_host().unwrap();
                 for (d, b) in (0..2).flat_map(|d| (0..MATRICES).map(move |b| (d, b))).filter(|&(_, b)| known(b)) {
                     let (case, at) = (format!("{case}, jvp {d}, matrix {b}"), d * MATRICES + b);
@@ -211,7 +213,7 @@ where
                     close(&case, |i, _| C::from(got[i].widen().to_f64()), (!none(b)).then_some(&values), unit);
                 }
 
-                let h = HermitianBatch::from_buffer(&cuda, one(&sample.matrices[0]), MATRICES, n, triangle).unwrap();
+                let h = HermitianBatch::of(one(&sample.matrices[0]), triangle).unwrap();
                 for with in 0..8 {
                     let (case, with) = (format!("{case}, with {with:03b}"), [with & 1 != 0, with & 2 != 0, with & 4 != 0]);
                     if ((which + n) % 3 != 0 || n > 66) && with != [true; 3] {
@@ -220,7 +222,7 @@ where
                     let cotangents = |of: usize, values: bool, vectors: bool| {
                         let (values, vectors) =
                             (values.then(|| real(&sample.values_bars[of])), vectors.then(|| one(&sample.bars[of])));
-                        Cotangents::from_buffers(&pairs, values, vectors).unwrap()
+                        Cotangents::from_columns(values, vectors)
                     };
                     let given = |of: usize, b: usize, values: bool, vectors: bool| {
                         let reals = if values { sample.reals(&sample.values_bars[of], b) } else { vec![0.0; n] };
@@ -228,25 +230,11 @@ where
                     };
                     let (first, second) = (cotangents(0, with[0], with[1]), cotangents(1, true, with[2]));
                     let mut double = plan.double_gradient::<O>().unwrap();
-                    plan.double_backward_into(
-                        pairs.as_ref(),
-                        first.as_ref(),
-                        h.as_ref(),
-                        second.as_ref(),
-                        double.as_mut(),
-                        &mut scratch,
-                    )
-                    .unwrap();
+                    plan.double_backward_into(pairs.view(), first.view(), h.view(), second.view(), double.view_mut(), &scratch)
+                        .unwrap();
                     let mut tangent = plan.matrices::<O>().unwrap();
-                    plan.backward_jvp_into(
-                        pairs.as_ref(),
-                        first.as_ref(),
-                        h.as_ref(),
-                        second.as_ref(),
-                        tangent.as_mut(),
-                        &mut scratch,
-                    )
-                    .unwrap();
+                    plan.backward_jvp_into(pairs.view(), first.view(), h.view(), second.view(), tangent.view_mut(), &scratch)
+                        .unwrap();
                     let (double, tangent) = (double.to_host().unwrap(), tangent.to_host().unwrap());
                     for b in (0..MATRICES).filter(|&b| known(b)) {
                         let (naive, case) = (sample.naive(b, &options), format!("{case}, matrix {b}"));
@@ -299,7 +287,7 @@ const FUNCTIONS: [Function; 13] = [
     Function::Pow(0.0),
 ];
 
-pub fn functions<T: Scalar, O: Stored<T>>(orders: impl IntoIterator<Item = usize>)
+pub fn functions<T: Scalar, O: ElementOf<T>>(orders: impl IntoIterator<Item = usize>)
 where
     Cuda: Engine<T>,
 {
@@ -309,14 +297,16 @@ where
         let sample = Sample::<O>::new(n, triangle);
         let options = Options::default().with_dropped(if n % 3 == 0 { Dropped::Zero } else { Dropped::AsComputed });
         let (plan, pairs) = (Plan::<O, Cuda>::new(&cuda, MATRICES, n, &options).unwrap(), sample.pairs(&cuda, &options));
-        let mut scratch = plan.scratch().unwrap();
+        let scratch = plan.scratch().unwrap();
         let scales: Vec<T::Real> = (0..MATRICES).map(|b| Real::of(b as f64 + 0.5)).collect();
-        let (e, scale) = (cuda.upload(sample.matrices[1].clone()).unwrap(), cuda.upload(scales).unwrap());
-        let e = HermitianBatch::from_buffer(&cuda, e, MATRICES, n, triangle).unwrap();
+        let scale = Array::from_host(&cuda, scales, [MATRICES]).unwrap();
+        let e = Array::from_host(&cuda, sample.matrices[1].clone(), [MATRICES, n, n]).unwrap();
+        let e = HermitianBatch::of(e, triangle).unwrap();
         let all: Vec<f64> = (0..MATRICES).flat_map(|b| spectrum(b, n)).map(|(x, _)| x).collect();
         let given = || {
-            let upload = |f: fn(f64) -> f64| cuda.upload(all.iter().map(|&x| Element::narrow(Real::of(f(x)))).collect()).unwrap();
-            Spectral::<O, Cuda>::from_buffers(upload(f64::sin), upload(f64::cos))
+            let at = |f: fn(f64) -> f64| all.iter().map(|&x| Element::narrow(Real::of(f(x)))).collect();
+            let array = |f| Array::from_host(&cuda, at(f), [MATRICES, n]).unwrap();
+            Spectral::<O, Cuda>::Given { values: array(f64::sin), slopes: array(f64::cos) }
         };
         for function in FUNCTIONS.into_iter().map(Some).chain([None]) {
             let case = format!("n = {n}, {function:?}");
@@ -337,25 +327,28 @@ where
             };
             let with = |b: usize, of: &dyn Fn(&Naive) -> M| (status(b).is_ok()).then(|| of(&sample.naive(b, &options)));
             let kind = function.map_or_else(given, Spectral::from);
-            for of in [Of::Values, Of::Slopes] {
+            for of in [Derivative::Zeroth, Derivative::First] {
                 let mut out = plan.matrices::<O>().unwrap();
-                plan.spectral_into(pairs.as_ref(), kind.as_ref(), of, out.as_mut(), &mut scratch).unwrap();
+                plan.spectral_into(pairs.view(), kind.view(), of, out.view_mut(), &scratch).unwrap();
                 let expected = |naive: &Naive| {
-                    let of: Vec<f64> = naive.lambda.iter().map(|&x| if of == Of::Values { f(x) } else { slope(x) }).collect();
+                    let of: Vec<f64> =
+                        naive.lambda.iter().map(|&x| if of == Derivative::Zeroth { f(x) } else { slope(x) }).collect();
                     naive.assembled(&naive.diagonal(&of))
                 };
                 matrices(&format!("{case}, {of:?}"), &out.to_host().unwrap(), |b| with(b, &expected), status);
             }
-            for (weights, scaled) in [(Weights::Divided, false), (Weights::Divided, true), (Weights::Product, false)] {
+            for (weights, scaled) in
+                [(SchurMultiplier::Divided, false), (SchurMultiplier::Divided, true), (SchurMultiplier::Product, false)]
+            {
                 let mut out = plan.matrices::<O>().unwrap();
                 plan.map_into(
-                    pairs.as_ref(),
-                    kind.as_ref(),
+                    pairs.view(),
+                    kind.view(),
                     weights,
-                    e.as_ref(),
-                    scaled.then(|| Cuda::view(&scale)),
-                    out.as_mut(),
-                    &mut scratch,
+                    e.view(),
+                    scaled.then(|| scale.view()),
+                    out.view_mut(),
+                    &scratch,
                 )
                 .unwrap();
                 let expected = |b: usize| {
@@ -364,9 +357,10 @@ where
                 };
                 matrices(&format!("{case}, {weights:?}"), &out.to_host().unwrap(), expected, status);
             }
-            let (mut total, mut statuses) = (cuda.zeros::<T::Real>(MATRICES).unwrap(), cuda.zeros(MATRICES).unwrap());
-            plan.trace_into(pairs.as_ref(), kind.as_ref(), Cuda::view_mut(&mut total), Cuda::view_mut(&mut statuses)).unwrap();
-            let (total, statuses) = (cuda.download(Cuda::view(&total)).unwrap(), cuda.download(Cuda::view(&statuses)).unwrap());
+            let mut total = Array::<T::Real, _, 1>::zeros(&cuda, [MATRICES]).unwrap();
+            let mut statuses = Array::zeros(&cuda, [MATRICES]).unwrap();
+            plan.trace_into(pairs.view(), kind.view(), total.view_mut(), statuses.view_mut()).unwrap();
+            let (total, statuses) = (total.to_host().unwrap(), statuses.to_host().unwrap());
             for b in 0..MATRICES {
                 assert_eq!(statuses[b], status(b), "{case}, tr, matrix {b}");
                 let naive = sample.naive(b, &options);

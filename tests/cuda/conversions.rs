@@ -14,7 +14,7 @@ where
 {
     let a = Array3::from_shape_vec((numbers.len(), 1, 1), numbers.to_vec()).unwrap();
     let batch = HermitianBatch::on(cuda, a.view()).unwrap();
-    let spectrum = eigvalsh_as::<I, R, Cuda>(&batch, &Options::default()).unwrap().to_host(cuda).unwrap();
+    let spectrum = eigvalsh_as::<I, R, Cuda>(&batch, &Options::default()).unwrap().to_host().unwrap();
     (spectrum.values().iter().copied().collect(), spectrum.status().to_vec())
 }
 

@@ -5,10 +5,10 @@ use crate::gpu::{device, is_emulated};
 use crate::graphs::write;
 use crate::parts::assert_near;
 use crate::sample::{bytes, numbers};
-use eigengrad::cuda::{Cuda, DeviceBuffer, FactorWorkspace};
+use eigengrad::cuda::{Cuda, FactorWorkspace};
 use eigengrad::{
-    Backend, CotangentsRef, Cpu, Cut, Dropped, Element, Engine, FactorGradient, FactorPairs, FactorPlan, Options, Real, Result,
-    Scalar, Status, Stored,
+    Array, Cotangents, Cpu, Cut, Dropped, Element, ElementOf, Engine, FactorBatch, FactorGradient, FactorPairs, FactorPlan,
+    Options, Real, Result, Scalar, Status,
 };
 use half::{bf16, f16};
 use num_complex::Complex;
@@ -18,22 +18,22 @@ type C = Complex<f32>;
 type Size = (usize, usize, usize);
 
 /// A forward and a backward pass on memory that stays where it is.
-struct Pass<T: Element, O: Stored<T::Scalar>>
+struct Pass<T: Element, O: ElementOf<T::Scalar>>
 where
     Cuda: Engine<T::Scalar, FactorWorkspace = FactorWorkspace<T::Scalar>>,
 {
     cuda: Cuda,
     size: Size,
     plan: FactorPlan<T, Cuda>,
-    b: DeviceBuffer<T>,
-    values_bar: DeviceBuffer<O::Real>,
-    vectors_bar: DeviceBuffer<O>,
+    b: Array<T, Cuda, 3>,
+    values_bar: Array<O::Real, Cuda, 2>,
+    vectors_bar: Array<O, Cuda, 3>,
     pairs: FactorPairs<O, Cuda>,
     gradient: FactorGradient<O, Cuda>,
     workspace: FactorWorkspace<T::Scalar>,
 }
 
-impl<T: Element, O: Stored<T::Scalar>> Pass<T, O>
+impl<T: Element, O: ElementOf<T::Scalar>> Pass<T, O>
 where
     Cuda: Engine<T::Scalar, FactorWorkspace = FactorWorkspace<T::Scalar>>,
 {
@@ -41,8 +41,8 @@ where
         let (batch, n, r) = size;
         let plan = FactorPlan::new(cuda, batch, n, r, options).unwrap();
         let (pairs, gradient, workspace) = (plan.pairs().unwrap(), plan.gradient().unwrap(), plan.workspace().unwrap());
-        let (b, vectors_bar) = (cuda.zeros(batch * n * r).unwrap(), cuda.zeros(batch * n * r).unwrap());
-        let values_bar = cuda.zeros(batch * r).unwrap();
+        let (b, vectors_bar) = (Array::zeros(cuda, [batch, r, n]).unwrap(), Array::zeros(cuda, [batch, r, n]).unwrap());
+        let values_bar = Array::zeros(cuda, [batch, r]).unwrap();
         Self { cuda: cuda.clone(), size, plan, b, values_bar, vectors_bar, pairs, gradient, workspace }
     }
 
@@ -57,10 +57,10 @@ where
     }
 
     fn run(&mut self) -> Result<()> {
-        self.plan.eigh_into(Cuda::view(&self.b), self.pairs.as_mut(), &mut self.workspace)?;
-        let (values, vectors) = (Some(Cuda::view(&self.values_bar)), Some(Cuda::view(&self.vectors_bar)));
-        let cotangents = CotangentsRef::from_columns(values, vectors);
-        self.plan.backward_into(self.pairs.as_ref(), cotangents, self.gradient.as_mut(), &mut self.workspace)
+        self.plan.eigh_into(FactorBatch::from_columns(self.b.view())?, self.pairs.view_mut(), &self.workspace)?;
+        let (values, vectors) = (Some(self.values_bar.view()), Some(self.vectors_bar.view()));
+        let cotangents = Cotangents::from_columns(values, vectors);
+        self.plan.backward_into(self.pairs.view(), cotangents, self.gradient.view_mut(), &self.workspace)
     }
 
     fn results(&self) -> Results<O> {
@@ -83,7 +83,7 @@ fn options(r: usize, dropped: Dropped) -> Options {
     Options::default().with_cut(Cut::at_most(r - r / 3)).with_dropped(dropped)
 }
 
-fn replayed<T: Element, O: Stored<T::Scalar>>(n: usize, r: usize)
+fn replayed<T: Element, O: ElementOf<T::Scalar>>(n: usize, r: usize)
 where
     Cuda: Engine<T::Scalar, FactorWorkspace = FactorWorkspace<T::Scalar>>,
 {
@@ -118,7 +118,7 @@ fn both_passes_in_a_graph() {
     replayed::<Complex<bf16>, Complex<bf16>>(20, 5);
 }
 
-pub fn in_parts<T: Element, O: Stored<T::Scalar>>(size: Size)
+pub fn in_parts<T: Element, O: ElementOf<T::Scalar>>(size: Size)
 where
     Cuda: Engine<T::Scalar, FactorWorkspace = FactorWorkspace<T::Scalar>>,
 {
@@ -179,13 +179,13 @@ fn factors_beyond_the_kernels() {
 fn factors_of_no_column() {
     let Some(cuda) = device() else { return };
     let plan = FactorPlan::<f64, Cuda>::new(&cuda, 3, 4, 0, &Options::default()).unwrap();
-    let (b, mut workspace) = (cuda.zeros::<f64>(0).unwrap(), plan.workspace().unwrap());
+    let (b, workspace) = (Array::<f64, Cuda, 3>::zeros(&cuda, [3, 0, 4]).unwrap(), plan.workspace().unwrap());
     let (mut pairs, mut gradient) = (plan.pairs::<f64>().unwrap(), plan.gradient::<f64>().unwrap());
-    plan.eigh_into(Cuda::view(&b), pairs.as_mut(), &mut workspace).unwrap();
-    let none = CotangentsRef::from_columns(None, None);
-    plan.backward_into(pairs.as_ref(), none, gradient.as_mut(), &mut workspace).unwrap();
+    plan.eigh_into(FactorBatch::from_columns(b.view()).unwrap(), pairs.view_mut(), &workspace).unwrap();
+    let none = Cotangents::from_columns(None, None);
+    plan.backward_into(pairs.view(), none, gradient.view_mut(), &workspace).unwrap();
     let host = pairs.to_host().unwrap();
     host.check().unwrap();
-    assert!(host.spectrum().gap_dropped().iter().chain(host.spectrum().gap_kept()).all(|x| x.is_infinite()));
+    assert!(host.spectrum.gap_dropped().iter().chain(host.spectrum.gap_kept()).all(|x| x.is_infinite()));
     gradient.to_host().unwrap().check().unwrap();
 }

@@ -4,10 +4,10 @@
 
 use crate::gpu::{device, is_emulated};
 use crate::sample::{Results, assert_same, bytes, matrices, numbers, run};
-use eigengrad::cuda::{Cuda, DeviceBuffer, Graph, Solver, Workspace};
+use eigengrad::cuda::{Cuda, Graph, Solver, Workspace};
 use eigengrad::{
-    Backend, CotangentsRef, Dropped, Eigenpairs, Element, Engine, Error, Gradient, GradientForm, HermitianRef, Options, Plan,
-    Result, Stored, Triangle,
+    Array, Backend, Cotangents, Dropped, Eigenpairs, Element, ElementOf, Engine, Error, Gradient, GradientForm, HermitianBatch,
+    Options, Plan, Result, Triangle,
 };
 use half::{bf16, f16};
 use num_complex::Complex;
@@ -19,30 +19,31 @@ type C = Complex<f32>;
 const BATCH: usize = 5;
 
 /// A forward and a backward pass on memory that stays where it is.
-struct Pass<T: Element, O: Stored<T::Scalar>>
+struct Pass<T: Element, O: ElementOf<T::Scalar>>
 where
     Cuda: Engine<T::Scalar>,
 {
     cuda: Cuda,
     n: usize,
     plan: Plan<T, Cuda>,
-    a: DeviceBuffer<T>,
-    values_bar: DeviceBuffer<O::Real>,
-    vectors_bar: DeviceBuffer<O>,
+    a: Array<T, Cuda, 3>,
+    values_bar: Array<O::Real, Cuda, 2>,
+    vectors_bar: Array<O, Cuda, 3>,
     pairs: Eigenpairs<O, Cuda>,
     gradient: Gradient<O, Cuda>,
     workspace: eigengrad::Workspace<T::Scalar, Cuda>,
 }
 
-impl<T: Element, O: Stored<T::Scalar>> Pass<T, O>
+impl<T: Element, O: ElementOf<T::Scalar>> Pass<T, O>
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {
     fn new(cuda: &Cuda, n: usize, options: &Options) -> Self {
         let plan = Plan::new(cuda, BATCH, n, options).unwrap();
         let (workspace, pairs, gradient) = (plan.workspace().unwrap(), plan.eigenpairs().unwrap(), plan.gradient().unwrap());
-        let (a, vectors_bar) = (cuda.zeros(BATCH * n * n).unwrap(), cuda.zeros(BATCH * n * n).unwrap());
-        let values_bar = cuda.zeros(BATCH * n).unwrap();
+        let zeros = || Array::zeros(cuda, [BATCH, n, n]).unwrap();
+        let (a, vectors_bar, values_bar) =
+            (Array::zeros(cuda, [BATCH, n, n]).unwrap(), zeros(), Array::zeros(cuda, [BATCH, n]).unwrap());
         Self { cuda: cuda.clone(), n, plan, a, values_bar, vectors_bar, pairs, gradient, workspace }
     }
 
@@ -59,14 +60,14 @@ where
     }
 
     fn forward(&mut self) -> Result<()> {
-        let a = HermitianRef { data: Cuda::view(&self.a), triangle: Triangle::Lower };
-        self.plan.eigh_into(a, self.pairs.as_mut(), &mut self.workspace)
+        let a = HermitianBatch::of_view(self.a.backend(), self.a.view(), Triangle::Lower)?;
+        self.plan.eigh_into(a, self.pairs.view_mut(), &self.workspace)
     }
 
     fn backward(&mut self) -> Result<()> {
-        let (values, vectors) = (Some(Cuda::view(&self.values_bar)), Some(Cuda::view(&self.vectors_bar)));
-        let cotangents = CotangentsRef::from_columns(values, vectors);
-        self.plan.backward_into(self.pairs.as_ref(), cotangents, self.gradient.as_mut(), &mut self.workspace)
+        let (values, vectors) = (Some(self.values_bar.view()), Some(self.vectors_bar.view()));
+        let cotangents = Cotangents::from_columns(values, vectors);
+        self.plan.backward_into(self.pairs.view(), cotangents, self.gradient.view_mut(), &self.workspace)
     }
 
     fn both(&mut self) -> Result<()> {
@@ -80,9 +81,9 @@ where
 }
 
 /// Puts numbers where others were.
-pub fn write<E: Element>(cuda: &Cuda, to: &mut DeviceBuffer<E>, numbers: Vec<E>) {
+pub fn write<E: Element, const D: usize>(cuda: &Cuda, to: &mut Array<E, Cuda, D>, numbers: Vec<E>) {
     let (len, from) = (numbers.len(), cuda.upload(numbers).unwrap());
-    let (from, to) = (Cuda::view(&from).strided([1, 1, len], [0, 0, 1]), Cuda::view_mut(to).strided([1, 1, len], [0, 0, 1]));
+    let (from, to) = (Cuda::view(&from).strided([1, 1, len], [0, 0, 1]), to.view_mut().memory().strided([1, 1, len], [0, 0, 1]));
     cuda.copy(from.unwrap(), to.unwrap()).unwrap();
 }
 
@@ -106,7 +107,7 @@ fn version(name: &str) -> String {
 }
 
 /// Replays of the backward alone: the gradient of what is in the memory of the cotangents by then.
-fn backward<T: Element, O: Stored<T::Scalar>>(n: usize, options: Options)
+fn backward<T: Element, O: ElementOf<T::Scalar>>(n: usize, options: Options)
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {
@@ -130,7 +131,7 @@ where
 }
 
 /// Replays of forward and backward in one graph: of what is in the memory of the matrices by then.
-fn both<T: Element, O: Stored<T::Scalar>>(solver: Solver, n: usize, options: Options)
+fn both<T: Element, O: ElementOf<T::Scalar>>(solver: Solver, n: usize, options: Options)
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {

@@ -1,6 +1,6 @@
 //! The formulas of docs/derivation.md §9 to §11 as they stand, in complex f64.
 
-use eigengrad::Weights;
+use eigengrad::SchurMultiplier;
 use ndarray::Array2;
 use num_complex::Complex;
 
@@ -117,16 +117,16 @@ impl Naive {
         self.assembled(&(&turned + &adjoint(&turned) + &g_dot))
     }
 
-    pub fn map(&self, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64, weights: Weights, e: &M) -> M {
+    pub fn map(&self, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64, weights: SchurMultiplier, e: &M) -> M {
         let q = self.in_basis(e).dot(&self.v);
         self.assembled(&self.made(|i, j| {
             let (a, b) = (self.lambda[i], self.lambda[j]);
             let w = match (weights, self.kept[i], self.kept[j]) {
-                (Weights::Product, true, true) => f(a) * f(b),
-                (Weights::Divided, true, true) if a == b => slope(a),
-                (Weights::Divided, true, true) => (f(a) - f(b)) / (a - b),
-                (Weights::Divided, true, false) => f(a) / (a - b),
-                (Weights::Divided, false, true) => f(b) / (b - a),
+                (SchurMultiplier::Product, true, true) => f(a) * f(b),
+                (SchurMultiplier::Divided, true, true) if a == b => slope(a),
+                (SchurMultiplier::Divided, true, true) => (f(a) - f(b)) / (a - b),
+                (SchurMultiplier::Divided, true, false) => f(a) / (a - b),
+                (SchurMultiplier::Divided, false, true) => f(b) / (b - a),
                 _ => 0.0,
             };
             if w == 0.0 { C::default() } else { q[[i, j]] * w }

@@ -4,10 +4,10 @@
 use crate::gpu::{device, is_emulated};
 use crate::graphs::write;
 use crate::sample::{bytes, matrices, numbers};
-use eigengrad::cuda::{Cuda, DeviceBuffer};
+use eigengrad::cuda::Cuda;
 use eigengrad::{
-    Backend, Cotangents, DoubleGradient, Eigenpairs, Engine, Function, HermitianBatch, HermitianRef, Matrices, Of, Options, Plan,
-    Result, Scalar, Spectral, Status, Tangents, Triangle, Weights, eigh,
+    Array, Cotangents, Derivative, DoubleGradient, Eigenpairs, Engine, Function, HermitianBatch, HermitianResult, Options, Plan,
+    Result, Scalar, SchurMultiplier, Spectral, Status, Tangents, Triangle, View, eigh,
 };
 use num_complex::Complex;
 
@@ -22,14 +22,14 @@ where
     plan: Plan<T, Cuda>,
     scratch: eigengrad::Scratch<T, Cuda>,
     pairs: Eigenpairs<T, Cuda>,
-    e: DeviceBuffer<T>,
-    directions: DeviceBuffer<T>,
+    e: Array<T, Cuda, 3>,
+    directions: Array<T, Cuda, 3>,
     bars: [Cotangents<T, Cuda>; 2],
     tangents: Tangents<T, Cuda>,
     double: DoubleGradient<T, Cuda>,
-    matrices: [Matrices<T, Cuda>; 3],
-    trace: <Cuda as Backend>::Buffer<T::Real>,
-    status: <Cuda as Backend>::Buffer<Status>,
+    matrices: [HermitianResult<T, Cuda>; 3],
+    trace: Array<T::Real, Cuda, 1>,
+    status: Array<Status, Cuda, 1>,
 }
 
 impl<T: Scalar> Everything<T>
@@ -47,14 +47,19 @@ where
         });
         Self {
             scratch: plan.scratch().unwrap(),
-            e: cuda.upload(numbers((BATCH, n, n), 3).into_raw_vec_and_offset().0).unwrap(),
-            directions: cuda.upload(numbers((DIRECTIONS * BATCH, n, n), 4).into_raw_vec_and_offset().0).unwrap(),
+            e: Array::from_host(cuda, numbers((BATCH, n, n), 3).into_raw_vec_and_offset().0, [BATCH, n, n]).unwrap(),
+            directions: Array::from_host(
+                cuda,
+                numbers((DIRECTIONS * BATCH, n, n), 4).into_raw_vec_and_offset().0,
+                [DIRECTIONS * BATCH, n, n],
+            )
+            .unwrap(),
             bars,
             tangents: plan.tangents(DIRECTIONS).unwrap(),
             double: plan.double_gradient().unwrap(),
             matrices: [plan.matrices().unwrap(), plan.matrices().unwrap(), plan.matrices().unwrap()],
-            trace: cuda.zeros(BATCH).unwrap(),
-            status: cuda.zeros(BATCH).unwrap(),
+            trace: Array::zeros(cuda, [BATCH]).unwrap(),
+            status: Array::zeros(cuda, [BATCH]).unwrap(),
             pairs,
             plan,
         }
@@ -67,28 +72,31 @@ where
     }
 
     fn run(&mut self) -> Result<()> {
-        let (plan, scratch, pairs, sqrt) = (&self.plan, &mut self.scratch, &self.pairs, Spectral::from(Function::Sqrt));
+        let (plan, scratch, pairs, sqrt) = (&self.plan, &self.scratch, &self.pairs, Spectral::from(Function::Sqrt));
         let ([bars, more], [tangent, value, map]) = (&self.bars, &mut self.matrices);
-        let hermitian = |data| HermitianRef { data: Cuda::view(data), triangle: Triangle::Lower };
-        plan.jvp_into(pairs.as_ref(), hermitian(&self.directions), self.tangents.as_mut(), scratch)?;
-        let (e, out) = (|| hermitian(&self.e), self.double.as_mut());
-        plan.double_backward_into(pairs.as_ref(), bars.as_ref(), e(), more.as_ref(), out, scratch)?;
-        plan.backward_jvp_into(pairs.as_ref(), bars.as_ref(), e(), more.as_ref(), tangent.as_mut(), scratch)?;
-        plan.spectral_into(pairs.as_ref(), sqrt.as_ref(), Of::Values, value.as_mut(), scratch)?;
-        plan.map_into(pairs.as_ref(), sqrt.as_ref(), Weights::Divided, e(), None, map.as_mut(), scratch)?;
-        let (trace, status) = (Cuda::view_mut(&mut self.trace), Cuda::view_mut(&mut self.status));
-        plan.trace_into(pairs.as_ref(), sqrt.as_ref(), trace, status)
+
+        plan.jvp_into(pairs.view(), hermitian(&self.directions)?, self.tangents.view_mut(), scratch)?;
+        let (e, out) = (|| hermitian(&self.e), self.double.view_mut());
+        plan.double_backward_into(pairs.view(), bars.view(), e()?, more.view(), out, scratch)?;
+        plan.backward_jvp_into(pairs.view(), bars.view(), e()?, more.view(), tangent.view_mut(), scratch)?;
+        plan.spectral_into(pairs.view(), sqrt.view(), Derivative::Zeroth, value.view_mut(), scratch)?;
+        plan.map_into(pairs.view(), sqrt.view(), SchurMultiplier::Divided, e()?, None, map.view_mut(), scratch)?;
+        plan.trace_into(pairs.view(), sqrt.view(), self.trace.view_mut(), self.status.view_mut())
     }
 
     /// The bytes of all results.
-    fn results(&self, cuda: &Cuda) -> Vec<Vec<u8>> {
+    fn results(&self) -> Vec<Vec<u8>> {
         let (tangents, double) = (self.tangents.to_host().unwrap(), self.double.to_host().unwrap());
         let mut all = vec![bytes(tangents.values()), bytes(tangents.vectors()), bytes(double.a_bar())];
         all.extend([bytes(double.values_bar_bar()), bytes(double.vectors_bar_bar())]);
         all.extend(self.matrices.iter().map(|x| bytes(x.to_host().unwrap().data())));
-        all.push(bytes(&cuda.download(Cuda::view(&self.trace)).unwrap()));
+        all.push(bytes(&*self.trace.to_host().unwrap()));
         all
     }
+}
+
+fn hermitian<T: Scalar>(data: &Array<T, Cuda, 3>) -> Result<HermitianBatch<T, Cuda, View<'_>>> {
+    HermitianBatch::of_view(data.backend(), data.view(), Triangle::Lower)
 }
 
 /// A graph of all operations: replays give what calls give, of what is in the memory by then.
@@ -101,7 +109,7 @@ where
     let expected = [11, 12].map(|seed| {
         everything.give(&cuda, seed);
         everything.run().unwrap();
-        everything.results(&cuda)
+        everything.results()
     });
     assert!(expected[0][2..6].iter().zip(&expected[1][2..6]).all(|(one, other)| one != other));
     let mut graph = cuda.capture(|| everything.run()).unwrap();
@@ -109,7 +117,7 @@ where
         everything.give(&cuda, seed);
         // SAFETY: the memory of the operations lives to the end of this function.
         unsafe { graph.replay() }.unwrap();
-        assert_eq!(everything.results(&cuda), *expected);
+        assert_eq!(everything.results(), *expected);
     }
 }
 
@@ -134,7 +142,7 @@ where
     let of = |cuda: &Cuda| {
         let mut everything = Everything::<T>::new(cuda, n);
         everything.run().unwrap();
-        everything.results(cuda)
+        everything.results()
     };
     let expected = of(&cuda);
     for bytes in [0, 2 * n * n * 200] {

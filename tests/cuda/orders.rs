@@ -4,8 +4,8 @@ use crate::gpu::device;
 use crate::sample::numbers;
 use eigengrad::cuda::Cuda;
 use eigengrad::{
-    Cotangents, Cpu, Dropped, Eigenpairs, Engine, Gradient, GradientForm, HermitianBatch, Options, Plan, Real, Scalar,
-    SpectrumBuffers, Status, TieRule, Triangle, eigh,
+    Array, Cotangents, Cpu, Dropped, Eigenpairs, Engine, Gradient, GradientForm, HermitianBatch, Options, Plan, Real, Scalar,
+    Spectrum, Status, TieRule, Triangle, eigh,
 };
 use ndarray::{Array3, Axis};
 use num_complex::Complex;
@@ -33,19 +33,19 @@ const MATRICES: usize = 7;
 fn pairs<T: Scalar, B: Engine<T>>(backend: &B, vectors: &Array3<T>, options: &Options) -> Eigenpairs<T, B> {
     let n = vectors.len_of(Axis(1));
     let all: Vec<_> = (0..MATRICES).flat_map(|b| spectrum(b, n)).collect();
-    let zeros = |len| backend.upload(vec![T::Real::of(0.0); len]).unwrap();
     let failed = |b| if b == MATRICES - 2 { Status::NOT_CONVERGED } else { Status::OK };
-    let spectrum = SpectrumBuffers {
-        values: backend.upload(all.iter().map(|(x, _)| T::Real::of(*x)).collect()).unwrap(),
-        kept: backend.upload(all.iter().map(|(_, kept)| *kept).collect()).unwrap(),
-        rank: backend.upload(vec![0; MATRICES]).unwrap(),
-        gap_kept: zeros(MATRICES),
-        gap_dropped: zeros(MATRICES),
-        status: backend.upload((0..MATRICES).map(failed).collect()).unwrap(),
+    let rows = [MATRICES, n];
+    let spectrum = Spectrum {
+        values: Array::from_host(backend, all.iter().map(|(x, _)| T::Real::of(*x)).collect(), rows).unwrap(),
+        kept: Array::from_host(backend, all.iter().map(|(_, kept)| *kept).collect(), rows).unwrap(),
+        rank: Array::zeros(backend, [MATRICES]).unwrap(),
+        gap_kept: Array::zeros(backend, [MATRICES]).unwrap(),
+        gap_dropped: Array::zeros(backend, [MATRICES]).unwrap(),
+        status: Array::from_host(backend, (0..MATRICES).map(failed).collect(), [MATRICES]).unwrap(),
     };
     let vectors = vectors.clone().permuted_axes([0, 2, 1]).iter().copied().collect();
     let plan = Plan::<T, B>::new(backend, MATRICES, n, options).unwrap();
-    plan.eigenpairs_from(spectrum, backend.upload(vectors).unwrap()).unwrap()
+    plan.eigenpairs_of(spectrum, Array::from_host(backend, vectors, [MATRICES, n, n]).unwrap()).unwrap()
 }
 
 /// Ā with λ̄, with V̄, or with both.
@@ -72,7 +72,7 @@ fn gradient<T: Scalar, B: Engine<T>>(
     let cotangents = Cotangents::new(&pairs, with.0.then_some(lambda_bar.view()), with.1.then_some(v_bar.view())).unwrap();
     let plan = Plan::<T, B>::new(backend, MATRICES, n, options).unwrap();
     let mut out = plan.gradient::<T>().unwrap();
-    plan.backward_into(pairs.as_ref(), cotangents.as_ref(), out.as_mut(), &mut plan.workspace().unwrap()).unwrap();
+    plan.backward_into(pairs.view(), cotangents.view(), out.view_mut(), &plan.workspace().unwrap()).unwrap();
     out.to_host().unwrap()
 }
 

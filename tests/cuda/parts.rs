@@ -3,7 +3,7 @@
 use crate::gpu::{device, is_emulated};
 use crate::sample::{Results, assert_same, matrices, run};
 use eigengrad::cuda::{Cuda, Solver};
-use eigengrad::{Cut, Dropped, Element, Engine, HermitianBatch, Options, Plan, Real, Scalar, Status, Stored, eigvalsh};
+use eigengrad::{Array, Cut, Dropped, Element, ElementOf, Engine, HermitianBatch, Options, Plan, Real, Scalar, Status, eigvalsh};
 use half::{bf16, f16};
 use ndarray::{ArrayView1, ArrayView2};
 use num_complex::Complex;
@@ -18,7 +18,7 @@ pub fn assert_near<O: Element>(status: [ArrayView1<'_, Status>; 2], [values, oth
     }
 }
 
-fn in_parts<T: Element, O: Stored<T::Scalar>>(cuda: &Cuda, solver: Solver, (batch, n): (usize, usize))
+fn in_parts<T: Element, O: ElementOf<T::Scalar>>(cuda: &Cuda, solver: Solver, (batch, n): (usize, usize))
 where
     Cuda: Engine<T::Scalar> + Engine<O::Scalar>,
 {
@@ -72,11 +72,11 @@ fn of_large_matrices() {
 fn matrices_of_no_order_in_used_memory() {
     let Some(cuda) = device() else { return };
     let plan = Plan::<f64, Cuda>::new(&cuda, 3, 0, &Options::default()).unwrap();
-    let (mut spectrum, vectors) = plan.eigenpairs::<f64>().unwrap().into_buffers();
-    spectrum.status = cuda.adopt(cuda.stream().clone_htod(&[u32::MAX; 3]).unwrap()).unwrap();
-    let mut pairs = plan.eigenpairs_from::<f64>(spectrum, vectors).unwrap();
+    let mut pairs = plan.eigenpairs::<f64>().unwrap();
+    let used = cuda.adopt(cuda.stream().clone_htod(&[u32::MAX; 3]).unwrap()).unwrap();
+    pairs.spectrum.status = Array::from_buffer(&cuda, used, [3]).unwrap();
     let batch = HermitianBatch::on(&cuda, ndarray::Array3::<f64>::zeros((3, 0, 0)).view()).unwrap();
-    plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut plan.workspace().unwrap()).unwrap();
+    plan.eigh_into(batch.view(), pairs.view_mut(), &plan.workspace().unwrap()).unwrap();
     pairs.to_host().unwrap().check().unwrap();
 }
 
@@ -89,7 +89,7 @@ fn three_million_matrices() {
     let many = ndarray::Array3::from_shape_fn((3_000_000, 4, 4), |(b, i, j)| few[[b % 1000, i, j]]);
     let values = |a: &ndarray::Array3<f32>| {
         let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
-        eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap()
+        eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap()
     };
     let (few, many) = (values(&few), values(&many));
     many.check().unwrap();

@@ -3,7 +3,7 @@
 use crate::gpu::device;
 use crate::sample::{matrices, run};
 use eigengrad::cuda::Cuda;
-use eigengrad::{Backend, FactorBatch, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigh_factor_as, eigvalsh};
+use eigengrad::{Array, Backend, FactorBatch, HermitianBatch, Options, Plan, Triangle, eigh_factor_as, eigvalsh};
 use half::f16;
 use ndarray::s;
 use num_complex::Complex;
@@ -39,12 +39,12 @@ fn work(cuda: &Cuda) {
     pairs.backward(&pairs.cotangents(None, Some(pairs.to_host().unwrap().vectors())).unwrap()).unwrap();
 
     let (plan, other) = (Plan::<f64, Cuda>::new(cuda, 2, 3, &options).unwrap(), Cuda::new(0).unwrap());
-    let (a, mut workspace) = (cuda.zeros(18).unwrap(), plan.workspace().unwrap());
+    let (a, workspace) = (Array::zeros(cuda, [2, 3, 3]).unwrap(), plan.workspace().unwrap());
     let mut elsewhere = Plan::<f64, Cuda>::new(&other, 2, 3, &options).unwrap().eigenpairs::<f64>().unwrap();
     let mut pairs = plan.eigenpairs::<f64>().unwrap();
-    let a = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
-    plan.eigh_into(a, elsewhere.as_mut(), &mut workspace).unwrap_err();
-    plan.eigh_into(a, pairs.as_mut(), &mut workspace).unwrap();
+    let a = HermitianBatch::of_view(a.backend(), a.view(), Triangle::Lower).unwrap();
+    plan.eigh_into(a, elsewhere.view_mut(), &workspace).unwrap_err();
+    plan.eigh_into(a, pairs.view_mut(), &workspace).unwrap();
     cuda.synchronize().unwrap();
 }
 

@@ -1,7 +1,9 @@
 //! Batches to test with, and comparisons of results.
 
 use eigengrad::cuda::Cuda;
-use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Real, Scalar, Stored, eigh_as};
+use eigengrad::{
+    Cotangents, Cpu, Eigenpairs, Element, ElementOf, Engine, Gradient, HermitianBatch, Options, Real, Scalar, eigh_as,
+};
 use ndarray::{Array2, Array3};
 
 /// Positive semi-definite matrices of rank n − n/3, `[batch, n, n]`.
@@ -31,7 +33,7 @@ fn number<T: Scalar>(rng: &mut fastrand::Rng) -> T {
 pub type Results<O> = (Eigenpairs<O, Cpu>, Gradient<O, Cpu>);
 
 /// Decomposes `a` and takes the gradient of arbitrary cotangents, results stored as `O`.
-pub fn run<T: Element, O: Stored<T::Scalar>>(cuda: &Cuda, a: &Array3<T>, options: &Options) -> Results<O>
+pub fn run<T: Element, O: ElementOf<T::Scalar>>(cuda: &Cuda, a: &Array3<T>, options: &Options) -> Results<O>
 where
     Cuda: Engine<T::Scalar> + Engine<O::Scalar>,
 {

@@ -15,7 +15,7 @@ where
     let batch = HermitianBatch::on(cuda, a.view()).unwrap();
     let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
     pairs.check().unwrap();
-    let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(cuda).unwrap();
+    let values = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
     let size = |x: T| x.re().to_f64().hypot(x.im().to_f64());
     let (mut residual, mut orthogonality) = (0_f64, 0_f64);
     for (b, (a, v)) in a.outer_iter().zip(pairs.vectors().outer_iter()).enumerate() {
@@ -94,8 +94,8 @@ fn workspaces_of_another_solver_are_refused() {
     let (own, other) = (plan(Solver::OnChip), plan(Solver::JACOBI));
     let a = HermitianBatch::on(&cuda, matrices::<f64>(2, 5, 3).view()).unwrap();
     let mut pairs = own.eigenpairs::<f64>().unwrap();
-    own.eigh_into(a.as_ref(), pairs.as_mut(), &mut own.workspace().unwrap()).unwrap();
-    let refused = own.eigh_into(a.as_ref(), pairs.as_mut(), &mut other.workspace().unwrap());
+    own.eigh_into(a.view(), pairs.view_mut(), &own.workspace().unwrap()).unwrap();
+    let refused = own.eigh_into(a.view(), pairs.view_mut(), &other.workspace().unwrap());
     assert!(matches!(refused, Err(Error::Workspace { batch: 2, n: 5 })));
 }
 
@@ -155,7 +155,7 @@ fn small_eigenvalues_of_graded_matrices() {
         for solver in [Solver::Auto, Solver::OnChip] {
             let cuda = cuda.clone().with_solver(solver);
             let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
-            let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+            let values = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
             let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
             for values in [values.values(), pairs.values()] {
                 for (&x, &y) in values.iter().zip(expected.values()) {

@@ -79,9 +79,9 @@ fn the_context_of_the_caller_stays() {
             continue;
         }
         let plan = eigengrad::Plan::<f64, Cuda>::new(&cuda, 2, 3, &Options::default()).unwrap();
-        let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
+        let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
         let batch = HermitianBatch::on(&cuda, matrices::<f64>(2, 3, 1).view()).unwrap();
-        let graph = undisturbed("capture", || cuda.capture(|| plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace)));
+        let graph = undisturbed("capture", || cuda.capture(|| plan.eigh_into(batch.view(), pairs.view_mut(), &workspace)));
         let mut graph = graph.unwrap();
         // SAFETY: the memory lives until the end of this block.
         undisturbed("replay", || unsafe { graph.replay() }).unwrap();

@@ -37,7 +37,7 @@ fn decomposes() {
     let a = matrices::<f64>(BATCH, 8, 3);
     let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
     let plan = Plan::<f64, Cuda>::new(&cuda, BATCH, 8, &Options::default()).unwrap();
-    let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
+    let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
     assert_eq!(workspace.bytes() > BATCH * 8 * 1024, parts == "1", "{} bytes", workspace.bytes()); // Jacobi's scratch
     let before = emulator.alive();
     let too_much = cuda.zeros::<f64>(1 << 40).unwrap_err().to_string();
@@ -48,7 +48,7 @@ fn decomposes() {
         assert!(refused.contains("cuMemAllocAsync of"), "{refused}");
     }
     assert_eq!(emulator.alive(), before);
-    plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace).unwrap();
+    plan.eigh_into(batch.view(), pairs.view_mut(), &workspace).unwrap();
     let pairs = pairs.to_host().unwrap();
     let out = Path::new(&std::env::var_os("OUT").unwrap()).join(parts);
     std::fs::write(out, [bytes(pairs.values()), bytes(pairs.vectors())].concat()).unwrap();
@@ -89,7 +89,7 @@ fn does_not_converge() {
         let cuda = device().unwrap().with_solver(solver);
         let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
         let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
-        let spectrum = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+        let spectrum = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
         assert_eq!(pairs.status().to_vec(), [Status::OK, Status::NOT_CONVERGED, Status::OK], "{solver:?}");
         assert_eq!(spectrum.status(), pairs.status(), "{solver:?}");
         for b in 0..3 {
@@ -121,7 +121,7 @@ fn is_wrong() {
     let of = |solver, a: ndarray::ArrayView3<'_, f64>| {
         let cuda = device().unwrap().with_solver(solver).certified();
         let batch = HermitianBatch::on(&cuda, a).unwrap();
-        let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+        let values = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
         (eigh(&batch, &Options::default()).unwrap().to_host().unwrap(), values)
     };
     for solver in [Solver::JACOBI, Solver::SYEV] {
@@ -146,7 +146,7 @@ where
     let of = |solver| {
         let cuda = device().unwrap().with_solver(solver);
         let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
-        let values = eigvalsh(&batch, &Options::default()).unwrap().to_host(&cuda).unwrap();
+        let values = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
         (eigh(&batch, &Options::default()).unwrap().to_host().unwrap(), values)
     };
     let (auto, ours, cusolver) = (of(Solver::Auto), of(Solver::OnChip), of(Solver::SYEV));

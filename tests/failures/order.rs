@@ -7,7 +7,7 @@ use crate::gpu::device;
 use crate::sample::{assert_same, bytes, matrices, run};
 use cudarc::driver::{CudaContext, DevicePtr};
 use eigengrad::cuda::{Cuda, DeviceView, devices};
-use eigengrad::{Backend, HermitianBatch, HermitianRef, Options, Plan, Triangle, eigh};
+use eigengrad::{Array, Backend, HermitianBatch, Options, Plan, Triangle, eigh};
 
 /// What this file relies on: without an event the memory of another stream is as it was, fresh, and with one it holds what was written.
 #[test]
@@ -37,7 +37,7 @@ fn slices_of_another_context_object() {
     let (expected, _) = run::<f64, f64>(&cuda, &a, &Options::default());
     let context = CudaContext::new(0).unwrap();
     let plan = Plan::<f64, Cuda>::new(&cuda, 3, 4, &Options::default()).unwrap();
-    let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
+    let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
     let owner = context.default_stream();
     for _ in 0..2 {
         let slice = owner.clone_htod(a.as_slice().unwrap()).unwrap();
@@ -45,9 +45,10 @@ fn slices_of_another_context_object() {
         {
             let a = cuda.read::<f64, _>(&slice).unwrap();
             let mut writing = cuda.write::<f64, _>(&mut vectors).unwrap();
-            let mut out = pairs.as_mut();
-            out.vectors = writing.view_mut();
-            plan.eigh_into(HermitianRef { data: a.view(), triangle: Triangle::Lower }, out, &mut workspace).unwrap();
+            let mut out = pairs.view_mut();
+            out.vectors = Array::from_view_mut(writing.view_mut(), [3, 4, 4]).unwrap();
+            let a = Array::from_view(a.view(), [3, 4, 4]).unwrap();
+            plan.eigh_into(HermitianBatch::of_view(&cuda, a, Triangle::Lower).unwrap(), out, &workspace).unwrap();
         }
         drop(slice); // in the order of its stream, behind what reads it
         let vectors = owner.clone_dtoh(&vectors).unwrap();

@@ -6,10 +6,10 @@ use crate::gpu::device;
 use crate::sample::{bytes, matrices, numbers};
 use crate::trial::Trial;
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use eigengrad::cuda::{Algorithm, Cuda, DeviceBuffer, Solver, Workspace};
+use eigengrad::cuda::{Algorithm, Cuda, Solver, Workspace};
 use eigengrad::{
-    Backend, CotangentsRef, Dropped, Eigenpairs, Element, Engine, Gradient, HermitianRef, Options, Plan, Result, Spectrum,
-    Stored, Triangle,
+    Array, Backend, Cotangents, Dropped, Eigenpairs, Element, ElementOf, Engine, Gradient, HermitianBatch, Options, Plan, Result,
+    Spectrum, Triangle, View,
 };
 use half::{bf16, f16};
 use num_complex::Complex;
@@ -17,22 +17,22 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// What passes work on: matrices, cotangents, results, scratch.
-struct Pass<T: Element, O: Stored<T::Scalar>>
+struct Pass<T: Element, O: ElementOf<T::Scalar>>
 where
     Cuda: Engine<T::Scalar>,
 {
     cuda: Cuda,
     plan: Plan<T, Cuda>,
-    a: DeviceBuffer<T>,
-    values_bar: DeviceBuffer<O::Real>,
-    vectors_bar: DeviceBuffer<O>,
+    a: Array<T, Cuda, 3>,
+    values_bar: Array<O::Real, Cuda, 2>,
+    vectors_bar: Array<O, Cuda, 3>,
     pairs: RefCell<Eigenpairs<O, Cuda>>,
     spectrum: RefCell<Spectrum<<T::Scalar as Element>::Real, Cuda>>,
     gradient: RefCell<Gradient<O, Cuda>>,
     workspace: RefCell<Workspace<T::Scalar>>,
 }
 
-impl<T: Element, O: Stored<T::Scalar>> Pass<T, O>
+impl<T: Element, O: ElementOf<T::Scalar>> Pass<T, O>
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {
@@ -41,9 +41,9 @@ where
         let entries = |seed| numbers::<O>((batch, n, n), seed).into_raw_vec_and_offset().0;
         let values_bar = numbers::<O::Real>((1, batch, n), 6).into_raw_vec_and_offset().0;
         Self {
-            a: cuda.upload(matrices::<T>(batch, n, 5).into_raw_vec_and_offset().0).unwrap(),
-            values_bar: cuda.upload(values_bar).unwrap(),
-            vectors_bar: cuda.upload(entries(7)).unwrap(),
+            a: Array::from_host(&cuda, matrices::<T>(batch, n, 5).into_raw_vec_and_offset().0, [batch, n, n]).unwrap(),
+            values_bar: Array::from_host(&cuda, values_bar, [batch, n]).unwrap(),
+            vectors_bar: Array::from_host(&cuda, entries(7), [batch, n, n]).unwrap(),
             pairs: RefCell::new(plan.eigenpairs().unwrap()),
             spectrum: RefCell::new(plan.spectrum().unwrap()),
             gradient: RefCell::new(plan.gradient().unwrap()),
@@ -53,25 +53,23 @@ where
         }
     }
 
-    fn input(&self) -> HermitianRef<'_, T, Cuda> {
-        HermitianRef { data: Cuda::view(&self.a), triangle: Triangle::Lower }
+    fn input(&self) -> HermitianBatch<T, Cuda, View<'_>> {
+        HermitianBatch::of_view(self.a.backend(), self.a.view(), Triangle::Lower).unwrap()
     }
 
     fn forward(&self) -> Result<()> {
-        self.plan.eigh_into(self.input(), self.pairs.borrow_mut().as_mut(), &mut self.workspace.borrow_mut())
+        self.plan.eigh_into(self.input(), self.pairs.borrow_mut().view_mut(), &self.workspace.borrow_mut())
     }
 
     fn values(&self) -> Result<()> {
-        self.plan.eigvalsh_into(self.input(), self.spectrum.borrow_mut().as_mut(), &mut self.workspace.borrow_mut())
+        self.plan.eigvalsh_into(self.input(), self.spectrum.borrow_mut().view_mut(), &self.workspace.borrow_mut())
     }
 
     fn backward(&self, values: bool, vectors: bool) -> Result<()> {
-        let cotangents = CotangentsRef::from_columns(
-            values.then(|| Cuda::view(&self.values_bar)),
-            vectors.then(|| Cuda::view(&self.vectors_bar)),
-        );
+        let cotangents =
+            Cotangents::from_columns(values.then(|| self.values_bar.view()), vectors.then(|| self.vectors_bar.view()));
         let mut gradient = self.gradient.borrow_mut();
-        self.plan.backward_into(self.pairs.borrow().as_ref(), cotangents, gradient.as_mut(), &mut self.workspace.borrow_mut())
+        self.plan.backward_into(self.pairs.borrow().view(), cotangents, gradient.view_mut(), &self.workspace.borrow_mut())
     }
 
     fn pairs(&self) -> Vec<u8> {
@@ -96,7 +94,7 @@ fn named(failed: &BTreeSet<String>, calls: &[&str]) {
 }
 
 /// A workspace, and both decompositions.
-fn forward<T: Element, O: Stored<T::Scalar>>(emulator: &Emulator, cuda: Cuda, shape: (usize, usize), calls: &[&str])
+fn forward<T: Element, O: ElementOf<T::Scalar>>(emulator: &Emulator, cuda: Cuda, shape: (usize, usize), calls: &[&str])
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {
@@ -105,7 +103,7 @@ where
     let mut failed = pass.trial(emulator).each_call(&what, || (), |()| pass.plan.workspace(), |workspace| workspace.bytes());
     failed.append(&mut pass.trial(emulator).each_call(&what, || (), |()| pass.forward(), |()| pass.pairs()));
     let values = || {
-        let spectrum = pass.spectrum.borrow().to_host(&pass.cuda).unwrap();
+        let spectrum = pass.spectrum.borrow().to_host().unwrap();
         bytes(spectrum.values())
     };
     failed.append(&mut pass.trial(emulator).each_call(&what, || (), |()| pass.values(), |()| values()));
@@ -135,7 +133,7 @@ fn of_solvers() {
     );
 }
 
-fn backward<T: Element, O: Stored<T::Scalar>>(emulator: &Emulator, shape: (usize, usize), dropped: Dropped, calls: &[&str])
+fn backward<T: Element, O: ElementOf<T::Scalar>>(emulator: &Emulator, shape: (usize, usize), dropped: Dropped, calls: &[&str])
 where
     Cuda: Engine<T::Scalar, Workspace = Workspace<T::Scalar>>,
 {

@@ -1,7 +1,7 @@
 //! Functions of the spectrum against 60 digits: tests/reference/make_function_fixtures.py.
 
-use eigengrad::{Cpu, EigenpairsRef, Function, FunctionRef, HermitianRef, Of, Options, Plan, Precision, Real, Scalar};
-use eigengrad::{Element, Status, Triangle, Weights};
+use eigengrad::{Array, Cpu, Derivative, Function, HermitianBatch, Options, Plan, Precision, Real, Scalar, Spectral};
+use eigengrad::{Element, SchurMultiplier, Status, Triangle};
 use ndarray::{Array2, Array3, ArrayView2};
 use ndarray_npy::read_npy;
 use num_complex::Complex;
@@ -75,14 +75,15 @@ fn library<T: Scalar>(exact: &Exact, v: &Array2<C>, e: &Array2<C>, function: Fun
     let vectors: Vec<T> = v.t().iter().map(|&x| narrow(x)).collect();
     let e: Vec<T> = e.iter().map(|&x| narrow(x)).collect();
     let status = [Status::OK];
-    let pairs = EigenpairsRef::<'_, T> { values: &values, vectors: &vectors, kept: &kept, status: &status };
     let plan = Plan::<T>::new(&Cpu::default(), 1, n, &Options::default()).unwrap();
-    let (mut value, mut map, mut scratch) =
-        (plan.matrices::<T>().unwrap(), plan.matrices::<T>().unwrap(), plan.scratch().unwrap());
-    let named = FunctionRef::Named(function);
-    plan.spectral_into(pairs, named, Of::Values, value.as_mut(), &mut scratch).unwrap();
-    let e = HermitianRef { data: &*e, triangle: Triangle::Lower };
-    plan.map_into(pairs, named, Weights::Divided, e, None, map.as_mut(), &mut scratch).unwrap();
+    let (kept, status) = (Array::from_view(&*kept, [1, n]).unwrap(), Array::from_view(&status[..], [1]).unwrap());
+    let (values, vectors) = (Array::from_view(&*values, [1, n]).unwrap(), Array::from_view(&*vectors, [1, n, n]).unwrap());
+    let pairs = plan.eigenpairs_view::<T>(values, kept, status, vectors).unwrap();
+    let (mut value, mut map, scratch) = (plan.matrices::<T>().unwrap(), plan.matrices::<T>().unwrap(), plan.scratch().unwrap());
+    let named = Spectral::Named(function);
+    plan.spectral_into(pairs, named, Derivative::Zeroth, value.view_mut(), &scratch).unwrap();
+    let e = HermitianBatch::of_view(&Cpu::default(), Array::from_view(&*e, [1, n, n]).unwrap(), Triangle::Lower).unwrap();
+    plan.map_into(pairs, named, SchurMultiplier::Divided, e, None, map.view_mut(), &scratch).unwrap();
     [value, map].map(|matrices| {
         matrices.check().unwrap();
         let data: Array3<C> = matrices.data().mapv(wide);

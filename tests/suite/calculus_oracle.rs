@@ -2,7 +2,7 @@
 
 use crate::numbers::{C, Matrix, adjoint};
 use crate::oracle::{Decomposition, times};
-use eigengrad::{Function, Weights};
+use eigengrad::{Function, SchurMultiplier};
 use ndarray::Array2;
 
 fn entrywise(f: &Array2<f64>, x: &Matrix) -> Matrix {
@@ -167,13 +167,13 @@ fn divided(function: Function, a: f64, b: f64) -> f64 {
 }
 
 /// The weights of the map E ↦ V (W ∘ VᴴEV) Vᴴ.
-pub fn weights(d: &Decomposition, function: Function, kind: Weights) -> Array2<f64> {
+pub fn weights(d: &Decomposition, function: Function, kind: SchurMultiplier) -> Array2<f64> {
     Array2::from_shape_fn((d.n(), d.n()), |(i, j)| {
         let (a, b) = (d.lambda[i].max(d.lambda[j]), d.lambda[i].min(d.lambda[j]));
         match (kind, d.kept[i], d.kept[j]) {
             (_, false, false) => 0.0,
-            (Weights::Product, true, true) => value(function, a) * value(function, b),
-            (Weights::Product, ..) => 0.0,
+            (SchurMultiplier::Product, true, true) => value(function, a) * value(function, b),
+            (SchurMultiplier::Product, ..) => 0.0,
             (_, true, true) if a == b => slope(function, a),
             (_, true, true) => divided(function, a, b),
             (_, true, false) => value(function, d.lambda[i]) / (d.lambda[i] - d.lambda[j]),

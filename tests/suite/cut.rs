@@ -16,7 +16,7 @@ fn check<T: Scalar, B: Engine<T>>(
     at_most: usize,
 ) -> Vec<u32> {
     let (_, pairs) = run::decompose::<T, B>(backend, n, matrices, &Options::default().with_cut(cut));
-    let spectrum: &Spectrum<T::Real, Cpu> = pairs.spectrum();
+    let spectrum: &Spectrum<T::Real, Cpu> = &pairs.spectrum;
     for b in 0..matrices.len() {
         let d = Decomposition::of(&pairs, b);
         let within = T::PRECISION.tie_cutoff(n) * d.norm();

@@ -123,7 +123,7 @@ pub fn pairs_of_the_product<T: Scalar, B: Engine<T>>(backend: &B) {
             let all = oracle::select(&d.lambda, Some(tau), n, 0.0);
             assert_eq!(d.kept, all.kept, "{n}×{r}, factor {b}");
             assert_eq!(host.rank()[b] as usize, all.rank);
-            let gaps = (wide(host.spectrum().gap_kept()[b]).re, wide(host.spectrum().gap_dropped()[b]).re);
+            let gaps = (wide(host.spectrum.gap_kept()[b]).re, wide(host.spectrum.gap_dropped()[b]).re);
             let stored = |gap: f64| wide(narrow::<T::Real>(gap.into())).re;
             assert_eq!(gaps, (stored(all.gap_kept), stored(all.gap_dropped)), "{n}×{r}, factor {b}");
         }
@@ -147,7 +147,7 @@ pub fn as_eigh_of_the_product<T: Scalar, B: Engine<T>>(backend: &B) {
                 let v = Array2::from_shape_fn((n, n), |(i, k)| if d.kept[k] { d.v[[i, k]] } else { C::ZERO });
                 times(&v, &adjoint(&v))
             };
-            let least = wide(host.spectrum().gap_dropped()[b]).re;
+            let least = wide(host.spectrum.gap_dropped()[b]).re;
             assert!(largest(&(projector(&d) - projector(&e))) <= unit / least, "{n}×{r}: Π");
         }
     }
@@ -250,8 +250,8 @@ pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
                 assert!(x == y || (x - y).abs() <= unit * norm, "{n}×{r}, factor {b}: {x} and {y}");
             };
             got.0.values().row(b).iter().zip(expected.0.values().row(b)).for_each(|(&x, &y)| near(x, y));
-            near(got.0.spectrum().gap_kept()[b], expected.0.spectrum().gap_kept()[b]);
-            near(got.0.spectrum().gap_dropped()[b], expected.0.spectrum().gap_dropped()[b]);
+            near(got.0.spectrum.gap_kept()[b], expected.0.spectrum.gap_kept()[b]);
+            near(got.0.spectrum.gap_dropped()[b], expected.0.spectrum.gap_dropped()[b]);
             let b_bar = |x: &FactorGradient<T, Cpu>| x.b_bar().index_axis_move(Axis(0), b).mapv(wide);
             let (got, expected) = (b_bar(&got.1), b_bar(&expected.1));
             // V̄ and F are of order 1 by those of the first factor; V, and B̄ with it, is known to ε·‖A‖/gap.
@@ -403,16 +403,16 @@ pub fn shapes_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(67);
     let (n, r, count) = (6, 2, 9);
     let plan = FactorPlan::<T, B>::new(backend, count, n, r, &Options::default()).unwrap();
-    let (mut pairs, mut gradient, mut workspace) =
+    let (mut pairs, mut gradient, workspace) =
         (plan.pairs::<T>().unwrap(), plan.gradient::<T>().unwrap(), plan.workspace().unwrap());
     for step in 0..3 {
         let mut factors = factors::<T>(n, r, &mut rng);
         factors.rotate_left(step);
         let batch = FactorBatch::<T, B>::on(backend, stack::<T>(n, r, &factors).view()).unwrap();
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, r, count, &mut rng);
-        plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace).unwrap();
+        plan.eigh_into(batch.view(), pairs.view_mut(), &workspace).unwrap();
         let bars = cotangents(&pairs, (step != 1).then_some(&*lambda_bar), (step != 2).then_some(&*v_bar));
-        plan.backward_into(pairs.as_ref(), bars.as_ref(), gradient.as_mut(), &mut workspace).unwrap();
+        plan.backward_into(pairs.view(), bars.view(), gradient.view_mut(), &workspace).unwrap();
         let fresh = eigh_factor(&batch, &Options::default()).unwrap();
         let expected = fresh.backward(&bars).unwrap().to_host().unwrap();
         assert!(same_bits(gradient.to_host().unwrap().b_bar().iter().copied(), expected.b_bar().iter().copied()));
@@ -420,12 +420,12 @@ pub fn shapes_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     }
     let other = FactorPlan::<T, B>::new(backend, count, n, r + 1, &Options::default()).unwrap();
     let batch = FactorBatch::<T, B>::on(backend, Array3::zeros((count, n, r)).view()).unwrap();
-    assert!(matches!(other.eigh_into(batch.as_ref(), pairs.as_mut(), &mut workspace), Err(Error::Shape { what: "B", .. })));
-    let mut wrong = other.workspace().unwrap();
-    assert!(matches!(plan.eigh_into(batch.as_ref(), pairs.as_mut(), &mut wrong), Err(Error::Workspace { .. })));
+    assert!(matches!(other.eigh_into(batch.view(), pairs.view_mut(), &workspace), Err(Error::Shape { what: "B", .. })));
+    let wrong = other.workspace().unwrap();
+    assert!(matches!(plan.eigh_into(batch.view(), pairs.view_mut(), &wrong), Err(Error::Workspace { .. })));
     let square = crate::run::decompose::<T, B>(backend, n, &vec![Matrix::eye(n); count], &Options::default()).0;
-    let bars = Cotangents::new(&square, None, None).unwrap();
-    assert!(matches!(pairs.backward(&bars), Err(Error::Shape { what: "cotangents", .. })));
+    let bars = Cotangents::vectors(&square, Array3::zeros((count, n, n)).view()).unwrap();
+    assert!(matches!(pairs.backward(&bars), Err(Error::Shape { what: "V̄", .. })));
     let none = FactorBatch::<T, B>::on(backend, Array3::zeros((0, n, r)).view()).unwrap();
     assert_eq!(eigh_factor(&none, &Options::default()).unwrap().to_host().unwrap().values().dim(), (0, r));
 }

@@ -3,7 +3,7 @@
 use crate::numbers::{C, Matrix, range, stack, wide};
 use crate::random::Rng;
 use crate::{THRESHOLD, run};
-use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, HermitianRef, Options, Plan, Scalar, Status, Triangle, eigh};
+use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, Options, Plan, Scalar, Status, Triangle, eigh};
 use ndarray::{Array2, Array3, Axis, Slice};
 use proptest::prelude::*;
 
@@ -38,22 +38,22 @@ proptest! {
         let logical: Vec<_> = view.iter().copied().collect();
         for triangle in [Triangle::Lower, Triangle::Upper] {
             let a = HermitianBatch::from_triangle(view, triangle).unwrap();
-            prop_assert_eq!(a.as_ref().data, &*logical);
-            prop_assert_eq!(a.as_ref().triangle, triangle);
+            prop_assert_eq!(&a.data()[..], &*logical);
+            prop_assert_eq!(a.read(), triangle.into());
             prop_assert_eq!((a.batch(), a.n()), (batch, n));
         }
         for b in 0..batch {
             let one = view.index_axis(Axis(0), b);
             let a = HermitianBatch::from_triangle(one, Triangle::Lower).unwrap();
-            prop_assert_eq!(a.as_ref().data, &logical[b * n * n..][..n * n]);
+            prop_assert_eq!(&a.data()[..], &logical[b * n * n..][..n * n]);
             prop_assert_eq!((a.batch(), a.n()), (1, n));
         }
         let hermitian = (&view + &view.permuted_axes([0, 2, 1]).mapv(|x| x.conj())).mapv(|x| x * 0.5);
         let reversed = hermitian.slice(ndarray::s![..;-1, ..;-1, ..;-1]);
         let a = HermitianBatch::new(reversed).unwrap();
-        prop_assert_eq!(a.as_ref().data, &*reversed.iter().copied().collect::<Vec<_>>());
+        prop_assert_eq!(&a.data()[..], &*reversed.iter().copied().collect::<Vec<_>>());
         let of_any_dimension = HermitianBatch::new(reversed.into_dyn()).unwrap();
-        prop_assert_eq!(of_any_dimension.as_ref().data, a.as_ref().data);
+        prop_assert_eq!(&of_any_dimension.data()[..], &a.data()[..]);
     }
 
     /// Cotangents of any strides give the bits of contiguous ones.
@@ -156,7 +156,7 @@ pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(backend: &B) {
             other => other.map(|()| None).unwrap(),
         };
         let copied = HermitianBatch::<T, B>::on(backend, a.view()).map(|_| ());
-        (of(copied), of(HermitianRef::new(a.view()).map(|_| ())))
+        (of(copied), of(HermitianBatch::borrowed(a.view()).map(|_| ())))
     };
     for n in [1, 2, 3, 4, 5, 7, 8, 9, 11, 16, 17, 19] {
         let mut matrices = vec![Rng::new(35).hermitian::<T>(n); 2];
@@ -186,12 +186,12 @@ fn an_array_as_it_is() {
     let matrices: Vec<Matrix> = (0..5).map(|_| rng.hermitian::<C>(7)).collect();
     let a = stack::<C>(7, &matrices);
     let plan = Plan::<C>::new(&Cpu::default(), 5, 7, &Options::default()).unwrap();
-    let (mut workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<C>().unwrap());
-    plan.eigh_into(HermitianRef::new(a.view()).unwrap(), pairs.as_mut(), &mut workspace).unwrap();
+    let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<C>().unwrap());
+    plan.eigh_into(HermitianBatch::borrowed(a.view()).unwrap(), pairs.view_mut(), &workspace).unwrap();
     let expected = eigh(&HermitianBatch::new(a.view()).unwrap(), &Options::default()).unwrap();
     assert_eq!((pairs.values(), pairs.vectors()), (expected.values(), expected.vectors()));
     for shape in [(0, 3, 3), (2, 0, 0), (0, 0, 0)] {
-        assert_eq!(HermitianRef::new(Array3::<f64>::zeros(shape).view()).unwrap().data, &[]);
+        assert_eq!(HermitianBatch::borrowed(Array3::<f64>::zeros(shape).view()).unwrap().batch(), shape.0);
     }
 }
 
@@ -201,9 +201,9 @@ fn the_first_of_many() {
     for n in [6, 8] {
         let mut a = Array3::<f32>::zeros((600, n, n));
         a[[100, 2, 2]] = f32::NAN;
-        HermitianRef::new(a.view()).unwrap();
+        HermitianBatch::borrowed(a.view()).unwrap();
         (a[[500, 3, 1]], a[[301, 5, 4]]) = (1.0, 1.0);
-        for result in [HermitianBatch::new(a.view()).map(|_| ()), HermitianRef::new(a.view()).map(|_| ())] {
+        for result in [HermitianBatch::new(a.view()).map(|_| ()), HermitianBatch::borrowed(a.view()).map(|_| ())] {
             assert!(matches!(result, Err(Error::NotHermitian { matrix: 301, row: 5, column: 4, .. })), "{result:?}");
         }
     }

@@ -19,6 +19,7 @@ mod halves;
 mod hvp;
 mod input;
 mod isolation;
+mod layouts;
 mod numbers;
 mod operations;
 mod oracle;
@@ -90,6 +91,8 @@ macro_rules! of_scalars {
             operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_by_any_number_of_threads
                 operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
                 wrong_lengths_for_functions scratch_of_another_plan;
+            layouts: means_of_both_triangles triangles_are_compared cotangents_by_rows several_losses_at_once
+                one_workspace_for_several_threads;
             parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
             input: two_and_three_dimensions the_first_entry_that_is_not_hermitian every_entry_and_its_mirror the_ends_of_the_range
                 eigenvalues_that_overflow;
@@ -104,6 +107,7 @@ macro_rules! of_f64 {
         use super::*;
         tests! { $backend, $t;
             differences: losses_of_kept_eigenpairs the_gradient_by_one_triangle a_tied_group_as_a_subspace;
+            extremes: graded_spectra;
             hvp: hessians_by_differences hessians_of_fixed_rank hessians_are_symmetric;
             spectral: functions_by_differences;
             fidelity: fidelity_by_differences;
@@ -120,6 +124,7 @@ macro_rules! of_factors {
         tests! { $backend, $t;
             factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
                 factors_keep_to_themselves factors_by_any_number_of_threads factors_that_underflow ties_of_factors shapes_of_factors factors_as_on_the_cpu;
+            layouts: factor_cotangents_by_rows;
         }
     })* };
 }
@@ -134,6 +139,7 @@ macro_rules! of_halves {
                 the_ends_of_the_range_of_halves;
             operations: operations_stored_as_halves results_that_overflow_halves;
             factor: factors_of_halves;
+            layouts: directions_stored_as_halves;
         }
     })* };
 }

@@ -3,15 +3,14 @@
 use crate::backward::mixed;
 use crate::calculus_oracle::Bars;
 use crate::numbers::{C, Matrix, narrow, rounded, rows, stack, wide};
-use crate::plan::each_length;
+use crate::plan::{BATCH, N, each_length};
 use crate::random::Rng;
 use crate::run;
 use crate::second::random_bars;
 use crate::tangents::directions;
 use eigengrad::{
-    Cotangents, CotangentsRef, Cpu, DoubleGradientMut, Eigenpairs, EigenpairsRef, Element, Engine, Error, Function, FunctionRef,
-    HermitianBatch, HermitianRef, MatricesMut, Of, Options, Plan, Scalar, Spectral, Status, TangentsMut, Triangle, Weights,
-    eigh_as,
+    Array, Cotangents, Cpu, Derivative, Eigenpairs, Element, Engine, Error, Function, HermitianBatch, HermitianResult, Options,
+    Plan, Result, Scalar, SchurMultiplier, Spectral, Status, Triangle, eigh_as,
 };
 use ndarray::{Array2, ArrayView1, ArrayView3, Axis};
 
@@ -78,7 +77,7 @@ fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<
         let trace = pairs.trace_of(&function).unwrap();
         let slopes = trace.gradient.to_host().unwrap();
         add(&mut all, "f′(A)", slopes.data(), slopes.status());
-        let sums = backend.download(B::view(&trace.values)).unwrap();
+        let sums = trace.values.to_host().unwrap();
         sums.iter().enumerate().for_each(|(b, &x)| all[b].push(("tr f(A)", bytes([x]), Status::OK)));
     }
     for (b, bits) in all.iter_mut().enumerate() {
@@ -173,7 +172,7 @@ pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
 pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 16, 67] {
         let plan = Plan::<T, B>::new(backend, 9, n, &Options::default()).unwrap();
-        let mut scratch = plan.scratch().unwrap();
+        let scratch = plan.scratch().unwrap();
         for seed in 0..3 {
             let inputs = inputs::<T>(n, 9, 110 + seed);
             let a: Vec<_> = inputs.iter().map(|x| x.a.clone()).collect();
@@ -186,15 +185,14 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
             let more = bars(&pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
             let (mut tangents, mut second) = (plan.tangents::<T>(1).unwrap(), plan.double_gradient::<T>().unwrap());
             let (mut tangent, mut values) = (plan.matrices::<T>().unwrap(), plan.matrices::<T>().unwrap());
-            let (scratch, function) = (&mut scratch, Spectral::from(Function::Projector));
+            let (scratch, function) = (&scratch, Spectral::from(Function::Projector));
             let none = Cotangents::new(&pairs, None, None).unwrap();
-            plan.backward_jvp_into(pairs.as_ref(), none.as_ref(), e.as_ref(), none.as_ref(), tangent.as_mut(), scratch).unwrap();
-            plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch).unwrap();
-            plan.double_backward_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), second.as_mut(), scratch)
+            plan.backward_jvp_into(pairs.view(), none.view(), e.view(), none.view(), tangent.view_mut(), scratch).unwrap();
+            plan.jvp_into(pairs.view(), e.view(), tangents.view_mut(), scratch).unwrap();
+            plan.double_backward_into(pairs.view(), of_loss.view(), twice.view(), more.view(), second.view_mut(), scratch)
                 .unwrap();
-            plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, values.as_mut(), scratch).unwrap();
-            plan.backward_jvp_into(pairs.as_ref(), of_loss.as_ref(), twice.as_ref(), more.as_ref(), tangent.as_mut(), scratch)
-                .unwrap();
+            plan.spectral_into(pairs.view(), function.view(), Derivative::Zeroth, values.view_mut(), scratch).unwrap();
+            plan.backward_jvp_into(pairs.view(), of_loss.view(), twice.view(), more.view(), tangent.view_mut(), scratch).unwrap();
             let (tangents, second) = (tangents.to_host().unwrap(), second.to_host().unwrap());
             let (tangent, values) = (tangent.to_host().unwrap(), values.to_host().unwrap());
             let all = [
@@ -214,41 +212,57 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-const BATCH: usize = 2;
-const N: usize = 3;
-
-/// Pairs of as many numbers as are asked for.
+/// Eigenpairs of which each array has as many matrices as it is told.
 macro_rules! pairs {
-    ($backend:expr, $lengths:expr => $pairs:ident) => {
-        let [values, vectors, kept, status] = $lengths;
-        let (values, vectors) = ($backend.zeros::<T::Real>(values)?, $backend.zeros::<T>(vectors)?);
-        let (kept, status) = ($backend.zeros::<bool>(kept)?, $backend.zeros::<Status>(status)?);
-        let $pairs = EigenpairsRef::<'_, T, B> {
-            values: B::view(&values),
-            vectors: B::view(&vectors),
-            kept: B::view(&kept),
-            status: B::view(&status),
-        };
+    ($plan:expr, $backend:expr, $batches:expr => $pairs:ident) => {
+        let [values, vectors, kept, status] = $batches;
+        let (values, vectors) = (Array::zeros($backend, [values, N])?, Array::zeros($backend, [vectors, N, N])?);
+        let (kept, status) = (Array::zeros($backend, [kept, N])?, Array::zeros($backend, [status])?);
+        let $pairs = $plan.eigenpairs_view::<T>(values.view(), kept.view(), status.view(), vectors.view())?;
     };
 }
 
-const PAIRS: [(&str, usize); 4] = [("λ", BATCH * N), ("V", BATCH * N * N), ("kept", BATCH * N), ("status", BATCH)];
+/// One triangle of as many matrices.
+macro_rules! hermitian {
+    ($backend:expr, $batch:expr => $e:ident) => {
+        let $e = HermitianBatch::<T, B>::of(Array::zeros($backend, [$batch, N, N])?, Triangle::Lower)?;
+    };
+}
+
+/// A function given at the eigenvalues of as many matrices.
+fn given<T: Scalar, B: Engine<T>>(backend: &B, values: usize, slopes: usize) -> Result<Spectral<T, B>> {
+    Ok(Spectral::Given { values: Array::zeros(backend, [values, N])?, slopes: Array::zeros(backend, [slopes, N])? })
+}
+
+/// λ̄ and V̄ of as many matrices.
+fn two_bars<T: Scalar, B: Engine<T>>(backend: &B, values: usize, vectors: usize) -> Result<Cotangents<T, B>> {
+    let (values, vectors) = (Array::zeros(backend, [values, N])?, Array::zeros(backend, [vectors, N, N])?);
+    Ok(Cotangents::from_columns(Some(values), Some(vectors)))
+}
+
+/// Where one matrix for each of as many goes.
+fn matrices<T: Scalar, B: Engine<T>>(
+    backend: &B,
+    plan: &Plan<T, B>,
+    data: usize,
+    status: usize,
+) -> Result<HermitianResult<T, B>> {
+    let mut out = plan.matrices()?;
+    (out.data, out.status) = (Array::zeros(backend, [data, N, N])?, Array::zeros(backend, [status])?);
+    Ok(out)
+}
+
+const PAIRS: [&str; 4] = ["λ", "V", "kept", "status"];
 
 pub fn wrong_lengths_for_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
     let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
     let [values, vectors, kept, status] = PAIRS;
-    let arguments = [values, vectors, kept, status, ("Ȧ", BATCH * N * N), ("λ̇", BATCH * N), ("V̇", BATCH * N * N)];
-    each_length(arguments, |[values, vectors, kept, status, a_dot, values_dot, vectors_dot]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let (a_dot, mut values) = (backend.zeros::<T>(a_dot)?, backend.zeros::<T::Real>(values_dot)?);
-        let (mut vectors, mut status) = (backend.zeros::<T>(vectors_dot)?, backend.zeros::<Status>(BATCH)?);
-        let out = TangentsMut::<'_, T, B> {
-            values: B::view_mut(&mut values),
-            vectors: B::view_mut(&mut vectors),
-            status: B::view_mut(&mut status),
-        };
-        let a_dot = HermitianRef { data: B::view(&a_dot), triangle: Triangle::Lower };
-        plan.jvp_into(pairs, a_dot, out, &mut plan.scratch()?)
+    each_length([values, vectors, kept, status, "Ȧ", "λ̇", "V̇"], |[values, vectors, kept, status, a_dot, l, v]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        hermitian!(backend, a_dot => a_dot);
+        let mut out = plan.tangents::<T>(1)?;
+        (out.values, out.vectors) = (Array::zeros(backend, [l, N])?, Array::zeros(backend, [v, N, N])?);
+        plan.jvp_into(pairs, a_dot.view(), out.view_mut(), &plan.scratch()?)
     });
     let (pairs, _) = run::decompose::<T, B>(backend, N, &[Array2::eye(N), Array2::eye(N)], &Options::default());
     for wrong in [1, 3] {
@@ -266,74 +280,50 @@ pub fn wrong_lengths_for_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn wrong_lengths_for_second_derivatives<T: Scalar, B: Engine<T>>(backend: &B) {
     let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
     let [values, vectors, kept, status] = PAIRS;
-    let bars = [("λ̄", BATCH * N), ("V̄", BATCH * N * N), ("λ̄", BATCH * N), ("V̄", BATCH * N * N)];
-    let [l, v, l2, v2] = bars;
-    let out = [("Ā", BATCH * N * N), ("λ̄̄", BATCH * N), ("V̄̄", BATCH * N * N), ("status", BATCH)];
-    let [a_bar, values_bar_bar, vectors_bar_bar, found] = out;
-    let h = ("H", BATCH * N * N);
-    let arguments = [values, vectors, kept, status, l, v, l2, v2, h, a_bar, values_bar_bar, vectors_bar_bar, found];
-    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, h, a_bar, values_bar_bar, vectors_bar_bar, found]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
-        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef::from_columns(Some(B::view(l)), Some(B::view(v))));
-        let (h, mut a_bar) = (backend.zeros::<T>(h)?, backend.zeros::<T>(a_bar)?);
-        let (mut values, mut vectors) = (backend.zeros::<T::Real>(values_bar_bar)?, backend.zeros::<T>(vectors_bar_bar)?);
-        let mut found = backend.zeros::<Status>(found)?;
-        let out = DoubleGradientMut::<'_, T, B> {
-            a_bar: B::view_mut(&mut a_bar),
-            values_bar_bar: B::view_mut(&mut values),
-            vectors_bar_bar: B::view_mut(&mut vectors),
-            status: B::view_mut(&mut found),
-        };
-        let h = HermitianRef { data: B::view(&h), triangle: Triangle::Lower };
-        plan.double_backward_into(pairs, bars, h, more, out, &mut plan.scratch()?)
+    let arguments = [values, vectors, kept, status, "λ̄", "V̄", "λ̄", "V̄", "H", "Ā", "λ̄̄", "V̄̄", "status"];
+    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, h, a_bar, l_bar, v_bar, found]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        let (bars, more) = (two_bars(backend, l, v)?, two_bars(backend, l2, v2)?);
+        hermitian!(backend, h => h);
+        let mut out = plan.double_gradient::<T>()?;
+        (out.a_bar, out.status) = (Array::zeros(backend, [a_bar, N, N])?, Array::zeros(backend, [found])?);
+        (out.values_bar_bar, out.vectors_bar_bar) = (Array::zeros(backend, [l_bar, N])?, Array::zeros(backend, [v_bar, N, N])?);
+        plan.double_backward_into(pairs, bars.view(), h.view(), more.view(), out.view_mut(), &plan.scratch()?)
     });
-    let arguments = [values, vectors, kept, status, l, v, l2, v2, ("Ȧ", BATCH * N * N), ("Ā̇", BATCH * N * N), found];
-    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, a_dot, out, found]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let bars = [(l, v), (l2, v2)].map(|(l, v)| (backend.zeros::<T::Real>(l).unwrap(), backend.zeros::<T>(v).unwrap()));
-        let [bars, more] = bars.each_ref().map(|(l, v)| CotangentsRef::from_columns(Some(B::view(l)), Some(B::view(v))));
-        let (a_dot, mut data, mut found) =
-            (backend.zeros::<T>(a_dot)?, backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
-        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
-        let a_dot = HermitianRef { data: B::view(&a_dot), triangle: Triangle::Lower };
-        plan.backward_jvp_into(pairs, bars, a_dot, more, out, &mut plan.scratch()?)
+    let arguments = [values, vectors, kept, status, "λ̄", "V̄", "λ̄", "V̄", "Ȧ", "matrices", "status"];
+    each_length(arguments, |[values, vectors, kept, status, l, v, l2, v2, a_dot, data, found]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        let (bars, more) = (two_bars(backend, l, v)?, two_bars(backend, l2, v2)?);
+        hermitian!(backend, a_dot => a_dot);
+        let mut out = matrices(backend, &plan, data, found)?;
+        plan.backward_jvp_into(pairs, bars.view(), a_dot.view(), more.view(), out.view_mut(), &plan.scratch()?)
     });
 }
 
 pub fn wrong_lengths_for_functions<T: Scalar, B: Engine<T>>(backend: &B) {
     let plan = Plan::<T, B>::new(backend, BATCH, N, &Options::default()).unwrap();
     let [values, vectors, kept, status] = PAIRS;
-    let given = [("f(λ)", BATCH * N), ("f′(λ)", BATCH * N)];
-    let [f, slopes] = given;
-    let (found, size) = (("status", BATCH), BATCH * N * N);
-    let arguments = [values, vectors, kept, status, f, slopes, ("f(A)", size), found];
-    each_length(arguments, |[values, vectors, kept, status, f, slopes, out, found]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
-        let (mut data, mut found) = (backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
-        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
-        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
-        plan.spectral_into(pairs, function, Of::Values, out, &mut plan.scratch()?)
+    let arguments = [values, vectors, kept, status, "f(λ)", "f′(λ)", "matrices", "status"];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, data, found]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        let mut out = matrices(backend, &plan, data, found)?;
+        let function = given(backend, f, slopes)?;
+        plan.spectral_into(pairs, function.view(), Derivative::Zeroth, out.view_mut(), &plan.scratch()?)
     });
-    let arguments = [values, vectors, kept, status, f, slopes, ("E", size), ("scale", BATCH), ("result", size), found];
-    each_length(arguments, |[values, vectors, kept, status, f, slopes, e, scale, out, found]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
-        let (e, scale) = (backend.zeros::<T>(e)?, backend.zeros::<T::Real>(scale)?);
-        let (mut data, mut found) = (backend.zeros::<T>(out)?, backend.zeros::<Status>(found)?);
-        let out = MatricesMut::<'_, T, B> { data: B::view_mut(&mut data), status: B::view_mut(&mut found) };
-        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
-        let e = HermitianRef { data: B::view(&e), triangle: Triangle::Lower };
-        plan.map_into(pairs, function, Weights::Divided, e, Some(B::view(&scale)), out, &mut plan.scratch()?)
+    let arguments = [values, vectors, kept, status, "f(λ)", "f′(λ)", "E", "scale", "matrices", "status"];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, e, scale, data, found]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        hermitian!(backend, e => e);
+        let (function, scale) = (given(backend, f, slopes)?, Array::zeros(backend, [scale])?);
+        let mut out = matrices(backend, &plan, data, found)?;
+        let (function, scale, scratch) = (function.view(), Some(scale.view()), &plan.scratch()?);
+        plan.map_into(pairs, function, SchurMultiplier::Divided, e.view(), scale, out.view_mut(), scratch)
     });
-    let arguments = [values, vectors, kept, status, f, slopes, ("tr f(A)", BATCH), found];
-    each_length(arguments, |[values, vectors, kept, status, f, slopes, out, found]| {
-        pairs!(backend, [values, vectors, kept, status] => pairs);
-        let (f, slopes) = (backend.zeros::<T::Real>(f)?, backend.zeros::<T::Real>(slopes)?);
-        let (mut sums, mut found) = (backend.zeros::<T::Real>(out)?, backend.zeros::<Status>(found)?);
-        let function = FunctionRef::Given { values: B::view(&f), slopes: B::view(&slopes) };
-        plan.trace_into(pairs, function, B::view_mut(&mut sums), B::view_mut(&mut found))
+    let arguments = [values, vectors, kept, status, "f(λ)", "f′(λ)", "tr f(A)", "status"];
+    each_length(arguments, |[values, vectors, kept, status, f, slopes, sums, found]| {
+        pairs!(plan, backend, [values, vectors, kept, status] => pairs);
+        let (mut sums, mut found) = (Array::zeros(backend, [sums])?, Array::zeros(backend, [found])?);
+        plan.trace_into(pairs, given(backend, f, slopes)?.view(), sums.view_mut(), found.view_mut())
     });
 }
 
@@ -345,15 +335,15 @@ pub fn scratch_of_another_plan<T: Scalar, B: Engine<T>>(backend: &B) {
     let (mut tangents, mut matrices) = (plan.tangents::<T>(1).unwrap(), plan.matrices::<T>().unwrap());
     let mut second = plan.double_gradient::<T>().unwrap();
     for other in others {
-        let scratch = &mut other.scratch().unwrap();
+        let scratch = &other.scratch().unwrap();
         let refused = |result| assert!(matches!(result, Err(Error::Workspace { batch: 1, n: 3 })), "{result:?}");
-        let of_loss = || bars.as_ref();
-        refused(plan.jvp_into(pairs.as_ref(), e.as_ref(), tangents.as_mut(), scratch));
-        refused(plan.backward_jvp_into(pairs.as_ref(), of_loss(), e.as_ref(), of_loss(), matrices.as_mut(), scratch));
-        refused(plan.double_backward_into(pairs.as_ref(), of_loss(), e.as_ref(), of_loss(), second.as_mut(), scratch));
-        refused(plan.spectral_into(pairs.as_ref(), function.as_ref(), Of::Values, matrices.as_mut(), scratch));
+        let of_loss = || bars.view();
+        refused(plan.jvp_into(pairs.view(), e.view(), tangents.view_mut(), scratch));
+        refused(plan.backward_jvp_into(pairs.view(), of_loss(), e.view(), of_loss(), matrices.view_mut(), scratch));
+        refused(plan.double_backward_into(pairs.view(), of_loss(), e.view(), of_loss(), second.view_mut(), scratch));
+        refused(plan.spectral_into(pairs.view(), function.view(), Derivative::Zeroth, matrices.view_mut(), scratch));
         let map =
-            plan.map_into(pairs.as_ref(), function.as_ref(), Weights::Product, e.as_ref(), None, matrices.as_mut(), scratch);
+            plan.map_into(pairs.view(), function.view(), SchurMultiplier::Product, e.view(), None, matrices.view_mut(), scratch);
         refused(map);
     }
 }
@@ -378,13 +368,12 @@ pub fn operations_stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B
         // the same numbers as f32, under the same problem
         let options = Options::default().with_tie_rtol(T::PRECISION.cutoff(n));
         let plan = Plan::<T, B>::new(backend, 5, n, &options).unwrap();
-        let widened = plan.eigenpairs::<T::Scalar>().unwrap();
-        let (mut spectrum, _) = widened.into_buffers();
-        let upload_values = host.values().iter().map(|x| x.widen()).collect();
-        spectrum.values = backend.upload(upload_values).unwrap();
-        spectrum.kept = backend.upload(host.kept().iter().copied().collect()).unwrap();
-        let vectors = host.vectors().permuted_axes([0, 2, 1]).iter().map(|x| x.widen()).collect();
-        let widened = plan.eigenpairs_from::<T::Scalar>(spectrum, backend.upload(vectors).unwrap()).unwrap();
+        let mut widened = plan.eigenpairs::<T::Scalar>().unwrap();
+        let values = host.values().iter().map(|x| x.widen()).collect();
+        widened.spectrum.values = Array::from_host(backend, values, [5, n]).unwrap();
+        widened.spectrum.kept = Array::from_host(backend, host.spectrum.kept.to_vec(), [5, n]).unwrap();
+        let vectors = host.vectors.iter().map(|x| x.widen()).collect();
+        widened.vectors = Array::from_host(backend, vectors, [5, n, n]).unwrap();
         let (got, expected) = (everything(backend, &stored, &inputs), everything(backend, &widened, &inputs));
         for (b, (got, expected)) in got.iter().zip(&expected).enumerate() {
             for ((name, got, status), (_, expected, _)) in got.iter().zip(expected) {

@@ -8,7 +8,7 @@ use crate::random::Rng;
 use crate::run;
 use crate::tangents::{assert_ratio, decomposition, directions, steepest};
 use eigengrad::{
-    Cotangents, Cut, DoubleGradient, Dropped, Eigenpairs, Engine, Error, Matrices, Options, Scalar, Status, TieRule,
+    Cotangents, Cut, DoubleGradient, Dropped, Eigenpairs, Engine, Error, HermitianResult, Options, Scalar, Status, TieRule,
 };
 use ndarray::Array2;
 
@@ -97,7 +97,7 @@ impl<'a, T: Scalar, B: Engine<T>> Case<'a, T, B> {
         self.pairs.double_backward(&bars, &h, more).unwrap().to_host().unwrap()
     }
 
-    fn backward_jvp(&self, bars: &[Bars], more: &[Bars], with: ((bool, bool), (bool, bool))) -> Matrices<T> {
+    fn backward_jvp(&self, bars: &[Bars], more: &[Bars], with: ((bool, bool), (bool, bool))) -> HermitianResult<T> {
         let (bars, more) = (upload(&self.pairs, bars, with.0), upload(&self.pairs, more, with.1));
         let a_dot = run::hermitian::<T, B>(self.backend, self.pairs.n(), &self.e);
         self.pairs.backward_jvp(&bars, &a_dot, &more).unwrap().to_host().unwrap()

@@ -9,8 +9,8 @@ use crate::random::Rng;
 use crate::run;
 use crate::tangents::{assert_ratio, decomposition, directions, steepest};
 use eigengrad::{
-    Cut, Dropped, Eigenpairs, Engine, Function, HermitianBatch, Matrices, Options, Plan, Real, Scalar, Spectral, Status, TieRule,
-    Weights,
+    Array, Cut, Dropped, Eigenpairs, Engine, Function, HermitianBatch, HermitianResult, Options, Plan, Real, Scalar,
+    SchurMultiplier, Spectral, Status, TieRule,
 };
 use ndarray::Array2;
 use num_traits::Float;
@@ -46,7 +46,7 @@ fn derivative<T: Scalar, B: Engine<T>>(
     pairs: &Eigenpairs<T, B>,
     function: &Spectral<T, B>,
     e: &[Matrix],
-) -> Matrices<T> {
+) -> HermitianResult<T> {
     let e = run::hermitian::<T, B>(backend, pairs.n(), e);
     pairs.spectral_derivative(function, &e).unwrap().to_host().unwrap()
 }
@@ -59,12 +59,12 @@ fn product<T: Scalar, B: Engine<T>>(
     function: Function,
     e: &[Matrix],
     scale: &[f64],
-) -> Matrices<T> {
+) -> HermitianResult<T> {
     let plan = Plan::<T, B>::new(backend, e.len(), pairs.n(), options).unwrap();
     let (mut out, e) = (plan.matrices::<T>().unwrap(), run::hermitian::<T, B>(backend, pairs.n(), e));
-    let scale = backend.upload(scale.iter().map(|&x| T::Real::of(x)).collect()).unwrap();
-    let (function, scratch) = (Spectral::from(function), &mut plan.scratch().unwrap());
-    plan.map_into(pairs.as_ref(), function.as_ref(), Weights::Product, e.as_ref(), Some(B::view(&scale)), out.as_mut(), scratch)
+    let scale = Array::from_host(backend, scale.iter().map(|&x| T::Real::of(x)).collect(), [scale.len()]).unwrap();
+    let (function, scratch) = (Spectral::from(function), &plan.scratch().unwrap());
+    plan.map_into(pairs.view(), function.view(), SchurMultiplier::Product, e.view(), Some(scale.view()), out.view_mut(), scratch)
         .unwrap();
     out.to_host().unwrap()
 }
@@ -85,7 +85,7 @@ fn check<T: Scalar, B: Engine<T>>(
         let derivative = derivative(backend, &pairs, &function.into(), &e);
         let product = product(backend, &pairs, options, function, &e, &scale);
         let traces = pairs.trace_of(&function.into()).unwrap();
-        let (traces, slopes) = (backend.download(B::view(&traces.values)).unwrap(), traces.gradient.to_host().unwrap());
+        let (traces, slopes) = (traces.values.to_host().unwrap(), traces.gradient.to_host().unwrap());
         for b in 0..matrices.len() {
             let d = decomposition(&host, options, b);
             let what = |x| format!("{x} of {function:?}, n = {n}, matrix {b}, {:?}", options.dropped);
@@ -98,14 +98,14 @@ fn check<T: Scalar, B: Engine<T>>(
             assert_ratio(largest(&(matrix(slopes.data(), b) - expected)), eps * size(oracle::slope), what("f′(A)"));
             let expected: f64 = kept().map(|x| oracle::value(function, x)).sum();
             assert_ratio((wide(traces[b]).re - expected).abs(), eps * n as f64 * size(oracle::value), what("tr f(A)"));
-            let w = oracle::weights(&d, function, Weights::Divided);
+            let w = oracle::weights(&d, function, SchurMultiplier::Divided);
             let error = largest(&(matrix(derivative.data(), b) - oracle::map(&d, &w, &e[b])));
             assert_ratio(error, eps * steepest(&w) * norm(&e[b]), what("the derivative"));
             for x in [values.data(), derivative.data(), slopes.data()].map(|x| matrix(x, b)) {
                 assert!(x == crate::numbers::adjoint(&x), "{}", what("not Hermitian"));
             }
             let (w, got, (tiny, most)) =
-                (oracle::weights(&d, function, Weights::Product), matrix(product.data(), b), range::<T>());
+                (oracle::weights(&d, function, SchurMultiplier::Product), matrix(product.data(), b), range::<T>());
             // A product that overflows may be brought back by a factor, or is told.
             if steepest(&w) > most && product.status()[b] == host.status()[b] | Status::RESULT_NOT_FINITE {
                 continue;
@@ -176,7 +176,7 @@ pub fn every_divided_difference<T: Scalar, B: Engine<T>>(backend: &B) {
             let d = Decomposition::of(&host, 0);
             for function in ANY.iter().chain(if sign > 0.0 { &POSITIVE[..] } else { &[] }) {
                 let got = matrix(derivative(backend, &pairs, &(*function).into(), std::slice::from_ref(&ones)).data(), 0);
-                let w = oracle::weights(&d, *function, Weights::Divided);
+                let w = oracle::weights(&d, *function, SchurMultiplier::Divided);
                 let expected = oracle::map(&d, &w, &ones);
                 for (ij, &x) in got.indexed_iter() {
                     let (x, y) = (x.re, expected[ij].re);
@@ -209,10 +209,10 @@ pub fn maps_are_their_own_adjoints<T: Scalar, B: Engine<T>>(backend: &B) {
         let ones = vec![1.0; matrices.len()];
         for function in POSITIVE.iter().chain(&ANY) {
             let spectral: Spectral<T, B> = (*function).into();
-            for kind in [Weights::Divided, Weights::Product] {
+            for kind in [SchurMultiplier::Divided, SchurMultiplier::Product] {
                 let map = |e: &[Matrix]| match kind {
-                    Weights::Divided => derivative(backend, &pairs, &spectral, e),
-                    Weights::Product => product(backend, &pairs, &options, *function, e, &ones),
+                    SchurMultiplier::Divided => derivative(backend, &pairs, &spectral, e),
+                    SchurMultiplier::Product => product(backend, &pairs, &options, *function, e, &ones),
                 };
                 let (of_x, of_y) = (map(&x), map(&y));
                 for b in 0..matrices.len() {
@@ -240,7 +240,7 @@ pub fn functions_that_are_given<T: Scalar, B: Engine<T>>(backend: &B) {
         let values = pairs.spectral(&given).unwrap().to_host().unwrap();
         let derivative = derivative(backend, &pairs, &given, &e);
         let traces = pairs.trace_of(&given).unwrap();
-        let (sums, slopes) = (backend.download(B::view(&traces.values)).unwrap(), traces.gradient.to_host().unwrap());
+        let (sums, slopes) = (traces.values.to_host().unwrap(), traces.gradient.to_host().unwrap());
         for b in 0..matrices.len() {
             let d = Decomposition::of(&host, b);
             let within = T::PRECISION.tie_cutoff(n) * d.norm();
@@ -318,12 +318,13 @@ pub fn domains<T: Scalar, B: Engine<T>>(backend: &B) {
         for (function, outside) in cases {
             let values = pairs.spectral(&function.into()).unwrap().to_host().unwrap();
             let traces = pairs.trace_of(&function.into()).unwrap();
-            let sums = backend.download(B::view(&traces.values)).unwrap();
+            let sums = traces.values.to_host().unwrap();
             let derivative = derivative(backend, &pairs, &function.into(), &e);
             let slopes = traces.gradient.to_host().unwrap();
             for (b, outside) in [false, outside[0], outside[1]].into_iter().enumerate() {
                 let what = format!("{function:?}, n = {n}, matrix {b}");
-                let nan = |x: &Matrices<T>| matrix(x.data(), b).iter().all(|x| x.re.is_nan() && (!T::COMPLEX || x.im.is_nan()));
+                let nan =
+                    |x: &HermitianResult<T>| matrix(x.data(), b).iter().all(|x| x.re.is_nan() && (!T::COMPLEX || x.im.is_nan()));
                 for x in [&values, &derivative, &slopes] {
                     assert_eq!(x.status()[b].intersects(Status::OUTSIDE_DOMAIN), outside, "{what}");
                     assert!(!outside || nan(x), "{what}");
@@ -350,15 +351,15 @@ pub fn traces_and_failures<T: Scalar, B: Engine<T>>(backend: &B) {
     let matrices = [diagonal(&[1.0, 2.0, 3.0]), nan, diagonal(&[1.0, 2.0, 1e4])];
     let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
     let plan = Plan::<T, B>::new(backend, 3, n, &Options::default()).unwrap();
-    let (mut sums, mut status) = (backend.zeros::<T::Real>(3).unwrap(), backend.zeros::<Status>(3).unwrap());
+    let (mut sums, mut status) = (Array::zeros(backend, [3]).unwrap(), Array::zeros(backend, [3]).unwrap());
     let function = Spectral::from(Function::Exp);
-    plan.trace_into(pairs.as_ref(), function.as_ref(), B::view_mut(&mut sums), B::view_mut(&mut status)).unwrap();
-    let (sums, status) = (backend.download(B::view(&sums)).unwrap(), backend.download(B::view(&status)).unwrap());
-    assert_eq!(status, [Status::OK, Status::NOT_FINITE, Status::RESULT_NOT_FINITE]);
+    plan.trace_into(pairs.view(), function.view(), sums.view_mut(), status.view_mut()).unwrap();
+    let (sums, status) = (sums.to_host().unwrap(), status.to_host().unwrap());
+    assert_eq!(status[..], [Status::OK, Status::NOT_FINITE, Status::RESULT_NOT_FINITE]);
     assert!((wide(sums[0]).re - (1f64.exp() + 2f64.exp() + 3f64.exp())).abs() < 1e-4);
     assert!(wide(sums[1]).re.is_nan() && wide(sums[2]).re == f64::INFINITY);
     let values = pairs.spectral(&Function::Exp.into()).unwrap().to_host().unwrap();
-    assert_eq!(values.status().to_vec(), status);
+    assert_eq!(values.status().to_vec(), *status);
     assert!(matrix(values.data(), 1).iter().all(|x| x.re.is_nan()));
 }
 
@@ -379,7 +380,7 @@ pub fn functions_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
             let got =
                 inner(&matrix(derivative(backend, &pairs, &(*function).into(), std::slice::from_ref(&weight)).data(), 0), &e);
             let expected = difference(value, &a, &e);
-            let w = steepest(&oracle::weights(&Decomposition::of(&host, 0), *function, Weights::Divided));
+            let w = steepest(&oracle::weights(&Decomposition::of(&host, 0), *function, SchurMultiplier::Divided));
             let scale = (w * norm(&weight)).max(1.0);
             assert!((got - expected).abs() <= 1e-9 * scale, "{function:?}, n = {n}, r = {r}: {got} against {expected}");
         }
@@ -412,7 +413,7 @@ pub fn functions_as_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine<num_co
         for function in POSITIVE.iter().chain(&ANY) {
             let got = matrix(derivative(backend, &pairs, &(*function).into(), &e).data(), 0);
             let expected = matrix(derivative(backend, &wide_pairs, &(*function).into(), &e).data(), 0);
-            let w = steepest(&oracle::weights(&Decomposition::of(&wide_host, 0), *function, Weights::Divided));
+            let w = steepest(&oracle::weights(&Decomposition::of(&wide_host, 0), *function, SchurMultiplier::Divided));
             // V moves by ε/gap, and the projector on K only by that of K and D
             let unit = n as f64 * epsilon::<T>() * w * norm(&e[0]) * 4.0;
             assert_ratio(largest(&(got - expected)), unit, format!("{function:?}, n = {n}"));
@@ -429,12 +430,12 @@ pub fn nothing_to_take_functions_of<T: Scalar, B: Engine<T>>(backend: &B) {
         let values = pairs.spectral(&function).unwrap().to_host().unwrap();
         assert_eq!(values.data().dim(), (batch, n, n));
         assert!(values.status().iter().all(|status| status.is_ok()) && values.status().len() == batch);
-        assert_eq!(pairs.spectral_derivative(&function, &none).unwrap().count(), batch);
+        assert_eq!(pairs.spectral_derivative(&function, &none).unwrap().batch(), batch);
         assert_eq!(pairs.jvp(&none).unwrap().to_host().unwrap().status().len(), batch);
         let bars = eigengrad::Cotangents::new(&pairs, None, None).unwrap();
         pairs.double_backward(&bars, &none, None).unwrap().to_host().unwrap().check().unwrap();
         pairs.backward_jvp(&bars, &none, &bars).unwrap().to_host().unwrap().check().unwrap();
-        let sums = backend.download(B::view(&pairs.trace_of(&function).unwrap().values)).unwrap();
+        let sums = pairs.trace_of(&function).unwrap().values.to_host().unwrap();
         assert!(sums.len() == batch && sums.iter().all(|&x| wide(x) == C::ZERO));
     }
 }

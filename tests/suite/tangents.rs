@@ -189,7 +189,7 @@ pub fn tangents_of_tied_pairs<T: Scalar, B: Engine<T>>(backend: &B) {
         let plan = Plan::<T, B>::new(backend, 2, n, &Options::default().with_ties(TieRule::Error)).unwrap();
         let mut tangents = plan.tangents::<T>(1).unwrap();
         let a_dot = run::hermitian::<T, B>(backend, n, &a_dot);
-        plan.jvp_into(pairs.as_ref(), a_dot.as_ref(), tangents.as_mut(), &mut plan.scratch().unwrap()).unwrap();
+        plan.jvp_into(pairs.view(), a_dot.view(), tangents.view_mut(), &plan.scratch().unwrap()).unwrap();
         let tangents = tangents.to_host().unwrap();
         assert!(matrix(tangents.vectors(), 0).iter().all(|x| x.re.is_nan()));
         assert!(tangents.values().row(0).iter().all(|&x| wide(x).re.is_nan()));

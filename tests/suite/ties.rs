@@ -172,8 +172,8 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
             other => panic!("{other:?}"),
         }
         let plan = Plan::<T, B>::new(backend, 4, n, &options).unwrap();
-        let (mut gradient, mut workspace) = (plan.gradient::<T>().unwrap(), plan.workspace().unwrap());
-        plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace).unwrap();
+        let (mut gradient, workspace) = (plan.gradient::<T>().unwrap(), plan.workspace().unwrap());
+        plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap();
         let gradient = gradient.to_host().unwrap();
         let (free, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
         let free = run::backward(&free, Some(&lambda_bar), Some(&v_bar));

@@ -2,8 +2,8 @@
 
 use super::figure::median;
 use crate::failure::{Failure, Result};
-use eigengrad::cuda::Cuda;
-use eigengrad::{Backend, Device};
+use crate::gpu;
+use eigengrad::Device;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -35,9 +35,9 @@ pub fn clock<E: Into<Failure>>(reps: usize, mut run: impl FnMut() -> Result<(), 
 pub fn copy_bandwidth(device: &Device) -> Result<f64> {
     // Not zeros: pages that were never written are one page, and a GPU may compress what repeats.
     let numbers: Vec<u64> = (0..BYTES as u64 / 8).map(|x| x.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-    let (copies, times) = match device {
-        Device::Cuda(cuda) => (COPIES, on_gpu(cuda, &numbers)?),
-        _ => (1, on_cpu(&numbers)?),
+    let (copies, times) = match gpu::copier(device, &numbers, COPIES)? {
+        Some(copy) => (COPIES, clock(REPS, copy)?),
+        None => (1, on_cpu(&numbers)?),
     };
     Ok((2 * copies * BYTES) as f64 * 1e9 / median(times))
 }
@@ -48,18 +48,5 @@ fn on_cpu(from: &[u64]) -> Result<Vec<f64>> {
     clock::<Failure>(REPS, || {
         to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
         Ok(())
-    })
-}
-
-fn on_gpu(cuda: &Cuda, numbers: &[u64]) -> Result<Vec<f64>> {
-    let stream = cuda.stream();
-    let refused = |e: &dyn std::fmt::Display| Failure::new(format!("the copy whose bandwidth is measured: {e}"));
-    let from = stream.clone_htod(numbers).map_err(|e| refused(&e))?;
-    let mut to = stream.alloc_zeros::<u64>(numbers.len()).map_err(|e| refused(&e))?;
-    clock(REPS, || {
-        for _ in 0..COPIES {
-            stream.memcpy_dtod(&from, &mut to).map_err(|e| refused(&e))?;
-        }
-        cuda.synchronize().map_err(Failure::new)
     })
 }

@@ -4,6 +4,7 @@ use super::arguments::{Bench, Case, PeerName};
 use super::figure::Figure;
 use crate::device;
 use crate::failure::Failure;
+use crate::gpu;
 use eigengrad::Device;
 use serde_json::Value;
 use std::fs::File;
@@ -37,12 +38,12 @@ impl Peer {
     /// The reason if it cannot be had.
     pub fn start(name: PeerName, arguments: &Bench, device: &Device) -> Result<Self, Failure> {
         let mut command = Command::new(&arguments.python);
-        let kind = if device::ordinal(device).is_some() { "cuda" } else { "cpu" };
+        let kind = if gpu::ordinal(device).is_some() { "cuda" } else { "cpu" };
         command.args(["-c", SCRIPT, "--requests", "--peers", &name.to_string(), "--device", kind]);
         command.args(["--reps", &arguments.reps.to_string()]);
         // JAX would take most of the GPU's memory, which the others need, and put a remark where others have the reason of an error.
         command.envs([("XLA_PYTHON_CLIENT_PREALLOCATE", "false"), ("JAX_TRACEBACK_FILTERING", "off")]);
-        if let Some(ordinal) = device::ordinal(device) {
+        if let Some(ordinal) = gpu::ordinal(device) {
             command.env("CUDA_VISIBLE_DEVICES", visible(ordinal));
         }
         if let Some(threads) = arguments.hardware.threads {

@@ -6,7 +6,7 @@ use super::figure::{Figure, Pass, median};
 use crate::device;
 use crate::failure::Result;
 use eigengrad::{
-    Backend, Cotangents, Cpu, Device, Element, Engine, HermitianBatch, HermitianRef, Job, Options, Plan, Real, Scalar, dispatch,
+    Backend, Cotangents, Cpu, Device, Element, Engine, HermitianBatch, Operation, Options, Plan, Real, Scalar, dispatch,
 };
 use ndarray::{Array2, Array3, Axis};
 use rand::rngs::StdRng;
@@ -45,7 +45,7 @@ struct Bytes {
     pass: Pass,
 }
 
-impl Job for Bytes {
+impl Operation for Bytes {
     type Output = usize;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, _: &B) -> usize {
@@ -62,23 +62,23 @@ struct Work<'a> {
     reps: usize,
 }
 
-impl Job for Work<'_> {
+impl Operation for Work<'_> {
     /// Nanoseconds of each run.
     type Output = Result<[(Pass, Vec<f64>); 2]>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Self::Output {
         let Self { case: &Case { n, batch, .. }, reps } = self;
         let plan = Plan::<T, B>::new(backend, batch, n, &Options::default())?;
-        let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
+        let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
         let mut random = StdRng::seed_from_u64(0);
         let a = positive::<T>(batch, n, &mut random);
         let resident = HermitianBatch::on(backend, a.view())?;
         let forward = clock(reps, || {
             // On the CPU from the user's array, compared where it lies; on a device from memory that is there, as the peers are timed.
             if B::NAME == Cpu::NAME {
-                HermitianRef::on(&backend.host(), a.view())?;
+                HermitianBatch::borrowed_on(&backend.host(), a.view())?;
             }
-            plan.eigh_into(resident.as_ref(), pairs.as_mut(), &mut workspace)?;
+            plan.eigh_into(resident.view(), pairs.view_mut(), &workspace)?;
             backend.synchronize()
         })?;
         let values_bar = Array2::from_shape_simple_fn((batch, n), || real::<T::Real>(random.sample(StandardNormal)));
@@ -86,7 +86,7 @@ impl Job for Work<'_> {
         let vectors_bar = vectors.vectors().mapv(|v| T::narrow(v.widen().scale(Real::of(2.0 * random.random::<f64>()))));
         let cotangents = Cotangents::new(&pairs, Some(values_bar.view()), Some(vectors_bar.view()))?;
         let backward = clock(reps, || {
-            plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
+            plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?;
             backend.synchronize()
         })?;
         Ok([(Pass::Forward, forward), (Pass::Backward, backward)])

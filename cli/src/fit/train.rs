@@ -5,7 +5,7 @@ use super::factor::Factor;
 use super::loss::Parts;
 use crate::args::Loss;
 use eigengrad::{
-    Cotangents, Cpu, Cut, Eigenpairs, Engine, Gradient, HermitianBatch, Options, Plan, Result, Scalar, Stored, Triangle,
+    Cotangents, Cpu, Cut, Eigenpairs, ElementOf, Engine, Gradient, HermitianBatch, Options, Plan, Result, Scalar, Triangle,
 };
 use ndarray::{Array3, Axis, Slice};
 use rand::SeedableRng;
@@ -45,7 +45,7 @@ pub struct Outcome<T: Scalar> {
 ///
 /// # Errors
 /// Those of the backend.
-pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
+pub fn train<T: Scalar + ElementOf<T>, B: Engine<T>>(
     backend: &B,
     target: &Eigenpairs<T, Cpu>,
     settings: &Settings,
@@ -57,12 +57,12 @@ pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
     // B has r columns, so A has rank r: beyond it there is only round-off.
     let cut = settings.cut.with_at_most(target.rank().iter().copied().max().unwrap_or(0) as usize);
     let plan = Plan::<T, B>::new(backend, batch, n, &Options::default().with_cut(cut))?;
-    let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
+    let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
     let (mut history, mut not_finite, mut fitted) = (Vec::new(), 0, Array3::from_elem((batch, n, n), T::default()));
     for step in 0.. {
         factors.iter().zip(fitted.outer_iter_mut()).for_each(|(factor, a)| factor.product_into(a));
         let a = HermitianBatch::from_triangle_on(backend, fitted.view(), Triangle::Lower)?;
-        plan.eigh_into(a.as_ref(), pairs.as_mut(), &mut workspace)?;
+        plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?;
         let loss = comparison.compare(&pairs.to_host()?);
         history.push(loss);
         watch(loss);
@@ -71,7 +71,7 @@ pub fn train<T: Scalar + Stored<T>, B: Engine<T>>(
         }
         let v_bar = comparison.v_bar.view().permuted_axes([0, 2, 1]);
         let cotangents = Cotangents::new(&pairs, Some(comparison.lambda_bar.view()), Some(v_bar))?;
-        plan.backward_into(pairs.as_ref(), cotangents.as_ref(), gradient.as_mut(), &mut workspace)?;
+        plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?;
         not_finite += descend(&mut factors, &gradient.to_host()?, rate(settings, n, step));
     }
     let losses = comparison.losses;

@@ -1,6 +1,6 @@
 //! C = Aᴴ B by faer, compiled once for each type.
 
-use super::multiply::{Part, Term};
+use super::multiply::{OutputPart, Term};
 use crate::cpu::parallel::par;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -10,14 +10,14 @@ use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 /// faer's product of matrices that lie as components, real and imaginary part in turn.
 pub trait MultiplyAlone: crate::Element {
-    fn multiply_alone(stride: usize, c: &mut [Self::Real], term: Term, a: &[Self::Real], b: &[Self::Real], part: &Part);
+    fn multiply_alone(stride: usize, c: &mut [Self::Real], term: Term, a: &[Self::Real], b: &[Self::Real], part: &OutputPart);
 }
 
 macro_rules! multiply_alone {
     ($($t:ty = $one:expr),*) => { $(
         impl MultiplyAlone for $t {
-            fn multiply_alone(stride: usize, c: &mut [Self::Real], term: Term, a: &[Self::Real], b: &[Self::Real], part: &Part) {
-                let Part { rows, columns, inner, upper } = part;
+            fn multiply_alone(stride: usize, c: &mut [Self::Real], term: Term, a: &[Self::Real], b: &[Self::Real], part: &OutputPart) {
+                let OutputPart { rows, columns, inner, upper } = part;
                 let of = |x, wanted: &std::ops::Range<usize>| columns_of::<$t>(cast_slice(x), stride, inner, wanted);
                 let (a, b) = (of(a, rows).adjoint(), of(b, columns));
                 let c: &mut [$t] = cast_slice_mut(c);

@@ -1,15 +1,15 @@
 //! λ̇ and V̇ of Ȧ, f(A), and the map E ↦ s·V (W ∘ Vᴴ E V) Vᴴ, of a group: docs/derivation.md, (4), (5) and §11.
 
 use super::formulas::Formulas;
-use super::group::Group;
-use super::multiply::{Term, Way};
+use super::group::DerivativeGroup;
+use super::multiply::{MultiplyBy, Term};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
     /// λ̇ = Re diag P and V̇ = V (F ∘ P), P = Vᴴ Ȧ V, 0 outside K.
     #[inline(always)]
-    pub fn jvp(&self, group: &mut Group<R>) {
+    pub fn jvp(&self, group: &mut DerivativeGroup<R>) {
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         self.omega(group);
         self.product(&mut group.out, Term::Set, &group.vh, &group.omega, &self.whole());
@@ -18,7 +18,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// Ω = F ∘ P, anti-Hermitian, and diag P on K, from the upper triangle of P; and what P says of ties.
     #[inline(always)]
-    pub fn omega(&self, group: &mut Group<R>) {
+    pub fn omega(&self, group: &mut DerivativeGroup<R>) {
         self.tie_defect(group);
         let s = self.x.s;
         let (p, omega) = (self.x.numbers(&group.p), self.x.numbers_mut(&mut group.omega));
@@ -37,7 +37,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// The largest |P_ij| within a tied group relative to ‖P‖_F, which is ‖Ȧ‖_F: a direction that leaves the group tied has none.
     #[inline(always)]
-    fn tie_defect(&self, group: &mut Group<R>) {
+    fn tie_defect(&self, group: &mut DerivativeGroup<R>) {
         let (s, zero) = (self.x.s, self.x.zero());
         let (mut largest, mut squares) = (zero, zero);
         if group.tied {
@@ -58,7 +58,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// V_K f(Λ_K) V_Kᴴ, f being 0 on D.
     #[inline(always)]
-    pub fn spectral(&self, group: &mut Group<R>) {
+    pub fn spectral(&self, group: &mut DerivativeGroup<R>) {
         let (vh, f) = (self.x.numbers(&group.vh), R::vectors(self.x.s, &group.columns.f));
         let scaled = self.x.numbers_mut(&mut group.temporary);
         for i in 0..self.shape.n {
@@ -72,7 +72,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// s·V (W ∘ Vᴴ E V) Vᴴ.
     #[inline(always)]
-    pub fn map(&self, group: &mut Group<R>) {
+    pub fn map(&self, group: &mut DerivativeGroup<R>) {
         let s = self.x.s;
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         let (p, w) = (self.x.numbers_mut(&mut group.p), R::vectors(s, &group.weights));

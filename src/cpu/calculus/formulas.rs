@@ -1,7 +1,7 @@
 //! What the formulas have in common: arithmetic on a group, P = Vᴴ A V, V M Vᴴ, triangles and masks.
 
-use super::group::{Group, Shape, read_at};
-use super::multiply::{Part, Term, Way};
+use super::group::{DerivativeGroup, GroupShape, read_at};
+use super::multiply::{MultiplyBy, OutputPart, Term};
 use crate::Triangle;
 use crate::cpu::simd::numbers::{Number, Numbers};
 use crate::cpu::simd::vector::Vector;
@@ -11,32 +11,32 @@ use std::marker::PhantomData;
 /// Arithmetic on the matrices of a group, and the way to multiply them.
 pub(super) struct Formulas<S, R, const C: usize, W> {
     pub x: Numbers<S, R, C>,
-    pub shape: Shape,
+    pub shape: GroupShape,
     way: PhantomData<W>,
 }
 
-impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
     #[inline(always)]
-    pub fn new(s: S, shape: Shape) -> Self {
+    pub fn new(s: S, shape: GroupShape) -> Self {
         Self { x: Numbers::new(s), shape, way: PhantomData }
     }
 
     /// All of a matrix.
     #[inline(always)]
-    pub fn whole(&self) -> Part {
+    pub fn whole(&self) -> OutputPart {
         let n = self.shape.n;
-        Part { rows: 0..n, columns: 0..n, inner: 0..n, upper: false }
+        OutputPart { rows: 0..n, columns: 0..n, inner: 0..n, upper: false }
     }
 
     /// Its upper triangle.
     #[inline(always)]
-    pub fn upper(&self) -> Part {
-        Part { upper: true, ..self.whole() }
+    pub fn upper(&self) -> OutputPart {
+        OutputPart { upper: true, ..self.whole() }
     }
 
     /// C = Aᴴ B, or C ± Aᴴ B.
     #[inline(always)]
-    pub fn product(&self, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part) {
+    pub fn product(&self, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart) {
         W::multiply(&self.x, &self.shape, c, term, a, b, part);
     }
 
@@ -64,7 +64,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// Vᴴ.
     #[inline(always)]
-    pub fn adjoin(&self, group: &mut Group<R>) {
+    pub fn adjoin(&self, group: &mut DerivativeGroup<R>) {
         let (v, vh) = (self.x.numbers(&group.v), self.x.numbers_mut(&mut group.vh));
         for k in 0..self.shape.n {
             for i in 0..self.shape.n {

@@ -1,13 +1,13 @@
-//! The memory of a group of matrices, one in each SIMD lane or a single one: [`Group`].
+//! The memory of a group of matrices, one in each SIMD lane or a single one: [`DerivativeGroup`].
 
 use crate::cpu::lanes::kernel::BLOCK;
 use crate::cpu::simd::aligned::Aligned;
-use crate::{Function, Real, Scalar, Triangle, Weights};
+use crate::{Function, Real, Scalar, SchurMultiplier, Triangle};
 use std::ops::Range;
 
 /// How matrices lie: element (i, k) at `((k·stride + i)·parts + part)·width + lane`.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct GroupShape {
     pub(in crate::cpu) n: usize,
     /// The distance of columns, off powers of two, which would crowd into a few cache sets.
     pub(in crate::cpu) stride: usize,
@@ -21,7 +21,7 @@ pub struct Shape {
 
 /// Numbers of a column, `[k, lane]`.
 #[derive(Debug)]
-pub(in crate::cpu) struct Columns<R> {
+pub(in crate::cpu) struct DerivativeColumns<R> {
     pub lambda: Aligned<R>,
     /// F is 0 between equal labels; 0 is dropped.
     pub label: Aligned<R>,
@@ -41,8 +41,8 @@ pub(in crate::cpu) struct Columns<R> {
 
 /// A group of matrices at work.
 #[derive(Debug)]
-pub struct Group<R> {
-    pub(in crate::cpu) shape: Shape,
+pub struct DerivativeGroup<R> {
+    pub(in crate::cpu) shape: GroupShape,
     pub(in crate::cpu) v: Aligned<R>,
     /// Vᴴ: with it, every product has the form Aᴴ B.
     pub(in crate::cpu) vh: Aligned<R>,
@@ -65,7 +65,7 @@ pub struct Group<R> {
     pub(in crate::cpu) out: Aligned<R>,
     /// F, or divided differences: real, of i ≤ j.
     pub(in crate::cpu) weights: Aligned<R>,
-    pub(in crate::cpu) columns: Columns<R>,
+    pub(in crate::cpu) columns: DerivativeColumns<R>,
     /// A factor for each matrix.
     pub(in crate::cpu) scale: Aligned<R>,
     /// The largest |P_ij| (or |Q_ij|) in a tied group relative to ‖P‖_F, for each matrix; 0 where nothing ties.
@@ -80,16 +80,16 @@ pub struct Group<R> {
     pub(in crate::cpu) with_more: bool,
     /// The function, unless it is given by its values.
     pub(in crate::cpu) function: Option<Function>,
-    pub(in crate::cpu) kind: Weights,
+    pub(in crate::cpu) kind: SchurMultiplier,
 }
 
-impl<R: Real> Group<R> {
+impl<R: Real> DerivativeGroup<R> {
     pub(in crate::cpu) fn new<T: Scalar<Real = R>>(n: usize, alone: bool) -> Self {
         let width = if alone { 1 } else { T::lanes() };
         // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
         let padded = n.next_multiple_of(BLOCK);
         let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
-        let shape = Shape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
+        let shape = GroupShape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
         let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
         let matrix = || reals(padded * stride * shape.parts);
         let row = || reals(n);
@@ -107,7 +107,7 @@ impl<R: Real> Group<R> {
             g: matrix(),
             out: matrix(),
             weights: reals(padded * stride),
-            columns: Columns {
+            columns: DerivativeColumns {
                 lambda: row(),
                 label: row(),
                 bar: row(),
@@ -125,7 +125,7 @@ impl<R: Real> Group<R> {
             with_bar: false,
             with_more: false,
             function: None,
-            kind: Weights::Divided,
+            kind: SchurMultiplier::Divided,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The formulas, and the moves into a group and out of it, compiled once for each type and instruction set: [`Calculate`].
 
 use super::formulas::Formulas;
-use super::group::{Group, Shape};
-use super::multiply::{Alone, InLanes, Way};
+use super::group::{DerivativeGroup, GroupShape};
+use super::multiply::{InLanes, MultiplyBy, OneMatrix};
 use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
 use crate::cpu::simd::vector::{Vector, dispatch};
 use crate::{Element, Scalar, Triangle};
@@ -30,23 +30,23 @@ pub enum Step {
 
 /// Takes a step with a group, or moves matrices.
 pub trait Calculate: Element {
-    fn calculate(group: &mut Group<Self::Real>, step: Step);
+    fn calculate(group: &mut DerivativeGroup<Self::Real>, step: Step);
     /// Matrices one after the other, `[lane, k, i]`, into a group.
-    fn gather(shape: Shape, from: &[Self], to: &mut [Self::Real]);
+    fn gather(shape: GroupShape, from: &[Self], to: &mut [Self::Real]);
     /// As many matrices as `to` has memory for out of a group.
-    fn scatter(shape: Shape, from: &[Self::Real], to: &mut [Self]);
+    fn scatter(shape: GroupShape, from: &[Self::Real], to: &mut [Self]);
 }
 
 macro_rules! calculate {
     ($($t:ty: $parts:literal, $rows:literal);*) => { $(
         impl Calculate for $t {
-            fn calculate(group: &mut Group<Self::Real>, step: Step) {
+            fn calculate(group: &mut DerivativeGroup<Self::Real>, step: Step) {
                 dispatch(Kernel::<'_, $t, $parts, $rows> { group, step });
             }
-            fn gather(shape: Shape, from: &[Self], to: &mut [Self::Real]) {
+            fn gather(shape: GroupShape, from: &[Self], to: &mut [Self::Real]) {
                 transfer(Gather::<'_, Self::Real, $parts> { shape, from: cast_slice(from), to }, shape.alone);
             }
-            fn scatter(shape: Shape, from: &[Self::Real], to: &mut [Self]) {
+            fn scatter(shape: GroupShape, from: &[Self::Real], to: &mut [Self]) {
                 transfer(Scatter::<'_, Self::Real, $parts> { shape, from, to: cast_slice_mut(to) }, shape.alone);
             }
         }
@@ -59,7 +59,7 @@ fn transfer(job: impl WithSimd<Output = ()>, alone: bool) {
 }
 
 struct Gather<'a, R, const C: usize> {
-    shape: Shape,
+    shape: GroupShape,
     from: &'a [R],
     to: &'a mut [R],
 }
@@ -75,7 +75,7 @@ impl<R: Vector, const C: usize> WithSimd for Gather<'_, R, C> {
 }
 
 struct Scatter<'a, R, const C: usize> {
-    shape: Shape,
+    shape: GroupShape,
     from: &'a [R],
     to: &'a mut [R],
 }
@@ -91,7 +91,7 @@ impl<R: Vector, const C: usize> WithSimd for Scatter<'_, R, C> {
 }
 
 struct Kernel<'a, T: Element, const C: usize, const ROWS: usize> {
-    group: &'a mut Group<T::Real>,
+    group: &'a mut DerivativeGroup<T::Real>,
     step: Step,
 }
 
@@ -101,7 +101,7 @@ impl<T: Scalar<Real: Vector>, const C: usize, const ROWS: usize> WithSimd for Ke
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         if self.group.shape.alone {
-            take::<pulp::Scalar, T::Real, C, Alone<T>>(pulp::Scalar, self.group, self.step);
+            take::<pulp::Scalar, T::Real, C, OneMatrix<T>>(pulp::Scalar, self.group, self.step);
         } else {
             take::<S, T::Real, C, InLanes<ROWS>>(s, self.group, self.step);
         }
@@ -109,7 +109,7 @@ impl<T: Scalar<Real: Vector>, const C: usize, const ROWS: usize> WithSimd for Ke
 }
 
 #[inline(always)]
-fn take<S: Simd, R: Vector, const C: usize, W: Way<R, C>>(s: S, group: &mut Group<R>, step: Step) {
+fn take<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>>(s: S, group: &mut DerivativeGroup<R>, step: Step) {
     let formulas = Formulas::<S, R, C, W>::new(s, group.shape);
     match step {
         Step::Gaps => {

@@ -1,6 +1,6 @@
 //! C = Aᴴ B, the one product that the formulas are made of, in two ways: in lanes, and by faer for a matrix alone.
 
-use super::group::Shape;
+use super::group::GroupShape;
 use crate::Scalar;
 use crate::cpu::simd::numbers::{Number, Numbers};
 use crate::cpu::simd::vector::Vector;
@@ -22,7 +22,7 @@ pub enum Term {
 
 /// The part of C that is computed, and of the sum over k.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct OutputPart {
     pub rows: Range<usize>,
     pub columns: Range<usize>,
     pub inner: Range<usize>,
@@ -31,16 +31,16 @@ pub struct Part {
 }
 
 /// A way to multiply matrices of a group.
-pub(super) trait Way<R: Vector, const C: usize> {
-    fn multiply<S: Simd>(x: &Numbers<S, R, C>, shape: &Shape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part);
+pub(super) trait MultiplyBy<R: Vector, const C: usize> {
+    fn multiply<S: Simd>(x: &Numbers<S, R, C>, shape: &GroupShape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart);
 }
 
 /// One matrix in each lane, by blocks of ROWS × [`COLUMNS`]; what a block has beyond the part that is asked for is written, too.
 pub(super) struct InLanes<const ROWS: usize>;
 
-impl<R: Vector, const C: usize, const ROWS: usize> Way<R, C> for InLanes<ROWS> {
+impl<R: Vector, const C: usize, const ROWS: usize> MultiplyBy<R, C> for InLanes<ROWS> {
     #[inline(always)]
-    fn multiply<S: Simd>(x: &Numbers<S, R, C>, shape: &Shape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part) {
+    fn multiply<S: Simd>(x: &Numbers<S, R, C>, shape: &GroupShape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart) {
         let (a, b, c) = (x.numbers(a), x.numbers(b), x.numbers_mut(c));
         let (stride, inner) = (shape.stride, part.inner.clone());
         for j0 in (part.columns.start / COLUMNS * COLUMNS..part.columns.end).step_by(COLUMNS) {
@@ -74,11 +74,11 @@ impl<R: Vector, const C: usize, const ROWS: usize> Way<R, C> for InLanes<ROWS> {
 }
 
 /// A matrix alone, by faer.
-pub(super) struct Alone<T>(PhantomData<T>);
+pub(super) struct OneMatrix<T>(PhantomData<T>);
 
-impl<T: Scalar<Real = R>, R: Vector, const C: usize> Way<R, C> for Alone<T> {
+impl<T: Scalar<Real = R>, R: Vector, const C: usize> MultiplyBy<R, C> for OneMatrix<T> {
     #[inline(always)]
-    fn multiply<S: Simd>(_: &Numbers<S, R, C>, shape: &Shape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &Part) {
+    fn multiply<S: Simd>(_: &Numbers<S, R, C>, shape: &GroupShape, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart) {
         T::multiply_alone(shape.stride, c, term, a, b, part);
     }
 }

@@ -3,8 +3,8 @@
 //! With λ·2⁻ᵉ and E·2⁻ᵃ: P·2⁻ᵃ and F·2ᵉ. With λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ: G·2⁻ʰ. With what comes beside, V̄·2⁻ʰ⁻ᵃ and λ̄·2ᵉ⁻ʰ⁻ᵃ: the second derivatives
 //! by A are 2ᵉ⁻ʰ⁻ᵃ of themselves. With f·2⁻ᵍ, of weights W·2⁻ʷ: f(A)·2⁻ᵍ, and the map of E 2⁻ᵃ⁻ʷ of itself.
 
-use super::group::{Group, Shape};
-use super::work::Work;
+use super::group::{DerivativeGroup, GroupShape};
+use super::work::DerivativeScratch;
 use crate::cpu::range::{Power, exponent};
 use crate::cpu::simd::aligned::Aligned;
 use crate::{Function, Real, Scalar};
@@ -70,11 +70,11 @@ impl Exponents {
     }
 }
 
-impl<T: Scalar> Work<T> {
+impl<T: Scalar> DerivativeScratch<T> {
     /// Multiplies the numbers of each lane that is scaled by a power of two.
     pub(in crate::cpu) fn scale(
         &mut self,
-        memory: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>,
+        memory: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>,
         by: impl Fn(&Exponents) -> Exponent,
     ) {
         let (width, exponents) = (self.group.shape.width, &self.exponents);
@@ -95,7 +95,7 @@ impl<T: Scalar> Work<T> {
 
     /// Scales the Hermitian matrices that were given.
     pub(in crate::cpu) fn scale_direction(&mut self) {
-        let Shape { n, width, parts, .. } = self.group.shape;
+        let GroupShape { n, width, parts, .. } = self.group.shape;
         let stride = self.group.shape.stride * parts;
         for (lane, exponents) in self.exponents.iter_mut().enumerate().filter(|x| x.1.on) {
             let columns = self.group.given.chunks_exact(stride * width).take(n);
@@ -105,9 +105,9 @@ impl<T: Scalar> Work<T> {
         self.scale(|group| &mut group.given, |by| (-by.direction).into());
     }
 
-    /// Scales cotangents, behind [`Work::scale_direction`].
+    /// Scales cotangents, behind [`DerivativeScratch::scale_direction`].
     pub(in crate::cpu) fn scale_bars(&mut self) {
-        let Group { shape, out, more, columns, with_bar, with_more, .. } = &self.group;
+        let DerivativeGroup { shape, out, more, columns, with_bar, with_more, .. } = &self.group;
         let column = [shape.n * shape.parts, shape.stride * shape.parts];
         let of_lane = |lane: usize| {
             let Exponents { lambda: e, direction: a, .. } = self.exponents[lane];
@@ -132,7 +132,7 @@ impl<T: Scalar> Work<T> {
     }
 
     /// Scales V̇ or V̄̄ back.
-    pub(in crate::cpu) fn restore_vectors(&mut self, memory: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>) {
+    pub(in crate::cpu) fn restore_vectors(&mut self, memory: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>) {
         self.scale(memory, |by| (by.direction - by.lambda).into());
     }
 

@@ -1,16 +1,16 @@
 //! The double backward pass and the tangent of Ā, of a group: docs/derivation.md §9 and §10.
 
 use super::formulas::Formulas;
-use super::group::Group;
-use super::multiply::{Part, Term, Way};
+use super::group::DerivativeGroup;
+use super::multiply::{MultiplyBy, OutputPart, Term};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
     /// Cotangents of A, λ̄ and V̄ of a cotangent H of Ā, into `out`, `dot` and `given`. At first `given` holds H, `out` V̄, `more` and
     /// `bar_dot` what comes from downstream; `p` is Q and `x` is Xᴴ.
     #[inline(always)]
-    pub fn double_backward(&self, group: &mut Group<R>) {
+    pub fn double_backward(&self, group: &mut DerivativeGroup<R>) {
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         self.omega(group);
         self.mirror(&mut group.p);
@@ -39,7 +39,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// (F ∘ Q)(F ∘ X)ᴴ and its adjoint on D×D, into `temporary`.
     #[inline(always)]
-    fn null_block(&self, group: &mut Group<R>) {
+    fn null_block(&self, group: &mut DerivativeGroup<R>) {
         let dropped = group.dropped.clone();
         if dropped.is_empty() {
             return;
@@ -53,14 +53,14 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
             }
             fx[self.at(j, j)] = self.real(self.x.zero());
         }
-        let part = Part { rows: dropped.clone(), columns: dropped, ..self.upper() };
+        let part = OutputPart { rows: dropped.clone(), columns: dropped, ..self.upper() };
         self.product(&mut group.temporary, Term::Set, &group.omega, &group.fx, &part);
         self.product(&mut group.temporary, Term::Add, &group.fx, &group.omega, &part);
     }
 
     /// B of Ā = V B Vᴴ, in place of 2G: ½ F ∘ (M − Mᴴ), ℓ on the diagonal, on D×D half of what `null_block` left.
     #[inline(always)]
-    fn weigh_double(&self, group: &mut Group<R>) {
+    fn weigh_double(&self, group: &mut DerivativeGroup<R>) {
         let (s, half) = (self.x.s, self.splat(0.5));
         let (m, null) = (self.x.numbers(&group.out), self.x.numbers(&group.temporary));
         let (omega, g) = (self.x.numbers(&group.omega), self.x.numbers_mut(&mut group.g));
@@ -91,7 +91,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// The tangent of Ā, into `out`. At first `given` holds Ȧ, `out` V̄, `more` V̄̇, `bar_dot` λ̄̇; `x` is X.
     #[inline(always)]
-    pub fn backward_jvp(&self, group: &mut Group<R>) {
+    pub fn backward_jvp(&self, group: &mut DerivativeGroup<R>) {
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         self.omega(group);
         group.x.fill(R::zero());
@@ -119,7 +119,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// P_DD (F ∘ X)_DK, into `given`.
     #[inline(always)]
-    fn null_rotation(&self, group: &mut Group<R>) {
+    fn null_rotation(&self, group: &mut DerivativeGroup<R>) {
         let dropped = group.dropped.clone();
         if dropped.is_empty() {
             return;
@@ -141,13 +141,13 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
                 }
             }
         }
-        let part = Part { rows: dropped.clone(), inner: dropped, ..self.whole() };
+        let part = OutputPart { rows: dropped.clone(), inner: dropped, ..self.whole() };
         self.product(&mut group.given, Term::Set, &group.p, &group.fx, &part);
     }
 
     /// Ω G − G Ω + Ġ, in place of P: Ġ = ½ F ∘ (Ẋ − Ẋᴴ − (λ̇_j − λ̇_i) 2G), with P_DD (F ∘ X)_DK on D×K, and λ̄̇ on the diagonal.
     #[inline(always)]
-    fn weigh_tangent(&self, group: &mut Group<R>) {
+    fn weigh_tangent(&self, group: &mut DerivativeGroup<R>) {
         let (s, half) = (self.x.s, self.splat(0.5));
         let (x_dot, turned, null) = (self.x.numbers(&group.out), self.x.numbers(&group.temporary), self.x.numbers(&group.given));
         let (g, p) = (self.x.numbers(&group.g), self.x.numbers_mut(&mut group.p));
@@ -175,7 +175,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// 2G = 2 diag λ̄ + F ∘ (X − Xᴴ), all of it.
     #[inline(always)]
-    fn gradient(&self, group: &mut Group<R>, side: Side) {
+    fn gradient(&self, group: &mut DerivativeGroup<R>, side: Side) {
         let s = self.x.s;
         let (x, g) = (self.x.numbers(&group.x), self.x.numbers_mut(&mut group.g));
         let (f, bar) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.bar));

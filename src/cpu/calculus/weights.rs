@@ -1,16 +1,16 @@
 //! F and the divided differences of functions, of all pairs of columns: docs/derivation.md, (7), (17) and §11.
 
 use super::formulas::Formulas;
-use super::group::{Columns, Group};
-use super::multiply::Way;
+use super::group::{DerivativeColumns, DerivativeGroup};
+use super::multiply::MultiplyBy;
 use crate::cpu::simd::vector::Vector;
-use crate::{Function, Weights};
+use crate::{Function, SchurMultiplier};
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
     /// F_ij = 1/(λ_j − λ_i), i < j, or 0 between equal labels: selected before dividing, so that no 0·∞ is formed.
     #[inline(always)]
-    pub fn weigh_gaps(&self, group: &mut Group<R>) {
+    pub fn weigh_gaps(&self, group: &mut DerivativeGroup<R>) {
         let (s, one) = (self.x.s, self.splat(1.0));
         let (lambda, label) = (R::vectors(s, &group.columns.lambda), R::vectors(s, &group.columns.label));
         let f = R::vectors_mut(s, &mut group.weights);
@@ -24,7 +24,7 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
 
     /// The weights W_ij, i ≤ j, of a function: divided differences, f being 0 on D, or products.
     #[inline(always)]
-    pub fn weigh_function(&self, group: &mut Group<R>) {
+    pub fn weigh_function(&self, group: &mut DerivativeGroup<R>) {
         let s = self.x.s;
         let (function, kind) = (group.function, group.kind);
         let pairs = Pairs::of(s, &group.columns, R::vectors(s, &group.within)[0]);
@@ -32,9 +32,9 @@ impl<S: Simd, R: Vector, const C: usize, W: Way<R, C>> Formulas<S, R, C, W> {
         for j in 0..self.shape.n {
             for i in 0..=j {
                 w[self.at(i, j)] = match kind {
-                    Weights::Product => R::muls(s, pairs.f[i], pairs.f[j]),
-                    Weights::Divided if i == j => pairs.slope[i],
-                    Weights::Divided => self.divided_or_mixed(&pairs, function, i, j),
+                    SchurMultiplier::Product => R::muls(s, pairs.f[i], pairs.f[j]),
+                    SchurMultiplier::Divided if i == j => pairs.slope[i],
+                    SchurMultiplier::Divided => self.divided_or_mixed(&pairs, function, i, j),
                 };
             }
         }
@@ -159,7 +159,7 @@ struct Pairs<'a, V> {
 
 impl<'a, V: Copy> Pairs<'a, V> {
     #[inline(always)]
-    fn of<S: Simd, R: Vector<V<S> = V>>(s: S, columns: &'a Columns<R>, within: V) -> Self {
+    fn of<S: Simd, R: Vector<V<S> = V>>(s: S, columns: &'a DerivativeColumns<R>, within: V) -> Self {
         Self {
             lambda: R::vectors(s, &columns.lambda),
             label: R::vectors(s, &columns.label),

@@ -1,16 +1,18 @@
 //! What the operations share: scratch memory, results split over threads, groups of matrices on the way in and on the way out.
 
-use super::group::{Columns, Group};
+use super::group::{DerivativeColumns, DerivativeGroup};
 use super::kernel::Step;
 use super::scaling::Exponents;
 use crate::cpu::Cpu;
 use crate::cpu::lanes::backward::widened;
-use crate::cpu::parallel::{Chunk, PerThread};
+use crate::cpu::parallel::{Chunk, PerThread, room};
 use crate::cpu::range::{Power, is_extreme, lift};
 use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::transposed;
 use crate::options::Problem;
 use crate::{
-    CotangentsRef, Dropped, EigenpairsRef, Element, HermitianRef, MatricesMut, Pod, Real, Result, Scalar, Status, Stored, cut,
+    Cotangents, Dropped, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Pod, Real, Result, Scalar, Status,
+    Triangle, View, ViewMut, cut,
 };
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
@@ -22,13 +24,13 @@ const LANES_UP_TO: usize = 64;
 #[derive(Debug)]
 pub struct Scratch<T: Scalar> {
     n: usize,
-    work: PerThread<Work<T>>,
+    work: PerThread<DerivativeScratch<T>>,
 }
 
 impl<T: Scalar> Scratch<T> {
-    pub(in crate::cpu) fn new(problem: &Problem, threads: usize) -> Result<Self> {
+    pub(in crate::cpu) fn new(problem: &Problem, threads: usize) -> Self {
         let n = if problem.batch == 0 { 0 } else { problem.n };
-        Ok(Self { n, work: PerThread::new(threads, n, || Ok(Work::new(n)))? })
+        Self { n, work: PerThread::new(threads, n, DerivativeScratch::new) }
     }
 
     pub(in crate::cpu) fn serves(&self, problem: &Problem) -> bool {
@@ -40,13 +42,10 @@ impl<T: Scalar> Scratch<T> {
         &self,
         cpu: &Cpu,
         results: Results<'_, O, R>,
-        work: impl Fn(&mut Work<T>, &mut Results<'_, O, R>, Range<usize>) + Sync,
-    ) {
-        if results.batch() == 0 {
-            return;
-        }
-        let width = self.work.with(|work| work.group.shape.width);
-        let groups = |scratch: &mut Work<T>, mut results: Results<'_, O, R>| {
+        work: impl Fn(&mut DerivativeScratch<T>, &mut Results<'_, O, R>, Range<usize>) + Sync,
+    ) -> Result<()> {
+        let groups = |scratch: &mut DerivativeScratch<T>, mut results: Results<'_, O, R>| {
+            let width = scratch.group.shape.width;
             for first in (0..results.batch()).step_by(width) {
                 let end = results.batch().min(first + width);
                 scratch.infinite.fill(false);
@@ -56,7 +55,7 @@ impl<T: Scalar> Scratch<T> {
                 }
             }
         };
-        cpu.run(|| self.work.each(results, width, &groups));
+        cpu.run(|| self.work.each(0, results, |work| work.group.shape.width, &groups))
     }
 }
 
@@ -151,8 +150,8 @@ pub(in crate::cpu) struct Finding {
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(in crate::cpu) struct Work<T: Scalar> {
-    pub group: Group<T::Real>,
+pub(in crate::cpu) struct DerivativeScratch<T: Scalar> {
+    pub group: DerivativeGroup<T::Real>,
     /// λ and labels of one matrix.
     pub lambda: Vec<T::Real>,
     pub labels: Vec<T::Real>,
@@ -163,25 +162,52 @@ pub(in crate::cpu) struct Work<T: Scalar> {
     infinite: Vec<bool>,
     /// Matrices of a group that are stored as another type, in that computed in.
     wide: Vec<T>,
+    /// Means of both triangles, or V̄ that is given by its rows, where they are.
+    turned: Vec<T>,
 }
 
-impl<T: Scalar> Work<T> {
-    fn new(n: usize) -> Self {
-        let group = Group::new::<T>(n, n > LANES_UP_TO);
+impl<T: Scalar> DerivativeScratch<T> {
+    fn new(n: usize, _: usize) -> Result<Self> {
+        let alone = n > LANES_UP_TO;
+        room::<T>(13 * n * if alone { 1 } else { T::lanes() }, n)?;
+        let group = DerivativeGroup::new::<T>(n, alone);
         let zeros = || vec![T::Real::of(0.0); n];
         let found = vec![Finding::default(); group.shape.width];
         let wide = vec![T::zero(); n * n * group.shape.width];
         let (exponents, infinite) = (vec![Exponents::default(); found.len()], vec![false; found.len()]);
-        Self { group, lambda: zeros(), labels: zeros(), found, exponents, infinite, wide }
+        Ok(Self { group, lambda: zeros(), labels: zeros(), found, exponents, infinite, wide, turned: vec![] })
     }
 
     /// Loads matrices of a batch, which has them one after the other.
-    pub(in crate::cpu) fn load<O: Stored<T>>(&mut self, to: impl Fn(&mut Group<T::Real>) -> &mut Aligned<T::Real>, from: &[O]) {
+    pub(in crate::cpu) fn load<O: ElementOf<T>>(
+        &mut self,
+        to: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>,
+        from: &[O],
+    ) {
         T::gather(self.group.shape, widened(from, &mut self.wide), to(&mut self.group));
     }
 
+    /// As [`DerivativeScratch::load`], of matrices that may be given by their rows.
+    fn load_columns<O: ElementOf<T>>(
+        &mut self,
+        to: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>,
+        from: &[O],
+        rows: bool,
+    ) {
+        if !rows {
+            return self.load(to, from);
+        }
+        let n = self.group.shape.n;
+        transposed::columns(n, n, from, &mut self.turned);
+        T::gather(self.group.shape, &self.turned, to(&mut self.group));
+    }
+
     /// Stores the group's matrices, as many as there is memory for.
-    pub(in crate::cpu) fn store<O: Stored<T>>(&mut self, from: impl Fn(&Group<T::Real>) -> &Aligned<T::Real>, to: &mut [O]) {
+    pub(in crate::cpu) fn store<O: ElementOf<T>>(
+        &mut self,
+        from: impl Fn(&DerivativeGroup<T::Real>) -> &Aligned<T::Real>,
+        to: &mut [O],
+    ) {
         let (shape, from) = (self.group.shape, from(&self.group));
         match O::as_scalars_mut(to) {
             Some(to) => T::scatter(shape, from, to),
@@ -193,10 +219,10 @@ impl<T: Scalar> Work<T> {
     }
 
     /// Begins a group: V, λ, labels by the rule for ties, statuses.
-    pub(in crate::cpu) fn start<O: Stored<T>>(
+    pub(in crate::cpu) fn start<O: ElementOf<T>>(
         &mut self,
         problem: &Problem,
-        pairs: &EigenpairsRef<'_, O, Cpu>,
+        pairs: &Eigenpairs<O, Cpu, View<'_>>,
         matrices: Range<usize>,
     ) {
         let (n, width) = (problem.n, self.group.shape.width);
@@ -205,8 +231,8 @@ impl<T: Scalar> Work<T> {
         self.group.dropped = n..0;
         self.group.tied = false;
         for (lane, b) in matrices.enumerate() {
-            let kept = &pairs.kept[b * n..][..n];
-            let values = &pairs.values[b * n..][..n];
+            let kept = &pairs.spectrum.kept[b * n..][..n];
+            let values = &pairs.spectrum.values[b * n..][..n];
             self.lambda.iter_mut().zip(values).for_each(|(to, from)| *to = from.widen());
             self.exponents[lane] = Exponents { on: self.infinite[lane] || is_extreme(values), ..Exponents::default() };
             if self.exponents[lane].on {
@@ -225,7 +251,7 @@ impl<T: Scalar> Work<T> {
                 }
             }
             self.group.tied |= tied;
-            let status = pairs.status[b] | Status::of_ties(problem.ties, tied);
+            let status = pairs.spectrum.status[b] | Status::of_ties(problem.ties, tied);
             self.found[lane] = Finding { status, refused: status.refused() };
         }
         if self.group.dropped.is_empty() {
@@ -243,29 +269,39 @@ impl<T: Scalar> Work<T> {
     }
 
     /// What is known of the matrix in a lane once a direction has been turned: whether it splits a tied group.
-    pub(in crate::cpu) fn finding<O: Stored<T>>(&self, problem: &Problem, lane: usize) -> Finding {
+    pub(in crate::cpu) fn finding<O: ElementOf<T>>(&self, problem: &Problem, lane: usize) -> Finding {
         let Finding { status, refused } = self.found[lane];
         let split = self.group.tie_defect[lane] > T::Real::of(problem.round_off::<O>());
         Finding { status: status | Status::TIE_DEFECT.when(split && !refused), refused }
     }
 
     /// Adds to what is known of every matrix of the group, where there is one direction alone.
-    pub(in crate::cpu) fn note_split_ties<O: Stored<T>>(&mut self, problem: &Problem) {
+    pub(in crate::cpu) fn note_split_ties<O: ElementOf<T>>(&mut self, problem: &Problem) {
         (0..self.found.len()).for_each(|lane| self.found[lane] = self.finding::<O>(problem, lane));
     }
 
     /// Loads Hermitian matrices of a batch, which are numbered as the pairs.
-    pub(in crate::cpu) fn load_hermitian<O: Stored<T>>(&mut self, a: HermitianRef<'_, O, Cpu>, matrices: Range<usize>) {
+    pub(in crate::cpu) fn load_hermitian<I: ElementOf<T>>(
+        &mut self,
+        a: HermitianBatch<I, Cpu, View<'_>>,
+        matrices: Range<usize>,
+    ) {
         let n = self.group.shape.n;
-        self.load(|group| &mut group.given, &a.data[matrices.start * n * n..matrices.end * n * n]);
-        T::calculate(&mut self.group, Step::Complete(a.triangle));
+        let from = &a.data[matrices.start * n * n..matrices.end * n * n];
+        if a.triangle.is_some() {
+            self.load(|group| &mut group.given, from);
+        } else {
+            transposed::means(n, from, &mut self.turned);
+            T::gather(self.group.shape, &self.turned, &mut self.group.given);
+        }
+        T::calculate(&mut self.group, Step::Complete(a.triangle.unwrap_or(Triangle::Lower)));
         self.scale_direction();
     }
 
     /// Loads rows of a batch as columns of the group, 0 outside K; all 0 if there are none.
     pub(in crate::cpu) fn load_values<R: Element<Scalar = T::Real>>(
         &mut self,
-        to: impl Fn(&mut Columns<T::Real>) -> &mut Aligned<T::Real>,
+        to: impl Fn(&mut DerivativeColumns<T::Real>) -> &mut Aligned<T::Real>,
         values: Option<&[R]>,
         kept: &[bool],
         matrices: Range<usize>,
@@ -286,39 +322,42 @@ pub(in crate::cpu) fn store_values<R: Element>(from: &[R::Scalar], width: usize,
     to.iter_mut().zip(from.iter().skip(lane).step_by(width)).for_each(|(to, &from)| *to = R::narrow(from));
 }
 
-impl<T: Scalar> Work<T> {
+impl<T: Scalar> DerivativeScratch<T> {
     /// Loads λ̄ and V̄, and what belongs to them beside: their tangents, or what comes from downstream.
-    pub(in crate::cpu) fn load_cotangents<O: Stored<T>>(
+    pub(in crate::cpu) fn load_cotangents<O: ElementOf<T>>(
         &mut self,
-        pairs: &EigenpairsRef<'_, O, Cpu>,
-        cotangents: CotangentsRef<'_, O, Cpu>,
-        more: CotangentsRef<'_, O, Cpu>,
+        pairs: &Eigenpairs<O, Cpu, View<'_>>,
+        cotangents: Cotangents<O, Cpu, View<'_>>,
+        more: Cotangents<O, Cpu, View<'_>>,
         matrices: Range<usize>,
     ) {
         let n = self.group.shape.n;
         let all = matrices.start * n * n..matrices.end * n * n;
-        self.load_values(|columns| &mut columns.bar, cotangents.values, pairs.kept, matrices.clone());
-        self.load_values(|columns| &mut columns.bar_dot, more.values, pairs.kept, matrices);
+        self.load_values(|columns| &mut columns.bar, cotangents.values.as_deref(), &pairs.spectrum.kept, matrices.clone());
+        self.load_values(|columns| &mut columns.bar_dot, more.values.as_deref(), &pairs.spectrum.kept, matrices);
         (self.group.with_bar, self.group.with_more) = (cotangents.vectors.is_some(), more.vectors.is_some());
         if let Some(v_bar) = cotangents.vectors {
-            self.load(|group| &mut group.out, &v_bar[all.clone()]);
+            self.load_columns(|group| &mut group.out, &v_bar[all.clone()], cotangents.rows);
         }
         if let Some(v_bar) = more.vectors {
-            self.load(|group| &mut group.more, &v_bar[all]);
+            self.load_columns(|group| &mut group.more, &v_bar[all], more.rows);
         }
     }
 }
 
 /// Where one Hermitian matrix for each of the batch goes.
-pub(in crate::cpu) fn matrices<'a, O: Element>(problem: &Problem, out: MatricesMut<'a, O, Cpu>) -> Results<'a, O, O::Real> {
-    let mut results = Results::new(out.status, 1, problem.batch);
-    results.matrices = view(out.data, 1, problem.batch);
+pub(in crate::cpu) fn matrices<'a, O: Element>(
+    problem: &Problem,
+    out: HermitianResult<O, Cpu, ViewMut<'a>>,
+) -> Results<'a, O, O::Real> {
+    let mut results = Results::new(out.status.memory, 1, problem.batch);
+    results.matrices = view(out.data.memory, 1, problem.batch);
     results
 }
 
 /// Stores the matrices that are in `out`, and reports.
-pub(in crate::cpu) fn store_matrices<T: Scalar, O: Stored<T>>(
-    work: &mut Work<T>,
+pub(in crate::cpu) fn store_matrices<T: Scalar, O: ElementOf<T>>(
+    work: &mut DerivativeScratch<T>,
     results: &mut Results<'_, O, O::Real>,
     lanes: Range<usize>,
 ) {

@@ -1,6 +1,6 @@
 //! The columns of one matrix that take part in its gradient: V, V̄, X = Vᴴ V̄, and G of docs/derivation.md, equation (7), made of it.
 
-use crate::cpu::assemble::Column;
+use crate::cpu::backward::assemble::Column;
 use crate::{Dropped, Element, Real, Scalar};
 use faer::{Mat, MatMut, MatRef};
 use num_traits::Float;
@@ -68,14 +68,18 @@ impl<T: Scalar> Columns<T> {
         }
     }
 
-    /// Copies what belongs to the columns out of V and V̄.
-    pub(in crate::cpu) fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>) {
-        let n = self.v.nrows();
+    /// Copies what belongs to the columns out of V and of V̄, which may be given by its rows.
+    pub(in crate::cpu) fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>, rows: bool) {
+        let (n, columns) = (self.v.nrows(), v.len() / self.v.nrows().max(1));
         for c in 0..self.of.len() {
             let Column { k, label, .. } = self.of[c];
             let copy = |to: &mut [T], from: &[O]| to.iter_mut().zip(&from[k * n..]).for_each(|(to, x)| *to = x.widen());
             copy(self.v.col_as_slice_mut(c), v);
             match v_bar.filter(|_| label > T::Real::of(0.0)) {
+                Some(v_bar) if rows => {
+                    let from = v_bar[k..].iter().step_by(columns);
+                    self.v_bar.col_as_slice_mut(c).iter_mut().zip(from).for_each(|(to, x)| *to = x.widen());
+                }
                 Some(v_bar) => copy(self.v_bar.col_as_slice_mut(c), v_bar),
                 None => self.v_bar.col_as_slice_mut(c).fill(T::zero()),
             }

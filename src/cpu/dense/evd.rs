@@ -4,12 +4,15 @@
 //! V ↦ V + ½V(I − VᴴV), and Rayleigh quotients vᴴAv/vᴴv bring both to a few ε. Where faer does not converge, which happens where entries
 //! span more than the range of squares, entries that are nothing beside the largest are dropped; and then the lanes' QL is tried.
 
-use crate::cpu::parallel::par;
-use crate::scalar::sealed::Ldexp;
+use crate::cpu::parallel::{par, room};
+use crate::cpu::transposed;
+use crate::element::sealed::Ldexp;
 use crate::{Element, Error, Precision, Real, Result, Scalar, Status, Triangle};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::{Mat, MatMut, MatRef};
+use faer::linalg::{temp_mat_scratch, temp_mat_zeroed};
+use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Mat, MatMut, MatRef, mat::AsMatMut};
 use num_complex::Complex;
 use num_traits::Float;
 use std::cmp::Ordering;
@@ -27,9 +30,7 @@ pub(in crate::cpu) struct Single<T: Scalar> {
     vectors: Mat<T>,
     /// The column of each eigenvector.
     order: Vec<usize>,
-    /// I − VᴴV, then AV; the polished V.
-    product: Mat<T>,
-    polished: Mat<T>,
+    /// The solver's, and then that of the products that polish.
     memory: MemBuffer,
 }
 
@@ -41,9 +42,11 @@ impl<T: Scalar> fmt::Debug for Single<T> {
 
 impl<T: Scalar> Single<T> {
     pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
+        room::<T>(3 * n, n)?; // two, and what lies between
         let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
+        let products = T::product_memory(n);
         // Of order 0 faer's own request overflows.
-        let memory = MemBuffer::try_new(T::evd_memory(n.max(1)))
+        let memory = MemBuffer::try_new(T::evd_memory(n.max(1)).or(products.and(products)))
             .map_err(|e| Error::Backend { backend: "cpu", reason: format!("no memory for n = {n}: {e:?}") })?;
         Ok(Self {
             a: zeros(),
@@ -51,8 +54,6 @@ impl<T: Scalar> Single<T> {
             values: vec![T::Real::of(0.0); n],
             vectors: zeros(),
             order: (0..n).collect(),
-            product: zeros(),
-            polished: zeros(),
             memory,
         })
     }
@@ -62,7 +63,7 @@ impl<T: Scalar> Single<T> {
         &mut self,
         n: usize,
         a: &[I],
-        triangle: Triangle,
+        triangle: Option<Triangle>,
         with_vectors: bool,
     ) -> Status {
         match self.load(n, a, triangle) {
@@ -127,22 +128,28 @@ impl<T: Scalar> Single<T> {
     /// V ↦ V + ½V(I − VᴴV), and λ ↦ Rayleigh quotients, ascending.
     fn polish(&mut self) {
         let n = self.values.len();
-        T::adjoint_times(self.product.as_mut(), self.vectors.as_ref(), self.vectors.as_ref());
+        let memory = MemStack::new(&mut self.memory);
+        let (mut product, memory) = T::product(n, memory);
+        let (mut before, _) = T::product(n, memory);
+        let (mut product, mut before) = (product.as_mat_mut(), before.as_mat_mut());
+        T::adjoint_times(product.rb_mut(), self.vectors.as_ref(), self.vectors.as_ref());
         let half = T::Real::of(0.5);
         for k in 0..n {
-            self.product.col_as_slice_mut(k).iter_mut().for_each(|x| *x = -x.scale(half));
-            let diagonal = &mut self.product[(k, k)];
+            for (i, &x) in self.vectors.col_as_slice(k).iter().enumerate() {
+                before[(i, k)] = x;
+                product[(i, k)] = -product[(i, k)].scale(half);
+            }
+            let diagonal = &mut product[(k, k)];
             *diagonal = T::from_parts(half + diagonal.re(), T::Real::of(0.0));
-            self.polished.col_as_slice_mut(k).copy_from_slice(self.vectors.col_as_slice(k));
             for i in 0..k {
                 self.a[(i, k)] = self.a[(k, i)].conj();
             }
         }
-        T::add_times(self.polished.as_mut(), self.vectors.as_ref(), self.product.as_ref());
-        std::mem::swap(&mut self.vectors, &mut self.polished);
-        T::times(self.product.as_mut(), self.a.as_ref(), self.vectors.as_ref());
+        T::add_times(self.vectors.as_mut(), before.rb(), product.rb());
+        T::times(product.rb_mut(), self.a.as_ref(), self.vectors.as_ref());
         for k in 0..n {
-            let (v, av) = (self.vectors.col_as_slice(k), self.product.col_as_slice(k));
+            let v = self.vectors.col_as_slice(k);
+            let av = product.rb().col(k).try_as_col_major().map_or(&[][..], |column| column.as_slice());
             self.values[k] = dot(v, av) / dot(v, v);
         }
         let values = &self.values;
@@ -150,15 +157,16 @@ impl<T: Scalar> Single<T> {
         self.values.sort_by(|x, y| x.partial_cmp(y).unwrap_or(Ordering::Equal));
     }
 
-    /// Copies the lower triangle of 2⁻ᵉ·A with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;
+    /// Copies the lower triangle of 2⁻ᵉ·A, or of 2⁻ᵉ times the mean of both, with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;
     /// nothing if an entry is not finite. Scaling by a power of two is exact.
-    fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Triangle) -> Option<i32> {
+    fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Option<Triangle>) -> Option<i32> {
         let mut largest = T::Real::of(0.0);
         for j in 0..n {
             for (i, to) in self.a.col_as_slice_mut(j).iter_mut().enumerate().skip(j) {
                 let x = match triangle {
-                    Triangle::Lower => a[i * n + j].widen(),
-                    Triangle::Upper => a[j * n + i].widen().conj(),
+                    Some(Triangle::Lower) => a[i * n + j].widen(),
+                    Some(Triangle::Upper) => a[j * n + i].widen().conj(),
+                    None => transposed::mean(a[i * n + j].widen(), a[j * n + i].widen()),
                 };
                 let x = if i == j { T::from_parts(x.re(), T::Real::of(0.0)) } else { x };
                 if !x.finite() {
@@ -197,6 +205,10 @@ fn dot<T: Scalar>(x: &[T], y: &[T]) -> T::Real {
 /// faer's eigensolver, compiled once for each type.
 pub trait Evd: Sized {
     fn evd_memory(n: usize) -> StackReq;
+    /// Of an n×n matrix.
+    fn product_memory(n: usize) -> StackReq;
+    /// An n×n matrix, and the memory behind it.
+    fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = Self, Rows = usize, Cols = usize>, &mut MemStack);
     /// λ ascending and V, from the lower triangle of A; whether it converged.
     fn evd(a: MatRef<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
 }
@@ -206,6 +218,12 @@ macro_rules! evd {
         impl Evd for $t {
             fn evd_memory(n: usize) -> StackReq {
                 evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, par(n), Default::default())
+            }
+            fn product_memory(n: usize) -> StackReq {
+                temp_mat_scratch::<$t>(n, n)
+            }
+            fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = $t, Rows = usize, Cols = usize>, &mut MemStack) {
+                temp_mat_zeroed::<$t, _, _>(n, n, memory)
             }
             fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
                 let lambda = faer::diag::DiagMut::from_slice_mut(lambda);

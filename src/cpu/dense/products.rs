@@ -1,11 +1,11 @@
 //! Ā of one matrix by matrix products: docs/derivation.md, equations (8) and (10).
 
-use crate::cpu::assemble::{Assemble, Column, Found};
-use crate::cpu::assemble::{Run, Spread};
+use crate::cpu::backward::assemble::{Assemble, Column, Found};
+use crate::cpu::backward::assemble::{Run, Spread};
 use crate::cpu::dense::columns::{Columns, TILE};
 use crate::cpu::parallel::par;
 use crate::options::Problem;
-use crate::{CotangentsRef, Cpu, Dropped, EigenpairsRef, Element, Real, Scalar, Status, Stored, cut};
+use crate::{Cotangents, Cpu, Dropped, Eigenpairs, Element, ElementOf, Real, Scalar, Status, View, cut};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatMut, MatRef};
@@ -31,16 +31,16 @@ impl<T: Scalar> Products<T> {
 }
 
 impl<T: Scalar> Assemble<T> for Products<T> {
-    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrix: Run<'_, O, G>) {
-        let Run { n, pairs, cotangents, out } = matrix;
-        self.take(problem, pairs, cotangents, out.status, out.tie_defect);
+    fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrix: Run<'_, '_, O, G>) {
+        let Run { n, pairs, cotangents, mut out } = matrix;
+        self.take(problem, pairs, cotangents, &mut out.status, &mut out.tie_defect);
         if self.columns.of.len() == n {
             self.columns.dropped = Dropped::AsComputed; // there is no D, and (8) does not divide by λ
         }
-        self.columns.load(pairs.vectors, cotangents.vectors);
+        self.columns.load(&pairs.vectors, cotangents.vectors.as_deref(), cotangents.rows);
         self.multiply();
         out.gauge_defect.copy_from_slice(&self.columns.gauge_defect);
-        self.finite = self.store(out.a_bar);
+        self.finite = self.store(&mut out.a_bar);
     }
 
     fn found(&self, _: usize) -> Found<T::Real> {
@@ -50,20 +50,20 @@ impl<T: Scalar> Assemble<T> for Products<T> {
 
 impl<T: Scalar> Products<T> {
     /// What of the columns takes part, and what λ̄ says of ties.
-    fn take<O: Stored<T>>(
+    fn take<O: ElementOf<T>>(
         &mut self,
         problem: &Problem,
-        pairs: EigenpairsRef<'_, O, Cpu>,
-        cotangents: CotangentsRef<'_, O, Cpu>,
+        pairs: Eigenpairs<O, Cpu, View<'_>>,
+        cotangents: Cotangents<O, Cpu, View<'_>>,
         status: &mut [Status],
         tie_defect: &mut [T::Real],
     ) {
-        self.lambda.iter_mut().zip(pairs.values).for_each(|(to, from)| *to = from.widen());
-        let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, pairs.kept, &mut self.labels);
+        self.lambda.iter_mut().zip(pairs.spectrum.values.iter()).for_each(|(to, from)| *to = from.widen());
+        let tied = cut::label(problem.ties, problem.tie_rtol::<O::Real>(), &self.lambda, &pairs.spectrum.kept, &mut self.labels);
         status[0] |= Status::of_ties(problem.ties, tied);
         self.columns.start(problem.dropped, cotangents.vectors.is_some(), tied);
         let mut spread = Spread::default();
-        for (k, &kept) in pairs.kept.iter().enumerate() {
+        for (k, &kept) in pairs.spectrum.kept.iter().enumerate() {
             let (lambda, label) = (self.lambda[k], self.labels[k]);
             let lambda_bar = cotangents.values.filter(|_| kept).map_or(T::Real::of(0.0), |x| x[k].widen());
             spread.see(label, lambda_bar);

@@ -3,18 +3,19 @@
 //! A number is C vectors, its real and, for C = 2, its imaginary parts in as many matrices as there are lanes. Matrices are padded to
 //! whole blocks of the micro-kernel with zero rows and columns, which stay zero.
 
-use crate::cpu::assemble::Run;
-use crate::cpu::assemble::{Assemble, Found};
-use crate::cpu::lanes::columns::{Columns, Given};
-use crate::cpu::lanes::kernel::{BLOCK, GAUGE_DEFECT, Group, NOT_FINITE, TIE_DEFECT, Work, padded, size};
+use crate::cpu::backward::assemble::Run;
+use crate::cpu::backward::assemble::{Assemble, Found};
+use crate::cpu::lanes::columns::{Given, LaneColumns};
+use crate::cpu::lanes::kernel::{BLOCK, BackwardGroup, BackwardOperands, GAUGE_DEFECT, NOT_FINITE, TIE_DEFECT, padded, size};
 use crate::cpu::simd::aligned::Aligned;
+use crate::cpu::transposed;
 use crate::options::Problem;
-use crate::{Dropped, Element, Real, Scalar, Status, Stored, TieRule};
+use crate::{Dropped, Element, ElementOf, Gradient, Real, Scalar, Status, TieRule};
 
 /// Scratch memory for a group of matrices.
 #[derive(Debug)]
-pub(in crate::cpu) struct Lanes<T: Element> {
-    group: Group<T::Real>,
+pub(in crate::cpu) struct LaneAssembly<T: Element> {
+    group: BackwardGroup<T::Real>,
     wide: Wide<T, T::Real>,
 }
 
@@ -33,16 +34,16 @@ const fn parts<T: Scalar>() -> usize {
     if T::COMPLEX { 2 } else { 1 }
 }
 
-impl<T: Scalar> Lanes<T> {
+impl<T: Scalar> LaneAssembly<T> {
     pub(in crate::cpu) fn new(n: usize) -> Self {
         let width = T::lanes();
         let zero = T::Real::of(0.0);
         let reals = |count: usize| Aligned::new(zero, count * width);
         let numbers = |count: usize| reals(count * parts::<T>());
-        let group = Group {
+        let group = BackwardGroup {
             n,
             width,
-            columns: Columns::new(n, width),
+            columns: LaneColumns::new(n, width),
             v: numbers(size(n)),
             columns_of_v: numbers(size(n)),
             v_bar: numbers(size(n)),
@@ -63,30 +64,37 @@ impl<T: Scalar> Lanes<T> {
     }
 }
 
-impl<T: Scalar> Assemble<T> for Lanes<T> {
-    fn assemble<O: Stored<T>, G: Stored<T>>(&mut self, problem: &Problem, matrices: Run<'_, O, G>) {
-        let Run { pairs, cotangents, out, .. } = matrices;
+impl<T: Scalar> Assemble<T> for LaneAssembly<T> {
+    fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrices: Run<'_, '_, O, G>) {
+        let Run { n, pairs, cotangents, out: Gradient { mut a_bar, gauge_defect, mut tie_defect, mut status }, .. } = matrices;
         let Self { group, wide } = self;
         let columns = Given {
-            lambda: widened(pairs.values, &mut wide.values),
-            kept: pairs.kept,
-            lambda_bar: cotangents.values.map(|x| widened(x, &mut wide.values_bar)),
+            lambda: widened(pairs.spectrum.values.memory, &mut wide.values),
+            kept: pairs.spectrum.kept.memory,
+            lambda_bar: cotangents.values.map(|x| widened(x.memory, &mut wide.values_bar)),
             exact: problem.ties == TieRule::Exact,
             tie_rtol: T::Real::of(problem.tie_rtol::<O::Real>()),
             as_computed: problem.dropped == Dropped::AsComputed,
         };
-        let (v, v_bar) = (widened(pairs.vectors, &mut wide.v), cotangents.vectors.map(|x| widened(x, &mut wide.v_bar)));
-        let gauge_defect = out.gauge_defect;
-        match G::as_scalars_mut(out.a_bar) {
-            Some(a_bar) => T::assemble_lanes(group, Work { columns, v, v_bar, a_bar, gauge_defect }),
+        let v = widened(pairs.vectors.memory, &mut wide.v);
+        let v_bar = cotangents.vectors.map(|x| match cotangents.rows {
+            true => {
+                transposed::columns(n, n, x.memory, &mut wide.v_bar);
+                &*wide.v_bar
+            }
+            false => widened(x.memory, &mut wide.v_bar),
+        });
+        let gauge_defect = gauge_defect.memory;
+        match G::as_scalars_mut(&mut a_bar) {
+            Some(a_bar) => T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, a_bar, gauge_defect }),
             None => {
-                T::assemble_lanes(group, Work { columns, v, v_bar, a_bar: &mut wide.a_bar, gauge_defect });
-                out.a_bar.iter_mut().zip(&wide.a_bar).for_each(|(to, &from)| *to = G::narrow(from));
+                T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, a_bar: &mut wide.a_bar, gauge_defect });
+                a_bar.iter_mut().zip(&wide.a_bar).for_each(|(to, &from)| *to = G::narrow(from));
             }
         }
-        let Columns { tied, spread, .. } = &group.columns;
+        let LaneColumns { tied, spread, .. } = &group.columns;
         let lanes = tied.iter().zip(&**spread);
-        for ((status, tie_defect), (&tied, &spread)) in out.status.iter_mut().zip(out.tie_defect).zip(lanes) {
+        for ((status, tie_defect), (&tied, &spread)) in status.iter_mut().zip(tie_defect.iter_mut()).zip(lanes) {
             *status |= Status::of_ties(problem.ties, tied != T::Real::of(0.0));
             *tie_defect = spread;
         }

@@ -1,4 +1,4 @@
-//! λ, the labels of equation (17) and λ̄ of the matrices in the lanes, and what λ̄ says of ties: [`Columns`].
+//! λ, the labels of equation (17) and λ̄ of the matrices in the lanes, and what λ̄ says of ties: [`LaneColumns`].
 
 use crate::Real;
 use crate::cpu::simd::aligned::Aligned;
@@ -8,7 +8,7 @@ use pulp::Simd;
 
 /// What belongs to the columns of a group; `[n]` vectors, where nothing else is said.
 #[derive(Debug)]
-pub(in crate::cpu) struct Columns<R> {
+pub(in crate::cpu) struct LaneColumns<R> {
     /// 1 on K and 0 on D, of one matrix after the other.
     keep: Vec<R>,
     pub lambda: Aligned<R>,
@@ -34,7 +34,7 @@ pub(in crate::cpu) struct Given<'a, R> {
     pub as_computed: bool,
 }
 
-impl<R: Real> Columns<R> {
+impl<R: Real> LaneColumns<R> {
     pub fn new(n: usize, width: usize) -> Self {
         let reals = |count: usize| Aligned::new(R::zero(), count * width);
         let keep = vec![R::zero(); n * width];
@@ -42,7 +42,7 @@ impl<R: Real> Columns<R> {
     }
 }
 
-impl<R: Vector> Columns<R> {
+impl<R: Vector> LaneColumns<R> {
     /// Brings the columns into lanes and labels them; lanes without a matrix keep nothing. Whether eigenvalues tie in any lane.
     #[inline(always)]
     pub fn label<S: Simd>(&mut self, s: S, n: usize, given: Given<'_, R>) -> bool {

@@ -1,16 +1,16 @@
 //! What the cut makes of as many spectra as there are lanes: `cut::select` as scalar code over vectors of lanes.
 
 use crate::Status;
-use crate::cpu::lanes::group::Group;
+use crate::cpu::lanes::group::EighGroup;
 use crate::cpu::simd::moves::{Runs, into_lanes};
 use crate::cpu::simd::vector::Vector;
 use crate::options::Problem;
 use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
-/// Where the selections of a group are written, `[matrices, n]` or `[matrices]`; as in [`SpectrumMut`](crate::SpectrumMut).
+/// Where the selections of a group are written, `[matrices, n]` or `[matrices]`; as in [`Spectrum`](crate::Spectrum).
 #[derive(Debug)]
-#[allow(missing_docs, reason = "named as in SpectrumMut")]
+#[allow(missing_docs, reason = "named as in Spectrum")]
 pub struct Selections<'a, R> {
     pub kept: &'a mut [bool],
     pub rank: &'a mut [u32],
@@ -21,7 +21,7 @@ pub struct Selections<'a, R> {
 /// Selects in a group of matrices. Returns whether all is as usual; if a matrix failed, distances may overflow, there are more above τ
 /// than may be kept or eigenvalues tie across the cut, what was written is not to be used.
 pub(in crate::cpu) struct Select<'a, R> {
-    pub group: &'a mut Group<R>,
+    pub group: &'a mut EighGroup<R>,
     pub problem: &'a Problem,
     pub out: Selections<'a, R>,
 }
@@ -45,7 +45,7 @@ impl<R: Vector> WithSimd for Select<'_, R> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) -> bool {
         let Self { group, problem, out } = self;
-        let Group { n, width, lambda, columns, status, .. } = group;
+        let EighGroup { n, width, lambda, columns, status, .. } = group;
         let (n, width, count) = (*n, *width, out.rank.len());
         let tau = problem.tau.map(|(atol, rtol)| [R::splat(s, R::of(atol)), R::splat(s, R::of(rtol))]);
         let tie_rtol = R::splat(s, R::of(problem.tie_rtol::<R>()));

@@ -2,7 +2,7 @@
 
 use crate::cpu::lanes::back_transform::{read, reflect, write};
 use crate::cpu::lanes::cut::{Select, Selections};
-use crate::cpu::lanes::group::{Group, part};
+use crate::cpu::lanes::group::{EighGroup, part};
 use crate::cpu::lanes::pack::pack;
 use crate::cpu::lanes::ql::{Entry, Progress, Sweep, ql};
 use crate::cpu::lanes::rayleigh::rayleigh;
@@ -26,25 +26,25 @@ fn order<const N: usize>(n: usize) -> usize {
 pub trait EighLanes: Element {
     /// The order up to which lanes win over one matrix after the other, measured (docs/performance.md).
     const UP_TO: usize;
-    fn group(n: usize) -> Group<Self::Real>;
+    fn group(n: usize) -> EighGroup<Self::Real>;
     /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
-    fn eigh_lanes(group: &mut Group<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
+    fn eigh_lanes(group: &mut EighGroup<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
     /// Cuts what [`EighLanes::eigh_lanes`] found, as many matrices as there is room for; whether all is as usual, see [`Select`].
-    fn select_lanes(group: &mut Group<Self::Real>, problem: &Problem, out: Selections<'_, Self::Real>) -> bool;
+    fn select_lanes(group: &mut EighGroup<Self::Real>, problem: &Problem, out: Selections<'_, Self::Real>) -> bool;
 }
 
 macro_rules! eigh_lanes {
     ($($t:ty: $real:ty, $parts:literal, $pass:literal, $columns:literal, $up_to:literal);*) => { $(
         impl EighLanes for $t {
             const UP_TO: usize = $up_to;
-            fn group(n: usize) -> Group<$real> {
-                Group::new(n, $parts, $columns, lanes::<$real>())
+            fn group(n: usize) -> EighGroup<$real> {
+                EighGroup::new(n, $parts, $columns, lanes::<$real>())
             }
-            fn eigh_lanes(group: &mut Group<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
+            fn eigh_lanes(group: &mut EighGroup<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
                 let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
                 dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
             }
-            fn select_lanes(group: &mut Group<$real>, problem: &Problem, out: Selections<'_, $real>) -> bool {
+            fn select_lanes(group: &mut EighGroup<$real>, problem: &Problem, out: Selections<'_, $real>) -> bool {
                 dispatch(Select { group, problem, out })
             }
         }
@@ -55,7 +55,7 @@ eigh_lanes!(f32: f32, 1, 4, 4, 128; f64: f64, 1, 4, 4, 128; Complex<f32>: f32, 2
 
 /// Decomposes a group, or two, stage by stage.
 struct Solve<'a, R, const C: usize, const PASS: usize, const COLUMNS: usize> {
-    group: &'a mut Group<R>,
+    group: &'a mut EighGroup<R>,
     triangle: Triangle,
     a: &'a [R],
     vectors: Option<&'a mut [R]>,
@@ -103,7 +103,7 @@ impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> Solve<'
 
 /// A ↦ T, reflectors, scale.
 struct Reduce<'a, R, const C: usize, const PASS: usize, const N: usize> {
-    group: &'a mut Group<R>,
+    group: &'a mut EighGroup<R>,
     g: usize,
     triangle: Triangle,
     a: &'a [R],
@@ -129,7 +129,7 @@ impl<R: Vector, const C: usize, const PASS: usize, const N: usize> WithSimd for 
 /// T ↦ Λ and Z of as many groups as there are; with Z, Λ is its Rayleigh quotients. Lanes that do not converge are told from what is
 /// left of e.
 struct Diagonalise<'a, R, const G: usize, const N: usize> {
-    group: &'a mut Group<R>,
+    group: &'a mut EighGroup<R>,
     count: usize,
     with_vectors: bool,
 }
@@ -139,7 +139,7 @@ impl<R: Vector, const G: usize, const N: usize> WithSimd for Diagonalise<'_, R, 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let Self { count, with_vectors, .. } = self;
-        let Group { n, tridiagonal, t, z, sweeps, rotations, .. } = self.group;
+        let EighGroup { n, tridiagonal, t, z, sweeps, rotations, .. } = self.group;
         let n = order::<N>(*n);
         let t: &mut [Entry<R::V<S>, G>] = &mut R::vectors_mut(s, t).as_chunks_mut().0.as_chunks_mut().0[..n];
         let of_groups: &[[R::V<S>; 2]] = R::vectors(s, tridiagonal).as_chunks().0;
@@ -196,7 +196,7 @@ impl<R: Vector, const G: usize, const N: usize> WithSimd for Rotate<'_, R, G, N>
 
 /// Ranks of the eigenvalues of one group, λ in ascending order, statuses.
 struct Order<'a, R, const N: usize> {
-    group: &'a mut Group<R>,
+    group: &'a mut EighGroup<R>,
     g: usize,
 }
 
@@ -205,7 +205,7 @@ impl<R: Vector, const N: usize> WithSimd for Order<'_, R, N> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let (group, g) = (self.group, self.g);
-        let Group { n, width, groups, .. } = *group;
+        let EighGroup { n, width, groups, .. } = *group;
         let n = order::<N>(n);
         let (zero, one) = (R::splat(s, R::zero()), R::splat(s, R::one()));
         let t = R::vectors(s, &group.t);
@@ -239,7 +239,7 @@ impl<R: Vector, const N: usize> WithSimd for Order<'_, R, N> {
 
 /// V of one group.
 struct TransformBack<'a, R, const C: usize, const COLUMNS: usize, const N: usize> {
-    group: &'a mut Group<R>,
+    group: &'a mut EighGroup<R>,
     g: usize,
     vectors: &'a mut [R],
 }
@@ -250,7 +250,7 @@ impl<R: Vector, const C: usize, const COLUMNS: usize, const N: usize> WithSimd f
     fn with_simd<S: Simd>(self, s: S) {
         let x = Numbers::<S, R, C>::new(s);
         let group = self.group;
-        let Group { n, groups, width, .. } = *group;
+        let EighGroup { n, groups, width, .. } = *group;
         let n = order::<N>(n);
         let [a, tau, z] = [&group.a, &group.tau, &group.z].map(|memory| part(memory, groups, self.g));
         let (a, tau) = (&x.numbers(&group.a[a])[..n * (n + 1) / 2], &x.numbers(&group.tau[tau])[..n]);

@@ -1,12 +1,12 @@
 //! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (13), one matrix in each SIMD lane.
 
-use crate::cpu::lanes::products::Matrices;
+use crate::cpu::lanes::products::LaneMatrices;
 use crate::cpu::simd::numbers::Number;
 use crate::cpu::simd::vector::Vector;
 use num_traits::Float;
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
+impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
     /// 0 in the columns outside K, whatever they hold.
     #[inline(always)]
     pub fn clear_dropped(&self, label: &[R::V<S>], v_bar: &mut [Number<S, R, C>]) {

@@ -1,4 +1,4 @@
-//! [`Group`]: the memory in which groups of matrices are decomposed, one matrix in each SIMD lane.
+//! [`EighGroup`]: the memory in which groups of matrices are decomposed, one matrix in each SIMD lane.
 
 use crate::cpu::lanes::ql::Sweep;
 use crate::cpu::lanes::rotations::blocks;
@@ -11,7 +11,7 @@ const PAIRS_UP_TO: usize = 32;
 
 /// Scratch memory for one or two groups of as many matrices as there are lanes, and what was found.
 #[derive(Debug)]
-pub struct Group<R> {
+pub struct EighGroup<R> {
     pub(in crate::cpu) n: usize,
     /// The number of matrices that fill the lanes of one group.
     pub(in crate::cpu) width: usize,
@@ -45,7 +45,7 @@ pub(in crate::cpu) fn part<R>(memory: &[R], groups: usize, g: usize) -> std::ops
     g * size..(g + 1) * size
 }
 
-impl<R: Real> Group<R> {
+impl<R: Real> EighGroup<R> {
     pub(in crate::cpu) fn new(n: usize, parts: usize, columns: usize, width: usize) -> Self {
         let groups = if n <= PAIRS_UP_TO { 2 } else { 1 };
         let reals = |count: usize| Aligned::new(R::zero(), count * width);

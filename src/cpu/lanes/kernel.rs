@@ -1,8 +1,8 @@
 //! The backward of a group in lanes, from storage to storage, compiled once for each type and instruction set.
 
 use crate::Element;
-use crate::cpu::lanes::columns::{Columns, Given};
-use crate::cpu::lanes::products::{Matrices, Weights};
+use crate::cpu::lanes::columns::{Given, LaneColumns};
+use crate::cpu::lanes::products::{LaneMatrices, SchurMultiplier};
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
 use crate::cpu::simd::numbers::Numbers;
@@ -17,10 +17,10 @@ pub(in crate::cpu) const BLOCK: usize = 4;
 
 /// The group as flat memory, each matrix by rows: element (i, k) is at `((i·stride + k)·C + part)·width + lane`.
 #[derive(Debug)]
-pub struct Group<R> {
+pub struct BackwardGroup<R> {
     pub(in crate::cpu) n: usize,
     pub(in crate::cpu) width: usize,
-    pub(in crate::cpu) columns: Columns<R>,
+    pub(in crate::cpu) columns: LaneColumns<R>,
     pub(in crate::cpu) v: Aligned<R>,
     /// Vᵀ.
     pub(in crate::cpu) columns_of_v: Aligned<R>,
@@ -60,7 +60,7 @@ pub(in crate::cpu) const fn size(n: usize) -> usize {
 
 /// What is read and written of a group, one matrix after the other.
 #[derive(Debug)]
-pub struct Work<'a, T, R> {
+pub struct BackwardOperands<'a, T, R> {
     pub(in crate::cpu) columns: Given<'a, R>,
     pub(in crate::cpu) v: &'a [T],
     pub(in crate::cpu) v_bar: Option<&'a [T]>,
@@ -74,7 +74,7 @@ pub trait AssembleLanes: Element {
     const UP_TO: usize;
     /// The number of lanes of the instruction set at hand.
     fn lanes() -> usize;
-    fn assemble_lanes(group: &mut Group<Self::Real>, work: Work<'_, Self, Self::Real>);
+    fn assemble_lanes(group: &mut BackwardGroup<Self::Real>, work: BackwardOperands<'_, Self, Self::Real>);
 }
 
 macro_rules! assemble_lanes {
@@ -84,10 +84,10 @@ macro_rules! assemble_lanes {
             fn lanes() -> usize {
                 lanes::<$real>()
             }
-            fn assemble_lanes(group: &mut Group<$real>, work: Work<'_, $t, $real>) {
-                let Work { columns, v, v_bar, a_bar, gauge_defect } = work;
+            fn assemble_lanes(group: &mut BackwardGroup<$real>, work: BackwardOperands<'_, $t, $real>) {
+                let BackwardOperands { columns, v, v_bar, a_bar, gauge_defect } = work;
                 let (v, v_bar, a_bar) = (cast_slice(v), v_bar.map(cast_slice), cast_slice_mut(a_bar));
-                let work = Work { columns, v, v_bar, a_bar, gauge_defect };
+                let work = BackwardOperands { columns, v, v_bar, a_bar, gauge_defect };
                 dispatch(Kernel::<'_, $real, $parts, $rows> { group, work });
             }
         }
@@ -96,8 +96,8 @@ macro_rules! assemble_lanes {
 assemble_lanes!(f32: f32, 1, 4, 64; f64: f64, 1, 4, 64; Complex<f32>: f32, 2, 2, 64; Complex<f64>: f64, 2, 2, 64);
 
 struct Kernel<'a, R, const C: usize, const ROWS: usize> {
-    group: &'a mut Group<R>,
-    work: Work<'a, R, R>,
+    group: &'a mut BackwardGroup<R>,
+    work: BackwardOperands<'a, R, R>,
 }
 
 impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C, ROWS> {
@@ -132,7 +132,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         let [norm, defects] = [&mut group.norm, &mut group.gauge_defect].map(|x| &mut R::vectors_mut(s, x)[..n]);
         let found = R::vectors_mut(s, &mut group.found);
         let x = Numbers::<S, R, C>::new(s);
-        let matrices = Matrices { x, n, stride };
+        let matrices = LaneMatrices { x, n, stride };
         let [v, columns_of_v, v_bar, g] =
             [&mut group.v, &mut group.columns_of_v, &mut group.v_bar, &mut group.g].map(|y| &mut x.numbers_mut(y)[..size(n)]);
         let m = &mut x.numbers_mut(&mut group.m)[..BLOCK * padded(n)];
@@ -147,7 +147,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
                 matrices.norms(v, v_bar, label, norm);
             }
             found[TIE_DEFECT] =
-                matrices.weigh::<ROWS, COLUMNS>(v, v_bar, &Weights { lambda, label, lambda_bar, norm, tied }, g, defects);
+                matrices.weigh::<ROWS, COLUMNS>(v, v_bar, &SchurMultiplier { lambda, label, lambda_bar, norm, tied }, g, defects);
             weighed = Some(&*g);
         }
         if C == 2 && weighed.is_some() {

@@ -6,7 +6,7 @@ use pulp::Simd;
 use std::slice::ChunksExact;
 
 /// What F and the defects are made of, each `[n]`.
-pub(in crate::cpu) struct Weights<'a, V> {
+pub(in crate::cpu) struct SchurMultiplier<'a, V> {
     pub lambda: &'a [V],
     pub label: &'a [V],
     pub lambda_bar: &'a [V],
@@ -19,13 +19,13 @@ pub(in crate::cpu) struct Weights<'a, V> {
 type Block<S, R, const C: usize, const ROWS: usize, const COLUMNS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
 
 /// n×n matrices of numbers by rows, `stride` apart.
-pub(in crate::cpu) struct Matrices<S, R, const C: usize> {
+pub(in crate::cpu) struct LaneMatrices<S, R, const C: usize> {
     pub x: Numbers<S, R, C>,
     pub n: usize,
     pub stride: usize,
 }
 
-impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
+impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
     /// The rows of a matrix from column `first` on, each with as much of the next row as makes it whole.
     #[inline(always)]
     pub fn rows<'a>(&self, x: &'a [Number<S, R, C>], first: usize) -> ChunksExact<'a, Number<S, R, C>> {
@@ -54,7 +54,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
         &self,
         v: &[Number<S, R, C>],
         v_bar: &[Number<S, R, C>],
-        weights: &Weights<'_, R::V<S>>,
+        weights: &SchurMultiplier<'_, R::V<S>>,
         g: &mut [Number<S, R, C>],
         phase: &mut [R::V<S>],
     ) -> R::V<S> {
@@ -89,7 +89,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
         x: &Block<S, R, C, ROWS, COLUMNS>,
         i0: usize,
         j0: usize,
-        weights: &Weights<'_, R::V<S>>,
+        weights: &SchurMultiplier<'_, R::V<S>>,
         g: &mut [Number<S, R, C>],
         phase: &mut [R::V<S>],
     ) {
@@ -114,7 +114,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
 
     /// ½F_ij = ½/(λ_j − λ_i), or 0 between equal labels: selected before dividing, so that no 0·∞ is formed.
     #[inline(always)]
-    fn half_f(&self, weights: &Weights<'_, R::V<S>>, i: usize, j: usize) -> R::V<S> {
+    fn half_f(&self, weights: &SchurMultiplier<'_, R::V<S>>, i: usize, j: usize) -> R::V<S> {
         let s = self.x.s;
         let equal = R::equal(s, weights.label[i], weights.label[j]);
         let gap = R::select(s, equal, self.x.splat(R::one()), R::subs(s, weights.lambda[j], weights.lambda[i]));
@@ -128,7 +128,7 @@ impl<S: Simd, R: Vector, const C: usize> Matrices<S, R, C> {
         x: &Block<S, R, C, ROWS, COLUMNS>,
         i0: usize,
         j0: usize,
-        weights: &Weights<'_, R::V<S>>,
+        weights: &SchurMultiplier<'_, R::V<S>>,
     ) -> R::V<S> {
         let (s, zero) = (self.x.s, self.x.zero());
         let (half, one) = (self.x.splat(R::of(0.5)), self.x.splat(R::one()));

@@ -8,22 +8,22 @@ use std::cell::Cell;
 use std::fmt::Debug;
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum InstructionSet {
     AtHand,
     Scalar,
     Scalar128b,
 }
 
 thread_local! {
-    static WAY: Cell<Way> = const { Cell::new(Way::AtHand) };
+    static WAY: Cell<InstructionSet> = const { Cell::new(InstructionSet::AtHand) };
 }
 
 /// Works by the way that this thread was told.
 pub(in crate::cpu) fn dispatch<W: WithSimd>(work: W) -> W::Output {
     match WAY.get() {
-        Way::AtHand => Arch::new().dispatch(work),
-        Way::Scalar => pulp::Scalar.vectorize(work),
-        Way::Scalar128b => Scalar128b.vectorize(work),
+        InstructionSet::AtHand => Arch::new().dispatch(work),
+        InstructionSet::Scalar => pulp::Scalar.vectorize(work),
+        InstructionSet::Scalar128b => Scalar128b.vectorize(work),
     }
 }
 
@@ -82,8 +82,8 @@ fn check<T: Scalar>() {
         })
     };
     for n in [1, 2, 3, 4, 5, 8, 17, 33] {
-        let expected = by(Way::AtHand, n);
-        for (way, name) in [(Way::Scalar, "Scalar"), (Way::Scalar128b, "Scalar128b")] {
+        let expected = by(InstructionSet::AtHand, n);
+        for (way, name) in [(InstructionSet::Scalar, "Scalar"), (InstructionSet::Scalar128b, "Scalar128b")] {
             let got = by(way, n);
             assert_eq!(got[0].1, name);
             for ((what, got), (_, expected)) in got.iter().zip(&expected).skip(1) {

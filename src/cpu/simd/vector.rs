@@ -89,7 +89,7 @@ pub(in crate::cpu) fn dispatch<W: WithSimd>(work: W) -> W::Output {
 
 /// The number of lanes of the instruction set at hand.
 pub(in crate::cpu) fn lanes<R: Vector>() -> usize {
-    dispatch(Lanes::<R>(PhantomData))
+    dispatch(CountLanes::<R>(PhantomData))
 }
 
 /// Whether vectors have more than one number. Where they have not, as without AVX2 and NEON, no order is compiled for itself: it
@@ -98,9 +98,9 @@ pub(in crate::cpu) const fn is_wide<S: Simd, R: Vector>() -> bool {
     size_of::<R::V<S>>() > size_of::<R>()
 }
 
-struct Lanes<R>(PhantomData<R>);
+struct CountLanes<R>(PhantomData<R>);
 
-impl<R: Vector> WithSimd for Lanes<R> {
+impl<R: Vector> WithSimd for CountLanes<R> {
     type Output = usize;
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) -> usize {

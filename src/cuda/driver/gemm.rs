@@ -90,7 +90,7 @@ impl Cuda {
         let shape = [int(m)?, int(n)?, int(k)?, int(batch)?];
         let by = Factors([alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0))));
         let _current = self.bind()?;
-        let mut blas = self.blas();
+        let mut blas = self.blas()?;
         // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
         let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], &by, [a, b, c]) };
         done.result().map_err(|e| refused(T::GEMM, &e))

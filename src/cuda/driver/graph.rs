@@ -14,18 +14,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What a closure enqueued, to be enqueued again as a whole, without the host's part in it: a CUDA graph.
 ///
 /// ```no_run
-/// # use eigengrad::{Backend, CotangentsRef, HermitianRef, Options, Plan, Triangle, cuda::Cuda};
+/// # use eigengrad::{Array, Cotangents, HermitianBatch, Options, Plan, Triangle, cuda::Cuda};
 /// # fn main() -> eigengrad::Result<()> {
 /// let cuda = Cuda::new(0)?;
 /// let plan = Plan::<f32, Cuda>::new(&cuda, 1000, 8, &Options::default())?;
-/// let (mut workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<f32>()?, plan.gradient::<f32>()?);
-/// let (a, v_bar) = (cuda.zeros::<f32>(64_000)?, cuda.zeros::<f32>(64_000)?);
+/// let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<f32>()?, plan.gradient::<f32>()?);
+/// let (a, v_bar) = (Array::zeros(&cuda, [1000, 8, 8])?, Array::zeros(&cuda, [1000, 8, 8])?);
 /// let mut graph = cuda.capture(|| {
-///     let a = HermitianRef { data: Cuda::view(&a), triangle: Triangle::Lower };
-///     plan.eigh_into(a, pairs.as_mut(), &mut workspace)?;
+///     plan.eigh_into(HermitianBatch::of_view(a.backend(), a.view(), Triangle::Lower)?, pairs.view_mut(), &workspace)?;
 ///     // a kernel that makes V̄ of V goes here
-///     let cotangents = CotangentsRef::from_columns(None, Some(Cuda::view(&v_bar)));
-///     plan.backward_into(pairs.as_ref(), cotangents, gradient.as_mut(), &mut workspace)
+///     let cotangents = Cotangents::from_columns(None, Some(v_bar.view()));
+///     plan.backward_into(pairs.view(), cotangents, gradient.view_mut(), &workspace)
 /// })?;
 /// for _ in 1..100 {
 ///     // SAFETY: all that the graph works on lives until the end of this block.

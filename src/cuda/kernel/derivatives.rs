@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// A module of its own: who takes no more than a gradient compiles none of it.
 #[derive(Debug)]
-pub(in crate::cuda) struct Kernels {
+pub(in crate::cuda) struct DerivativeKernels {
     pub mask: Function,
     pub hermitian: Function,
     pub evaluate: Function,
@@ -16,14 +16,14 @@ pub(in crate::cuda) struct Kernels {
     pub store_matrices: Function,
     pub store_vectors: Function,
     /// For the types that are computed in.
-    scalar: Option<ScalarKernels>,
+    scalar: Option<DerivativeScalarKernels>,
     /// Keeps the functions live.
     _module: Module,
 }
 
 /// The kernels that know no storage.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct ScalarKernels {
+pub(in crate::cuda) struct DerivativeScalarKernels {
     pub omega: Function,
     pub scale_columns: Function,
     pub divide: Function,
@@ -34,9 +34,9 @@ pub(in crate::cuda) struct ScalarKernels {
 }
 
 // SAFETY: modules and functions may be used from any thread in which their context is current.
-unsafe impl Send for Kernels {}
+unsafe impl Send for DerivativeKernels {}
 // SAFETY: as above; nothing of them changes.
-unsafe impl Sync for Kernels {}
+unsafe impl Sync for DerivativeKernels {}
 
 const OF_STORED: [&str; 6] = ["mask", "hermitian", "evaluate", "trace", "store_matrices", "store_vectors"];
 const OF_SCALAR: [&str; 7] = [
@@ -54,7 +54,7 @@ pub(in crate::cuda) fn module(dtype: Dtype) -> Vec<Instantiation> {
     module_of(dtype, &OF_STORED, &OF_SCALAR)
 }
 
-impl Kernels {
+impl DerivativeKernels {
     /// Compiles the kernels, or takes them from the cache, and loads them.
     pub fn load(context: &Arc<CudaContext>, dtype: Dtype, capability: (i32, i32)) -> Result<Self> {
         let (loaded, functions) = Module::compile(context, &module(dtype), capability)?;
@@ -70,7 +70,7 @@ impl Kernels {
                 double_backward_close,
                 backward_jvp_open,
                 backward_jvp_close,
-            ] => Some(ScalarKernels {
+            ] => Some(DerivativeScalarKernels {
                 omega,
                 scale_columns,
                 divide,
@@ -85,7 +85,7 @@ impl Kernels {
     }
 
     /// Those of the types that are computed in.
-    pub fn scalar(&self) -> Result<ScalarKernels> {
+    pub fn scalar(&self) -> Result<DerivativeScalarKernels> {
         self.scalar.ok_or_else(|| refused("cuModuleGetFunction", &"the type is storage only"))
     }
 }

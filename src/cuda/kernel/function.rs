@@ -1,7 +1,7 @@
 //! Functions of the spectrum as kernels take them.
 
 use crate::cuda::device::Cuda;
-use crate::{Element, Function, FunctionRef, Result};
+use crate::{Element, Function, Result, Spectral, View};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::mem::offset_of;
@@ -52,10 +52,10 @@ impl From<Function> for Named {
 const GIVEN: c_int = 8;
 
 impl Cuda {
-    pub(in crate::cuda) fn function<O: Element>(&self, function: &FunctionRef<'_, O, Self>) -> Result<Operand> {
+    pub(in crate::cuda) fn function<O: Element>(&self, function: &Spectral<O, Self, View<'_>>) -> Result<Operand> {
         Ok(match function {
-            FunctionRef::Named(function) => Operand { named: (*function).into(), values: 0, slopes: 0 },
-            FunctionRef::Given { values, slopes } => {
+            Spectral::Named(function) => Operand { named: (*function).into(), values: 0, slopes: 0 },
+            Spectral::Given { values, slopes } => {
                 Operand { named: Named::new(GIVEN, 0.0), values: self.input(values)?, slopes: self.input(slopes)? }
             }
         })

@@ -4,9 +4,18 @@ use crate::cuda::device::Cuda;
 use crate::cuda::kernel::module::{Argument, Instantiation, launch};
 use crate::cuda::kernel::on_chip::{Demand, Layout};
 use crate::options::Problem;
-use crate::{Dropped, Dtype, Element, Result};
+use crate::{Dropped, Dtype, Element, Result, Triangle};
 use std::ffi::c_int;
 use std::mem::offset_of;
+
+/// `enum read` of kernels/lib/element.cuh: a triangle, or the mean of both.
+pub(in crate::cuda) fn read(triangle: Option<Triangle>) -> c_int {
+    match triangle {
+        Some(Triangle::Lower) => 0,
+        Some(Triangle::Upper) => 1,
+        None => 2,
+    }
+}
 
 /// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of the matrix, and two bytes for each tile.
 const fn columns(n: usize, real: usize, side: usize) -> usize {
@@ -60,7 +69,7 @@ pub(in crate::cuda) fn on_chip(dtype: Dtype, computed: Dtype, n: usize) -> impl 
 pub(in crate::cuda) struct TieRules {
     ties: c_int,
     dropped_zero: c_int,
-    upper: c_int,
+    read: c_int,
     tie_rtol: f64,
     round_off: f64,
 }
@@ -69,11 +78,11 @@ pub(in crate::cuda) struct TieRules {
 const _: () = assert!(size_of::<TieRules>() == 32 && offset_of!(TieRules, round_off) == 24);
 
 impl TieRules {
-    pub fn new<O: Element>(problem: &Problem, upper: c_int) -> Self {
+    pub fn new<O: Element>(problem: &Problem, read: c_int) -> Self {
         Self {
             ties: problem.tie_rule(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
-            upper,
+            read,
             tie_rtol: problem.tie_rtol::<O::Real>(),
             round_off: problem.round_off::<O>(),
         }

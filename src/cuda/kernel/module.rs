@@ -118,18 +118,18 @@ pub(in crate::cuda) fn expressions(module: &[Instantiation]) -> Vec<String> {
 
 /// A kernel that has a module of its own.
 #[derive(Debug)]
-pub(in crate::cuda) struct Alone {
+pub(in crate::cuda) struct SingleKernel {
     pub function: Function,
     /// Keeps the function live.
     _module: Module,
 }
 
 // SAFETY: modules and functions may be used from any thread in which their context is current.
-unsafe impl Send for Alone {}
+unsafe impl Send for SingleKernel {}
 // SAFETY: as above; nothing of them changes.
-unsafe impl Sync for Alone {}
+unsafe impl Sync for SingleKernel {}
 
-impl Alone {
+impl SingleKernel {
     /// Compiles an instantiation, or takes it from the cache, and loads it.
     pub fn load(context: &Arc<CudaContext>, wanted: &Instantiation, capability: (i32, i32)) -> Result<Self> {
         let _current = context::bind(context)?;
@@ -221,13 +221,13 @@ impl Drop for Module {
 
 /// Blocks in a grid, threads in a block along x and y, and bytes of dynamic shared memory.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Shape {
+pub(in crate::cuda) struct LaunchShape {
     pub blocks: u32,
     pub threads: (u32, u32),
     pub shared: u32,
 }
 
-impl Shape {
+impl LaunchShape {
     /// A thread for each matrix.
     pub fn thread_each(batch: usize) -> Self {
         Self { blocks: batch.div_ceil(128) as u32, threads: (128, 1), shared: 0 }
@@ -275,7 +275,7 @@ pub(in crate::cuda) use arguments;
 pub(in crate::cuda) unsafe fn launch<const N: usize>(
     stream: &CudaStream,
     function: Function,
-    shape: Shape,
+    shape: LaunchShape,
     arguments: [&dyn Argument; N],
 ) -> Result<()> {
     if shape.blocks == 0 {

@@ -1,7 +1,7 @@
 //! Small matrices in one kernel: how they are laid out on chip.
 
 use crate::Dtype;
-use crate::cuda::kernel::module::{Instantiation, Shape, in_cuda};
+use crate::cuda::kernel::module::{Instantiation, LaunchShape, in_cuda};
 
 /// Shared memory that every device gives a block, and that leaves room for several.
 const SHARED: usize = 48 << 10;
@@ -87,8 +87,8 @@ impl Layout {
         Instantiation { kernel, dtype, n: Some(n), shared: bytes, expression }
     }
 
-    pub fn shape(&self, batch: usize) -> Shape {
+    pub fn shape(&self, batch: usize) -> LaunchShape {
         let blocks = u32::try_from(batch.div_ceil(self.matrices)).unwrap_or(u32::MAX); // more than 2³¹ − 1 the driver refuses
-        Shape { blocks, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
+        LaunchShape { blocks, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
     }
 }

@@ -1,6 +1,7 @@
 //! Owned device memory, allocated, filled with zeros and freed in the order of a stream.
 
 use crate::Result;
+use crate::compute::Lent;
 use crate::cuda::driver::context;
 use crate::cuda::driver::context::Caller;
 use crate::cuda::driver::event::Event;
@@ -148,6 +149,45 @@ pub(in crate::cuda) fn free_kept(stream: &CudaStream) {
     let freed: Vec<_> = kept.extract_if(.., |allocation| **allocation.stream == *stream).collect();
     drop(kept); // what is freed may have to be kept once more
     drop(freed);
+}
+
+/// Memory of a workspace: its own, or lent.
+#[derive(Debug)]
+pub(in crate::cuda) enum Ground {
+    Own(Allocation),
+    Lent(Lent),
+}
+
+impl Ground {
+    /// `bytes` zeros.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for them, or if less is lent.
+    pub fn zeros(stream: &Arc<CudaStream>, bytes: usize, lent: Option<Lent>) -> Result<Self> {
+        let Some(lent) = lent else { return Allocation::zeros(stream, bytes).map(Self::Own) };
+        if lent.bytes < bytes || !lent.address.is_multiple_of(256) {
+            let reason = format!("{bytes} bytes at a multiple of 256 are needed, {} at {:#x} are lent", lent.bytes, lent.address);
+            return Err(refused("lent memory", &reason));
+        }
+        let _current = context::bind(stream.context())?;
+        // SAFETY: so many bytes are lent, for as long as this lives, to the stream of this backend.
+        let filled = unsafe { result::memset_d8_async(lent.address as CUdeviceptr, 0, bytes, stream.cu_stream()) };
+        filled.map_err(|e| refused("cuMemsetD8Async", &e)).map(|()| Self::Lent(lent))
+    }
+
+    pub fn address(&self) -> CUdeviceptr {
+        match self {
+            Self::Own(allocation) => allocation.address(),
+            Self::Lent(lent) => lent.address as CUdeviceptr,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Own(allocation) => allocation.bytes(),
+            Self::Lent(lent) => lent.bytes,
+        }
+    }
 }
 
 /// Hands out memory from a start, each piece aligned as cudaMalloc aligns.

@@ -4,8 +4,8 @@ use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::driver::event;
 use crate::cuda::memory::allocation::Allocation;
 use crate::cuda::refused;
-use crate::scalar::sealed::Sealed;
-use crate::{Backend, Error, Pod, Result};
+use crate::element::sealed::Sealed;
+use crate::{Array, Backend, Error, Pod, Result, View, ViewMut};
 use cudarc::driver::{CudaSlice, result, sys::CUdeviceptr};
 use half::{bf16, f16};
 use std::any::TypeId;
@@ -221,6 +221,33 @@ impl Backend for Cuda {
         Ok(host)
     }
 
+    fn nothing<'a, T: Pod>(&self) -> DeviceView<'a, T> {
+        DeviceView::new(self, 0, 0)
+    }
+
+    unsafe fn borrow<'a, T: Pod>(&self, address: usize, len: usize) -> Result<DeviceView<'a, T>> {
+        // SAFETY: the caller's.
+        unsafe { DeviceView::from_raw(self, address as CUdeviceptr, len) }
+    }
+
+    unsafe fn borrow_mut<'a, T: Pod>(&self, address: usize, len: usize) -> Result<DeviceViewMut<'a, T>> {
+        // SAFETY: the caller's.
+        unsafe { DeviceViewMut::from_raw(self, address as CUdeviceptr, len) }
+    }
+
+    fn split<'a, T: Pod + 'a>(view: DeviceView<'a, T>, at: usize) -> (DeviceView<'a, T>, DeviceView<'a, T>) {
+        let at = at.min(view.len);
+        let address = view.address + (at * size_of::<T>()) as CUdeviceptr;
+        (DeviceView { len: at, ..view }, DeviceView { address, len: view.len - at, ..view })
+    }
+
+    fn split_mut<'a, T: Pod + 'a>(view: DeviceViewMut<'a, T>, at: usize) -> (DeviceViewMut<'a, T>, DeviceViewMut<'a, T>) {
+        let DeviceViewMut { address, len, stream, element } = view;
+        let at = at.min(len);
+        let behind = address + (at * size_of::<T>()) as CUdeviceptr;
+        (DeviceViewMut { address, len: at, stream, element }, DeviceViewMut { address: behind, len: len - at, stream, element })
+    }
+
     fn view<T: Pod>(buffer: &DeviceBuffer<T>) -> DeviceView<'_, T> {
         DeviceView { address: buffer.allocation.address(), len: buffer.len, stream: buffer.stream, element: PhantomData }
     }
@@ -256,12 +283,20 @@ impl Cuda {
     }
 
     /// The address of memory that an operation of this backend reads.
-    pub(in crate::cuda) fn input<T>(&self, view: &DeviceView<'_, T>) -> Result<CUdeviceptr> {
-        self.owns(view.stream).map(|()| view.address)
+    pub(in crate::cuda) fn input<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, View<'_>>) -> Result<CUdeviceptr> {
+        self.owns(array.memory.stream).map(|()| array.memory.address)
+    }
+
+    /// As [`Cuda::input`], of memory that may be absent: 0 then.
+    pub(in crate::cuda) fn given<T: Pod, const D: usize>(
+        &self,
+        array: &Option<Array<T, Self, D, View<'_>>>,
+    ) -> Result<CUdeviceptr> {
+        array.as_ref().map_or(Ok(0), |array| self.input(array))
     }
 
     /// The address of memory that an operation of this backend writes.
-    pub(in crate::cuda) fn output<T>(&self, view: &DeviceViewMut<'_, T>) -> Result<CUdeviceptr> {
-        self.owns(view.stream).map(|()| view.address)
+    pub(in crate::cuda) fn output<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, ViewMut<'_>>) -> Result<CUdeviceptr> {
+        self.owns(array.memory.stream).map(|()| array.memory.address)
     }
 }

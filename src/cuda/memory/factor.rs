@@ -1,9 +1,9 @@
 //! Scratch memory of the CUDA backend for factors of one shape: [`FactorWorkspace`].
 
+use crate::compute::Lent;
 use crate::cuda::device::Cuda;
-use crate::cuda::memory::allocation::Allocation;
-use crate::cuda::memory::allocation::Cursor;
-use crate::cuda::memory::workspace::{Workspace, at_once, indexed};
+use crate::cuda::memory::allocation::{Cursor, Ground};
+use crate::cuda::memory::workspace::{Workspace, WorkspacePlan, at_once, indexed};
 use crate::cuda::refused;
 use crate::{Element, FactorProblem, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
@@ -14,20 +14,20 @@ pub struct FactorWorkspace<T> {
     n: usize,
     /// That of the matrices R Rᴴ. Backward: of its matrices the first is X and then G, the second C, the third W.
     pub(in crate::cuda) squares: Workspace<T>,
-    pub(in crate::cuda) regions: Regions,
-    memory: Allocation,
+    pub(in crate::cuda) regions: FactorRegions,
+    memory: Ground,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Regions {
+pub(in crate::cuda) struct FactorRegions {
     /// `part`·n·r scalars each. Forward: R and the reflections; V. Backward: V̄_K; V; B̄.
     pub columns: [CUdeviceptr; 3],
     /// `part`·r reals.
     pub tau: CUdeviceptr,
 }
 
-impl Regions {
+impl FactorRegions {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
     fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize, r: usize) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
@@ -40,16 +40,36 @@ impl Regions {
 }
 
 impl<T: Scalar> FactorWorkspace<T> {
-    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &FactorProblem) -> Result<Self> {
+    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &FactorProblem, lent: Option<Lent>) -> Result<Self> {
+        let (n, r) = (problem.matrices.n, problem.r);
+        let limit = lent.map_or_else(|| cuda.workspace_limit(), |lent| Ok(lent.bytes))?;
+        let plan = Self::plan(cuda, problem, limit)?;
+        let own = plan.bytes.next_multiple_of(256); // of the squares, which come first
+        let rest = lent.map(|lent| Lent { address: lent.address + own, bytes: lent.bytes.saturating_sub(own) });
+        let mut squares = Workspace::made(cuda, r, plan, None, lent)?;
+        squares.regions.divides = 0; // B̄ is made by (38), of G as it stands in (7)
+        let memory = Ground::zeros(cuda.stream(), Self::bytes_of(squares.part, n, r), rest)?;
+        let (regions, _) = FactorRegions::lay_out::<T>(memory.address(), squares.part, n, r)
+            .ok_or_else(|| refused("workspace", &"too large"))?;
+        Ok(Self { n, squares, regions, memory })
+    }
+
+    /// Bytes of device memory that one takes.
+    pub(in crate::cuda) fn size(cuda: &Cuda, problem: &FactorProblem) -> Result<usize> {
+        let WorkspacePlan { part, bytes, enough, .. } = Self::plan(cuda, problem, cuda.workspace_limit()?)?;
+        let exact = bytes.next_multiple_of(256).saturating_add(Self::bytes_of(part, problem.matrices.n, problem.r));
+        Ok(enough.max(exact))
+    }
+
+    /// What the workspace of the squares will be.
+    fn plan(cuda: &Cuda, problem: &FactorProblem, limit: usize) -> Result<WorkspacePlan> {
         let (n, r) = (problem.matrices.n, problem.r);
         indexed(n)?;
-        let bytes = |part| Regions::lay_out::<T>(0, part, n, r).map_or(usize::MAX, |(_, end)| end as usize);
-        let mut squares = Workspace::sized(cuda, r, at_once(problem.matrices.batch, n * r), None, bytes(1))?;
-        squares.regions.divides = 0; // B̄ is made by (38), of G as it stands in (7)
-        let memory = Allocation::zeros(cuda.stream(), bytes(squares.part))?;
-        let (regions, _) =
-            Regions::lay_out::<T>(memory.address(), squares.part, n, r).ok_or_else(|| refused("workspace", &"too large"))?;
-        Ok(Self { n, squares, regions, memory })
+        WorkspacePlan::new::<T>(cuda, r, at_once(problem.matrices.batch, n * r), false, Self::bytes_of(1, n, r), limit)
+    }
+
+    fn bytes_of(part: usize, n: usize, r: usize) -> usize {
+        FactorRegions::lay_out::<T>(0, part, n, r).map_or(usize::MAX, |(_, end)| end as usize)
     }
 
     pub(in crate::cuda) fn serves(&self, cuda: &Cuda, problem: &FactorProblem) -> bool {

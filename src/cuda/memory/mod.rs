@@ -9,7 +9,7 @@ pub(in crate::cuda) mod strided;
 pub(in crate::cuda) mod workspace;
 
 use super::device::Cuda;
-use crate::compute::Workspaces;
+use crate::compute::{Lent, Workspaces};
 use crate::options::Problem;
 use crate::{FactorProblem, Result, Scalar};
 use factor::FactorWorkspace;
@@ -19,8 +19,12 @@ use workspace::Workspace;
 impl<T: Scalar> Workspaces<T> for Cuda {
     type Workspace = Workspace<T>;
 
-    fn workspace(&self, problem: &Problem) -> Result<Workspace<T>> {
-        Workspace::new(self, problem)
+    fn workspace_bytes(&self, problem: &Problem) -> Result<usize> {
+        Workspace::<T>::size(self, problem)
+    }
+
+    fn workspace(&self, problem: &Problem, lent: Option<Lent>) -> Result<Workspace<T>> {
+        Workspace::new(self, problem, lent)
     }
 
     fn serves(&self, workspace: &Workspace<T>, problem: &Problem) -> bool {
@@ -30,8 +34,12 @@ impl<T: Scalar> Workspaces<T> for Cuda {
 
     type Scratch = Scratch<T>;
 
-    fn scratch(&self, problem: &Problem) -> Result<Scratch<T>> {
-        Scratch::new(self, problem)
+    fn scratch_bytes(&self, problem: &Problem) -> Result<usize> {
+        Scratch::<T>::size(self, problem)
+    }
+
+    fn scratch(&self, problem: &Problem, lent: Option<Lent>) -> Result<Scratch<T>> {
+        Scratch::new(self, problem, lent)
     }
 
     fn scratch_serves(&self, scratch: &Scratch<T>, problem: &Problem) -> bool {
@@ -40,8 +48,12 @@ impl<T: Scalar> Workspaces<T> for Cuda {
 
     type FactorWorkspace = FactorWorkspace<T>;
 
-    fn factor_workspace(&self, problem: &FactorProblem) -> Result<FactorWorkspace<T>> {
-        FactorWorkspace::new(self, problem)
+    fn factor_workspace_bytes(&self, problem: &FactorProblem) -> Result<usize> {
+        FactorWorkspace::<T>::size(self, problem)
+    }
+
+    fn factor_workspace(&self, problem: &FactorProblem, lent: Option<Lent>) -> Result<FactorWorkspace<T>> {
+        FactorWorkspace::new(self, problem, lent)
     }
 
     fn serves_factor(&self, workspace: &FactorWorkspace<T>, problem: &FactorProblem) -> bool {

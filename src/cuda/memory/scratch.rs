@@ -1,14 +1,16 @@
 //! Scratch memory of derivatives beyond the gradient and of functions of the spectrum, for one order of matrices: [`Scratch`].
 
+use crate::compute::Lent;
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::kernel::layouts::Layouts;
-use crate::cuda::memory::allocation::{Allocation, Cursor};
+use crate::cuda::memory::allocation::{Cursor, Ground};
 use crate::cuda::refused;
 use crate::options::Problem;
 use crate::{Element, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::marker::PhantomData;
+use std::sync::Mutex;
 
 /// Elements of a part of the batch that is worked on at a time: a quarter of the first backward's, for there are twice as many regions.
 const ELEMENTS_AT_ONCE: usize = 1 << 22;
@@ -22,14 +24,16 @@ pub struct Scratch<T> {
     pub(in crate::cuda) part: usize,
     /// How operations go in one kernel, which needs none of the regions.
     pub(in crate::cuda) layouts: Layouts,
-    pub(in crate::cuda) regions: Regions,
-    memory: Allocation,
+    pub(in crate::cuda) regions: ScratchRegions,
+    /// As of a workspace.
+    pub(in crate::cuda) turn: Mutex<()>,
+    memory: Ground,
     element: PhantomData<T>,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Regions {
+pub(in crate::cuda) struct ScratchRegions {
     /// `part`·n² scalars each.
     pub matrices: [CUdeviceptr; 6],
     /// As many: V in the type computed in.
@@ -48,7 +52,7 @@ pub(in crate::cuda) struct Regions {
     pub status: CUdeviceptr,
 }
 
-impl Regions {
+impl ScratchRegions {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
     fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
@@ -69,22 +73,40 @@ impl Regions {
 }
 
 impl<T: Scalar> Scratch<T> {
-    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
+    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem, lent: Option<Lent>) -> Result<Self> {
+        let n = problem.n;
+        let layouts = Layouts::new(T::DTYPE, n, cuda.most_shared());
+        let limit = lent.map_or_else(|| cuda.workspace_limit(), |lent| Ok(lent.bytes))?;
+        let part = Self::part(problem, &layouts, limit)?;
+        let memory = Ground::zeros(cuda.stream(), Self::bytes_of(part, n), lent)?;
+        let (regions, _) =
+            ScratchRegions::lay_out::<T>(memory.address(), part, n).ok_or_else(|| refused("scratch", &"too large"))?;
+        let turn = Mutex::default();
+        Ok(Self { n, stream: cuda.id(), part, layouts, regions, turn, memory, element: PhantomData })
+    }
+
+    /// Bytes of device memory that one takes.
+    pub(in crate::cuda) fn size(cuda: &Cuda, problem: &Problem) -> Result<usize> {
+        let layouts = Layouts::new(T::DTYPE, problem.n, cuda.most_shared());
+        Ok(Self::bytes_of(Self::part(problem, &layouts, cuda.workspace_limit()?)?, problem.n))
+    }
+
+    fn bytes_of(part: usize, n: usize) -> usize {
+        ScratchRegions::lay_out::<T>(0, part, n).map_or(usize::MAX, |(_, end)| end as usize)
+    }
+
+    /// How many matrices are worked on at a time, within `limit` bytes if one is.
+    fn part(problem: &Problem, layouts: &Layouts, limit: usize) -> Result<usize> {
         let n = problem.n;
         if n >= 1 << 16 {
             return Err(refused("scratch", &format!("matrices of {n}×{n} are beyond the kernels' indices")));
         }
-        let limit = cuda.workspace_limit()?;
-        let layouts = Layouts::new(T::DTYPE, n, cuda.most_shared());
-        let bytes = |part| Regions::lay_out::<T>(0, part, n).map_or(usize::MAX, |(_, end)| end as usize);
         let most = if layouts.are_whole() { 1 } else { (ELEMENTS_AT_ONCE / (n * n).max(1)).max(1) };
         let mut part = problem.batch.min(most).max(1);
-        while part > 1 && bytes(part) > limit {
+        while part > 1 && Self::bytes_of(part, n) > limit {
             part = part.div_ceil(2);
         }
-        let memory = Allocation::zeros(cuda.stream(), bytes(part))?;
-        let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n).ok_or_else(|| refused("scratch", &"too large"))?;
-        Ok(Self { n, stream: cuda.id(), part, layouts, regions, memory, element: PhantomData })
+        Ok(part)
     }
 
     pub(in crate::cuda) fn serves(&self, cuda: &Cuda, problem: &Problem) -> bool {

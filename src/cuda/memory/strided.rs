@@ -1,7 +1,7 @@
 //! Device memory of any strides, and copies between it and memory that lies as the operations want it.
 
 use crate::cuda::device::{Cuda, StreamId};
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::memory::buffer::{DeviceBuffer, DeviceView, DeviceViewMut, aligned};
 use crate::cuda::refused;
 use crate::{Backend, Element, Error, Pod, Result};
@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 /// Where the elements of an array `[batch, rows, columns]` are: strides in elements, `struct strides` of kernels/lib/convert.cu in `i64`.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+struct StridedLayout {
     address: CUdeviceptr,
     shape: [usize; 3],
     strides: [i64; 3],
@@ -20,18 +20,18 @@ struct Layout {
 /// Borrowed device memory of any strides, valid during `'a` for work in the order of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Strided<'a, T> {
-    layout: Layout,
+    layout: StridedLayout,
     element: PhantomData<&'a [T]>,
 }
 
 /// Mutably borrowed device memory of any strides, of which no two elements coincide.
 #[derive(Debug)]
 pub struct StridedMut<'a, T> {
-    layout: Layout,
+    layout: StridedLayout,
     element: PhantomData<&'a mut [T]>,
 }
 
-impl Layout {
+impl StridedLayout {
     fn new<T>(cuda: &Cuda, address: CUdeviceptr, shape: [usize; 3], strides: [isize; 3]) -> Result<Self> {
         let len = elements(shape)?;
         aligned::<T>(address, len)?;
@@ -87,7 +87,7 @@ impl<T: Pod> Strided<'_, T> {
     /// # Errors
     /// [`Error::Backend`] if the address is null or not aligned, or the shape too large.
     pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, shape: [usize; 3], strides: [isize; 3]) -> Result<Self> {
-        Ok(Self { layout: Layout::new::<T>(cuda, address, shape, strides)?, element: PhantomData })
+        Ok(Self { layout: StridedLayout::new::<T>(cuda, address, shape, strides)?, element: PhantomData })
     }
 }
 
@@ -100,7 +100,7 @@ impl<T: Pod> StridedMut<'_, T> {
     /// # Errors
     /// As [`Strided::from_raw`], and if elements coincide.
     pub unsafe fn from_raw(cuda: &Cuda, address: CUdeviceptr, shape: [usize; 3], strides: [isize; 3]) -> Result<Self> {
-        let layout = Layout::new::<T>(cuda, address, shape, strides)?;
+        let layout = StridedLayout::new::<T>(cuda, address, shape, strides)?;
         layout.injective().map(|()| Self { layout, element: PhantomData })
     }
 }
@@ -112,7 +112,7 @@ impl<'a, T: Pod> DeviceView<'a, T> {
     /// [`Error::Shape`] if an element would lie outside.
     pub fn strided(self, shape: [usize; 3], strides: [isize; 3]) -> Result<Strided<'a, T>> {
         elements(shape)?;
-        let layout = Layout { address: self.address(), shape, strides: strides.map(|x| x as i64), stream: self.stream() };
+        let layout = StridedLayout { address: self.address(), shape, strides: strides.map(|x| x as i64), stream: self.stream() };
         layout.within(Cuda::len(&self))?;
         Ok(Strided { layout, element: PhantomData })
     }
@@ -125,7 +125,7 @@ impl<'a, T: Pod> DeviceViewMut<'a, T> {
     /// As there, and [`Error::Backend`] if elements coincide.
     pub fn strided(self, shape: [usize; 3], strides: [isize; 3]) -> Result<StridedMut<'a, T>> {
         elements(shape)?;
-        let layout = Layout { address: self.address(), shape, strides: strides.map(|x| x as i64), stream: self.stream() };
+        let layout = StridedLayout { address: self.address(), shape, strides: strides.map(|x| x as i64), stream: self.stream() };
         layout.within(Cuda::len_mut(&self))?;
         layout.injective().map(|()| StridedMut { layout, element: PhantomData })
     }
@@ -139,7 +139,7 @@ impl Cuda {
     pub fn contiguous<T: Element>(&self, from: Strided<'_, T>) -> Result<DeviceBuffer<T>> {
         let mut buffer = self.zeros(elements(from.layout.shape)?)?;
         let view = Self::view_mut(&mut buffer);
-        let to = Layout::contiguous(view.address(), from.layout.shape, view.stream());
+        let to = StridedLayout::contiguous(view.address(), from.layout.shape, view.stream());
         self.copy(from, StridedMut { layout: to, element: PhantomData })?;
         Ok(buffer)
     }
@@ -159,7 +159,7 @@ impl Cuda {
         let kernels = self.kernels::<T>()?;
         let arguments = arguments![batch, rows, columns, from.address, from.strides, to.address, to.strides];
         let _current = self.bind()?;
-        let shape = Shape::thread_for(elements(from.shape)?);
+        let shape = LaunchShape::thread_for(elements(from.shape)?);
         // SAFETY: the elements that the strides reach are readable, and writable where they are written, by how the views were made.
         unsafe { launch(self.stream(), kernels.gather, shape, arguments) }
     }

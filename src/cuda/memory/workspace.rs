@@ -1,8 +1,9 @@
 //! Scratch memory of the CUDA backend for one order of matrices: [`Workspace`].
 
+use crate::compute::Lent;
 use crate::cuda::device::{Cuda, Solver, StreamId};
 use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
-use crate::cuda::memory::allocation::{Allocation, Cursor};
+use crate::cuda::memory::allocation::{Cursor, Ground};
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Prepared;
@@ -11,6 +12,7 @@ use crate::{Element, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::marker::PhantomData;
+use std::sync::Mutex;
 
 /// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
 const ELEMENTS_AT_ONCE: usize = 1 << 24;
@@ -38,17 +40,19 @@ pub struct Workspace<T> {
     /// The eigensolver that was asked for.
     pub(in crate::cuda) asked: Solver,
     /// None for matrices of no order.
-    pub(in crate::cuda) solver: Option<Prepared>,
+    pub(in crate::cuda) solver: Mutex<Option<Prepared>>,
+    /// Whose the regions are while an operation enqueues its work, which the stream then keeps in order.
+    pub(in crate::cuda) turn: Mutex<()>,
     /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
     pub(in crate::cuda) on_chip: Option<Layout>,
-    pub(in crate::cuda) regions: Regions,
-    memory: Allocation,
+    pub(in crate::cuda) regions: WorkspaceRegions,
+    memory: Ground,
     element: PhantomData<T>,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Regions {
+pub(in crate::cuda) struct WorkspaceRegions {
     /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V; V̄.
     pub matrices: [CUdeviceptr; 4],
     /// `part`·n reals: λ.
@@ -68,7 +72,7 @@ pub(in crate::cuda) struct Regions {
     pub scratch: CUdeviceptr,
 }
 
-impl Regions {
+impl WorkspaceRegions {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
     /// What only the backward by products needs is left out if it goes `on_chip`.
     fn lay_out<T: Scalar>(
@@ -105,18 +109,60 @@ impl Regions {
 }
 
 impl<T: Scalar> Workspace<T> {
-    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem) -> Result<Self> {
-        let on_chip = Layout::new(&BACKWARD, T::DTYPE, problem.n, cuda.most_shared());
-        Self::sized(cuda, problem.n, at_once(problem.batch, problem.n * problem.n), on_chip, 0)
+    pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem, lent: Option<Lent>) -> Result<Self> {
+        let limit = lent.map_or_else(|| cuda.workspace_limit(), |lent| Ok(lent.bytes))?;
+        let (plan, on_chip) = Self::plan(cuda, problem, limit)?;
+        Self::made(cuda, problem.n, plan, on_chip, lent)
     }
 
-    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes.
-    pub(in crate::cuda) fn sized(cuda: &Cuda, n: usize, most: usize, on_chip: Option<Layout>, beside: usize) -> Result<Self> {
+    /// Bytes of device memory that one takes.
+    pub(in crate::cuda) fn size(cuda: &Cuda, problem: &Problem) -> Result<usize> {
+        Ok(Self::plan(cuda, problem, cuda.workspace_limit()?)?.0.enough)
+    }
+
+    fn plan(cuda: &Cuda, problem: &Problem, limit: usize) -> Result<(WorkspacePlan, Option<Layout>)> {
+        let on_chip = Layout::new(&BACKWARD, T::DTYPE, problem.n, cuda.most_shared());
+        let most = at_once(problem.batch, problem.n * problem.n);
+        Ok((WorkspacePlan::new::<T>(cuda, problem.n, most, on_chip.is_some(), 0, limit)?, on_chip))
+    }
+
+    /// For matrices of order `n`.
+    pub(in crate::cuda) fn made(
+        cuda: &Cuda,
+        n: usize,
+        plan: WorkspacePlan,
+        on_chip: Option<Layout>,
+        lent: Option<Lent>,
+    ) -> Result<Self> {
+        let WorkspacePlan { solver, part, bytes, .. } = plan;
+        let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
+        let memory = Ground::zeros(cuda.stream(), bytes, lent)?;
+        let (regions, _) = WorkspaceRegions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
+            .ok_or_else(|| refused("workspace", &"too large"))?;
+        let (solver, turn) = (Mutex::new(solver), Mutex::default());
+        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, turn, on_chip, regions, memory, element: PhantomData })
+    }
+}
+
+/// What a workspace will be.
+pub(in crate::cuda) struct WorkspacePlan {
+    /// None for matrices of no order.
+    solver: Option<Prepared>,
+    /// The number of matrices at a time.
+    pub part: usize,
+    pub bytes: usize,
+    /// A limit under which this is the plan.
+    pub enough: usize,
+}
+
+impl WorkspacePlan {
+    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes, within `limit` bytes if one
+    /// matrix is.
+    pub fn new<T: Scalar>(cuda: &Cuda, n: usize, most: usize, on_chip: bool, beside: usize, limit: usize) -> Result<Self> {
         indexed(n)?;
         let _current = cuda.bind()?;
-        let limit = cuda.workspace_limit()?;
         let bytes = |part, scratch| {
-            Regions::lay_out::<T>(0, part, n, on_chip.is_some(), scratch).map_or(usize::MAX, |(_, end)| end as usize)
+            WorkspaceRegions::lay_out::<T>(0, part, n, on_chip, scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };
         let (solver, part) = match n {
             0 => (None, most),
@@ -126,11 +172,9 @@ impl<T: Scalar> Workspace<T> {
             }
         };
         let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
-        let size = bytes(part, scratch);
-        let memory = Allocation::zeros(cuda.stream(), size)?;
-        let (regions, _) = Regions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
-            .ok_or_else(|| refused("workspace", &"too large"))?;
-        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, on_chip, regions, memory, element: PhantomData })
+        let of_each = bytes(1, 0).saturating_add(beside);
+        let enough = part.saturating_mul(of_each).saturating_add(scratch).max(bytes(part, scratch));
+        Ok(Self { solver, part, bytes: bytes(part, scratch), enough })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cuda::device::{Cuda, Solver};
 use crate::cuda::driver::nvtx::range;
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::memory::allocation::Cursor;
 use crate::{Element, Real, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
@@ -47,7 +47,7 @@ impl Certificate {
         let arguments = arguments![batch as i64, n as c_int, matrices, self.image, self.sums];
         let _current = cuda.bind()?;
         // SAFETY: the caller's.
-        unsafe { launch(cuda.stream(), kernel, Shape::team_for(batch, 2 * n), arguments) }
+        unsafe { launch(cuda.stream(), kernel, LaunchShape::team_for(batch, 2 * n), arguments) }
     }
 
     /// Enqueues the measurement of λ, and of vectors unless they are null.
@@ -71,7 +71,7 @@ impl Certificate {
         let entries = if vectors == 0 { 2 * n } else { n * n };
         let _current = cuda.bind()?;
         // SAFETY: the caller's.
-        unsafe { launch(cuda.stream(), kernel, Shape::team_for(batch, entries), arguments) }
+        unsafe { launch(cuda.stream(), kernel, LaunchShape::team_for(batch, entries), arguments) }
     }
 }
 

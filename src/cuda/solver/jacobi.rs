@@ -1,7 +1,7 @@
 //! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails on; launches of kernels/eigh/jacobi.cu.
 
 use crate::cuda::device::Cuda;
-use crate::cuda::kernel::module::{Shape, arguments, launch};
+use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
 use crate::cuda::memory::allocation::Cursor;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
@@ -47,7 +47,7 @@ impl OnChip {
         let Self { n, team, teams } = self;
         let bytes = bytes::<T>(n, with_vectors);
         let (blocks, threads) = (batch.div_ceil(teams) as u32, (team as u32, teams as u32));
-        let shape = Shape { blocks, threads, shared: (teams * bytes) as u32 };
+        let shape = LaunchShape { blocks, threads, shared: (teams * bytes) as u32 };
         let (vectors, bytes) = (c_int::from(with_vectors), bytes as c_int);
         let arguments = arguments![batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info];
         let kernel = cuda.kernels::<T>()?.scalar()?.diagonalise;
@@ -119,7 +119,7 @@ impl Repair {
         let (defect, work, bound) = (certificate.defect, at + self.work, Certificate::bound::<T>(self.n));
         let (n, vectors, bytes) = (self.n as c_int, c_int::from(with_vectors), bytes::<T>(self.n, with_vectors) as i64);
         let arguments = arguments![batch as i64, n, vectors, bytes, at, a, lambda, info, defect, bound, work];
-        let shape = Shape { blocks: self.blocks.min(batch) as u32, threads: (256, 1), shared: 0 };
+        let shape = LaunchShape { blocks: self.blocks.min(batch) as u32, threads: (256, 1), shared: 0 };
         let kernel = cuda.kernels::<T>()?.scalar()?.repair;
         let _current = cuda.bind()?;
         // SAFETY: the caller's; the work's memory is behind the matrices'.

@@ -87,7 +87,7 @@ solve! {
 #[derive(Debug)]
 pub(in crate::cuda) struct Prepared {
     n: usize,
-    way: Way,
+    way: Method,
     /// For what cuSOLVER fails on; its memory is behind the routine's.
     repair: Option<(Repair, CUdeviceptr)>,
     /// Bytes of device memory that calls need as scratch.
@@ -95,7 +95,7 @@ pub(in crate::cuda) struct Prepared {
 }
 
 #[derive(Debug)]
-enum Way {
+enum Method {
     OnChip(OnChip),
     Library(Routine),
 }
@@ -154,12 +154,12 @@ impl Prepared {
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
         let choice = choose::<T>(cuda, n)?;
         let _current = cuda.bind()?;
-        let mut way = Way::new(cuda.stream().context(), &choice)?;
+        let mut way = Method::new(cuda.stream().context(), &choice)?;
         let mut part = batch.min(ceiling(&choice, n));
         loop {
             let (bytes, repair) = match &mut way {
-                Way::OnChip(_) => (Some(0), None),
-                Way::Library(routine) => {
+                Method::OnChip(_) => (Some(0), None),
+                Method::Library(routine) => {
                     let bytes = routine.size::<T>(cuda, n, part)?.map(|bytes| bytes.next_multiple_of(256));
                     let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(cuda, n, part) } else { None };
                     (
@@ -202,8 +202,8 @@ impl Prepared {
         }
         match &mut self.way {
             // SAFETY: the caller's.
-            Way::OnChip(layout) => unsafe { layout.solve::<T>(cuda, batch, with_vectors, memory) }?,
-            Way::Library(routine) => {
+            Method::OnChip(layout) => unsafe { layout.solve::<T>(cuda, batch, with_vectors, memory) }?,
+            Method::Library(routine) => {
                 let bytes = self.repair.map_or(self.bytes, |(_, behind)| behind as usize);
                 // SAFETY: the caller's.
                 unsafe { routine.solve::<T>(cuda, [self.n, batch], bytes, with_vectors, memory) }?;
@@ -231,7 +231,7 @@ impl Routine {
         memory: Memory,
     ) -> Result<()> {
         let mode = MODES[usize::from(with_vectors)];
-        let mut handle = cuda.solver_handle();
+        let mut handle = cuda.solver_handle()?;
         match self {
             Routine::Jacobi { settings, lwork } => {
                 let shape = [int(n)?, int(batch)?];
@@ -277,7 +277,7 @@ impl Routine {
     }
 }
 
-impl Way {
+impl Method {
     fn new(context: &Arc<CudaContext>, choice: &Choice) -> Result<Self> {
         match *choice {
             Choice::OnChip(layout) => Ok(Self::OnChip(layout)),
@@ -303,7 +303,7 @@ impl Routine {
     /// Makes this ready for `batch` matrices, and returns how many bytes of device memory calls need; nothing if those are too many
     /// matrices for the library.
     fn size<T: Scalar + Solve>(&mut self, cuda: &Cuda, n: usize, batch: usize) -> Result<Option<usize>> {
-        let mut handle = cuda.solver_handle();
+        let mut handle = cuda.solver_handle()?;
         let (mut device, mut on_host) = (0, 0);
         for mode in MODES {
             let (mut bytes, mut host_bytes, mut lwork) = (0, 0, 0);

@@ -1,7 +1,8 @@
 //! From a file to Hermitian matrices whatever it holds: E ↦ herm(E) = ½(E + Eᴴ), with a warning where that changes it.
 
 use crate::failure::{Failure, Result};
-use crate::{npy, report};
+use crate::files::npy;
+use crate::report;
 use eigengrad::{Backend, Element, HermitianBatch, Real, Scalar, Triangle};
 use ndarray::{ArrayD, ArrayViewMut2, Axis};
 use num_traits::Float;

@@ -1,107 +1,110 @@
 //! Ā of one run of matrices, small ones in lanes, large ones by products; what both share, on the way in and on the way out.
 
-use super::Workspace;
-use super::assemble::{Assemble, Found, Run};
-use super::parallel::Chunk;
-use super::range::is_extreme;
-use super::rescale::Rescaled;
+pub(in crate::cpu) mod assemble;
+mod rescale;
+
 use crate::compute::Backward;
+use crate::cpu::Workspace;
 use crate::cpu::dense::products::Products;
-use crate::cpu::lanes::backward::Lanes;
+use crate::cpu::lanes::backward::LaneAssembly;
 use crate::cpu::lanes::kernel::AssembleLanes;
+use crate::cpu::parallel::{Chunk, room};
+use crate::cpu::range::is_extreme;
 use crate::options::Problem;
 use crate::{
-    CotangentsRef, Cpu, EigenpairsRef, Element, GradientForm, GradientMut, Real, Result, Scalar, Status, Stored, Triangle,
+    Cotangents, Cpu, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Status, Triangle, View,
+    ViewMut,
 };
+use assemble::{Assemble, Found, Run};
 use num_traits::Float;
+use rescale::Rescaled;
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(super) struct Assembly<T: Scalar> {
-    pub way: Way<T>,
+pub(in crate::cpu) struct Assembly<T: Scalar> {
+    pub way: Assembler<T>,
     pub rescaled: Rescaled<T>,
 }
 
 /// The way that an order calls for.
 #[derive(Debug)]
-pub(super) enum Way<T: Scalar> {
-    Lanes(Lanes<T>),
+pub(in crate::cpu) enum Assembler<T: Scalar> {
+    Lanes(LaneAssembly<T>),
     Products(Products<T>),
 }
 
 impl<T: Scalar> Assembly<T> {
-    pub(super) fn new(n: usize) -> Self {
+    pub(in crate::cpu) fn new(n: usize, _: usize) -> Result<Self> {
         let in_lanes = n <= <T as AssembleLanes>::UP_TO;
-        let way = if in_lanes { Way::Lanes(Lanes::new(n)) } else { Way::Products(Products::new(n)) };
-        Self { way, rescaled: Rescaled::new() }
+        room::<T>(if in_lanes { 8 * n * T::lanes() } else { 8 * n }, n)?;
+        let way = if in_lanes { Assembler::Lanes(LaneAssembly::new(n)) } else { Assembler::Products(Products::new(n)) };
+        Ok(Self { way, rescaled: Rescaled::new() })
     }
 
     /// The number of matrices that are assembled at a time.
-    pub(super) fn width(&self) -> usize {
+    pub(in crate::cpu) fn width(&self) -> usize {
         match &self.way {
-            Way::Lanes(lanes) => lanes.width(),
-            Way::Products(_) => 1,
+            Assembler::Lanes(lanes) => lanes.width(),
+            Assembler::Products(_) => 1,
         }
     }
 }
 
 impl<T: Scalar> Backward<T> for Cpu {
-    fn backward<'a, O: Stored<T>, G: Stored<T>>(
+    fn backward<'a, O: ElementOf<T>, G: ElementOf<T>>(
         &self,
         problem: &Problem,
-        pairs: EigenpairsRef<'a, O, Self>,
-        cotangents: CotangentsRef<'a, O, Self>,
-        out: GradientMut<'a, G, Self>,
-        workspace: &mut Workspace<T>,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        cotangents: Cotangents<O, Self, View<'a>>,
+        out: Gradient<G, Self, ViewMut<'a>>,
+        workspace: &Workspace<T>,
     ) -> Result<()> {
         let chunk = Run { n: problem.n, pairs, cotangents, out };
         let assemblies = &workspace.assemblies;
-        let grain = assemblies.with(|assembly| assembly.width());
         let work = |assembly: &mut Assembly<T>, chunk| backward(problem, chunk, assembly);
-        self.run(|| assemblies.each(chunk, grain, &work));
-        Ok(())
+        self.run(|| assemblies.each(0, chunk, Assembly::width, &work))
     }
 }
 
 /// Assembles the chunk by the way that its order calls for.
-pub(super) fn backward<T, O, G>(problem: &Problem, chunk: Run<'_, O, G>, assembly: &mut Assembly<T>)
+pub(in crate::cpu) fn backward<T, O, G>(problem: &Problem, mut chunk: Run<'_, '_, O, G>, assembly: &mut Assembly<T>)
 where
     T: Scalar,
-    O: Stored<T>,
-    G: Stored<T>,
+    O: ElementOf<T>,
+    G: ElementOf<T>,
 {
     if problem.n == 0 {
         chunk.out.tie_defect.fill(T::Real::of(0.0));
-        return chunk.out.status.copy_from_slice(chunk.pairs.status);
+        return chunk.out.status.copy_from_slice(&chunk.pairs.spectrum.status);
     }
     let Assembly { way, rescaled } = assembly;
     match way {
-        Way::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes, rescaled),
-        Way::Products(products) => run(problem, chunk, 1, products, rescaled),
+        Assembler::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes, rescaled),
+        Assembler::Products(products) => run(problem, chunk, 1, products, rescaled),
     }
 }
 
 fn run<T, O, G>(
     problem: &Problem,
-    mut rest: Run<'_, O, G>,
+    mut rest: Run<'_, '_, O, G>,
     width: usize,
     assembly: &mut impl Assemble<T>,
     rescaled: &mut Rescaled<T>,
 ) where
     T: Scalar,
-    O: Stored<T>,
-    G: Stored<T>,
+    O: ElementOf<T>,
+    G: ElementOf<T>,
 {
     while rest.batch() > 0 {
         let here = width.min(rest.batch());
         let (mut group, others) = rest.split_at(here);
-        group.out.status.copy_from_slice(group.pairs.status);
+        group.out.status.copy_from_slice(&group.pairs.spectrum.status);
         // What is not finite in the plain way may be so when it is scaled; infinite cotangents and exact ties are not.
-        let extreme = group.pairs.values.chunks_exact(problem.n).any(is_extreme);
+        let extreme = group.pairs.spectrum.values.chunks_exact(problem.n).any(is_extreme);
         let mut plain = !extreme;
         if plain {
             assembly.assemble(problem, group.reborrow());
-            plain = (0..here).all(|b| assembly.found(b).finite || group.pairs.status[b].failed());
+            plain = (0..here).all(|b| assembly.found(b).finite || group.pairs.spectrum.status[b].failed());
         }
         if !plain {
             let infinite: Vec<_> = (0..here).map(|b| !extreme && !assembly.found(b).finite).collect();
@@ -117,11 +120,11 @@ fn run<T, O, G>(
 }
 
 /// Completes the report of matrix `b` and makes its Ā what the options and its status ask for.
-fn report<T, O, G>(problem: &Problem, group: &mut Run<'_, O, G>, b: usize, found: Found<T::Real>)
+fn report<T, O, G>(problem: &Problem, group: &mut Run<'_, '_, O, G>, b: usize, found: Found<T::Real>)
 where
     T: Scalar,
-    O: Stored<T>,
-    G: Stored<T>,
+    O: ElementOf<T>,
+    G: ElementOf<T>,
 {
     let n = problem.n;
     let out = &mut group.out;

@@ -2,13 +2,14 @@
 
 use super::assemble::Assemble;
 use super::assemble::Run;
-use super::range::{Power, exponent, is_extreme, lift};
+use crate::cpu::range::{Power, exponent, is_extreme, lift};
+use crate::cpu::transposed;
 use crate::options::Problem;
-use crate::{CotangentsRef, EigenpairsRef, Element, GradientMut, Scalar, Stored};
+use crate::{Cotangents, Eigenpairs, Element, ElementOf, Gradient, Scalar, Spectrum};
 
 /// Scratch memory, made when it is first needed: copies of what is scaled, and what of them is finite.
 #[derive(Debug)]
-pub(super) struct Rescaled<T: Element> {
+pub(in crate::cpu) struct Rescaled<T: Element> {
     values: Vec<T::Real>,
     values_bar: Vec<T::Real>,
     v: Vec<T>,
@@ -27,42 +28,61 @@ impl<T: Scalar> Rescaled<T> {
     }
 
     /// Assembles a group, of which the matrices that `leave_range` asks for are scaled; the others have the bits of the plain way.
-    pub fn assemble<O: Stored<T>, G: Stored<T>>(
+    pub fn assemble<O: ElementOf<T>, G: ElementOf<T>>(
         &mut self,
         problem: &Problem,
-        group: Run<'_, O, G>,
+        group: Run<'_, '_, O, G>,
         leaves_range: impl Fn(usize) -> bool,
         assembly: &mut impl Assemble<T>,
     ) {
-        let Run { n, pairs, cotangents, out } = group;
-        let batch = pairs.status.len();
+        let Run { n, pairs, cotangents, mut out } = group;
+        let batch = pairs.spectrum.status.len();
         self.values.clear();
-        self.values.extend(pairs.values.iter().map(|x| x.widen()));
+        self.values.extend(pairs.spectrum.values.iter().map(|x| x.widen()));
         self.v.clear();
         self.v.extend(pairs.vectors.iter().map(|x| x.widen()));
         self.values_bar.clear();
-        self.values_bar.extend(cotangents.values.into_iter().flatten().map(|x| x.widen()));
+        self.values_bar.extend(cotangents.values.iter().flat_map(|x| x.iter()).map(|x| x.widen()));
         self.v_bar.clear();
-        self.v_bar.extend(cotangents.vectors.into_iter().flatten().map(|x| x.widen()));
+        match cotangents.vectors {
+            Some(rows) if cotangents.rows => transposed::columns(n, n, &rows, &mut self.v_bar),
+            v_bar => self.v_bar.extend(v_bar.iter().flat_map(|x| x.iter()).map(|x| x.widen())),
+        }
         self.a_bar.resize(batch * n * n, T::zero());
         self.back.clear();
         for b in 0..batch {
-            let back = if leaves_range(b) || is_extreme(&pairs.values[b * n..][..n]) { self.scale(n, b, pairs.kept) } else { 0 };
+            let back = if leaves_range(b) || is_extreme(&pairs.spectrum.values[b * n..][..n]) {
+                self.scale(n, b, &pairs.spectrum.kept)
+            } else {
+                0
+            };
             self.back.push(back);
         }
-        let EigenpairsRef { kept, status, .. } = pairs;
+        let found = &pairs.spectrum;
         let scaled = Run {
             n,
-            pairs: EigenpairsRef { values: &*self.values, vectors: &*self.v, kept, status },
-            cotangents: CotangentsRef {
-                values: cotangents.values.map(|_| &*self.values_bar),
-                vectors: cotangents.vectors.map(|_| &*self.v_bar),
+            pairs: Eigenpairs {
+                spectrum: Spectrum {
+                    values: found.values.like(&self.values),
+                    kept: found.kept.like(&found.kept),
+                    rank: found.rank.like(&found.rank),
+                    gap_kept: found.gap_kept.like(&found.gap_kept),
+                    gap_dropped: found.gap_dropped.like(&found.gap_dropped),
+                    status: found.status.like(&found.status),
+                },
+                vectors: pairs.vectors.like(&self.v),
+                problem: pairs.problem,
             },
-            out: GradientMut {
-                a_bar: &mut *self.a_bar,
-                gauge_defect: out.gauge_defect,
-                tie_defect: out.tie_defect,
-                status: out.status,
+            cotangents: Cotangents {
+                values: cotangents.values.map(|x| x.like(&self.values_bar)),
+                vectors: cotangents.vectors.map(|x| x.like(&self.v_bar)),
+                rows: false,
+            },
+            out: Gradient {
+                a_bar: out.a_bar.like_mut(&mut self.a_bar),
+                gauge_defect: out.gauge_defect.reborrow(),
+                tie_defect: out.tie_defect.reborrow(),
+                status: out.status.reborrow(),
             },
         };
         assembly.assemble::<T, T>(&problem.with_ties_of::<O>(), scaled);

@@ -3,8 +3,8 @@
 //! `EIGENGRAD_FUZZ_SECONDS=300 cargo test --release -p eigengrad-cli fuzz -- --nocapture` goes on for five minutes.
 
 use super::elements;
-use crate::header::{self, Header};
-use eigengrad::{Cpu, Device, Element, Engine, Job, dispatch};
+use crate::files::header::{self, Header};
+use eigengrad::{Cpu, Device, Element, Engine, Operation, dispatch};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ struct Count<'a> {
     data: &'a [u8],
 }
 
-impl Job for Count<'_> {
+impl Operation for Count<'_> {
     type Output = Result<usize, String>;
     fn run<T: Element, B: Engine<T::Scalar>>(self, _: &B) -> Self::Output {
         elements::<T>(&mut &*self.data, self.header).map(|array| array.len())

@@ -2,7 +2,8 @@
 
 use crate::args::{Bars, Common};
 use crate::failure::{Failure, Result};
-use crate::{hermitian, npy, report};
+use crate::files::{hermitian, npy};
+use crate::report;
 use eigengrad::{Backend, Cotangents, Dtype, Eigenpairs, Element, Error, HermitianBatch, Real, Scalar, Triangle};
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, IntoDimension};
 use std::path::Path;

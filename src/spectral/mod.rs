@@ -1,10 +1,17 @@
 //! Functions of the matrix through its kept spectrum, B = V_K f(Λ_K) V_Kᴴ, with derivatives that are exact wherever eigenvalues tie:
 //! f(A), projectors, traces, entropy.
 
-use crate::plan::expect;
+mod fidelity;
+mod function;
+mod result;
+
+pub use fidelity::{Fidelity, fidelity};
+pub use function::{Function, Spectral};
+pub use result::HermitianResult;
+
 use crate::{
-    Backend, Cpu, Eigenpairs, EigenpairsRef, Element, Engine, Function, FunctionRef, HermitianBatch, HermitianRef, Matrices,
-    MatricesMut, Of, Plan, Result, Spectral, Status, Stored, Weights,
+    Array, Backend, Cpu, Derivative, Eigenpairs, Element, ElementOf, Engine, HermitianBatch, Plan, Result, SchurMultiplier,
+    Status, View, ViewMut,
 };
 
 impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
@@ -12,44 +19,44 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     ///
     /// # Errors
     /// As [`Plan::jvp_into`].
-    pub fn spectral_into<'a, O: Stored<T::Scalar>>(
+    pub fn spectral_into<'a, O: ElementOf<T::Scalar>>(
         &self,
-        pairs: EigenpairsRef<'a, O, B>,
-        function: FunctionRef<'a, O, B>,
-        of: Of,
-        out: MatricesMut<'a, O, B>,
-        scratch: &mut B::Scratch,
+        pairs: Eigenpairs<O, B, View<'a>>,
+        function: Spectral<O, B, View<'a>>,
+        of: Derivative,
+        out: HermitianResult<O, B, ViewMut<'a>>,
+        scratch: &B::Scratch,
     ) -> Result<()> {
         self.expect_pairs(&pairs)?;
         self.expect_function(&function)?;
-        self.expect_matrices_mut("f(A)", &out)?;
+        out.expect(self.problem().batch, self.problem().n)?;
         self.expect_scratch(scratch)?;
         self.backend().spectral(self.problem(), pairs, function, of, out, scratch)
     }
 
-    /// s·V (W ∘ Vᴴ E V) Vᴴ into caller-owned memory: for [`Weights::Divided`] as [`Eigenpairs::spectral_derivative`], for
-    /// [`Weights::Product`] f(A) E f(A); s `[batch]` may be absent. Products f(λ_i) f(λ_j) are formed first: where one overflows, the
+    /// s·V (W ∘ Vᴴ E V) Vᴴ into caller-owned memory: for [`SchurMultiplier::Divided`] as [`Eigenpairs::spectral_derivative`], for
+    /// [`SchurMultiplier::Product`] f(A) E f(A); s `[batch]` may be absent. Products f(λ_i) f(λ_j) are formed first: where one overflows, the
     /// matrix has [`Status::RESULT_NOT_FINITE`], whatever E and s are.
     ///
     /// # Errors
     /// As [`Plan::jvp_into`].
     #[allow(clippy::too_many_arguments, reason = "inputs, outputs and scratch of one operation")]
-    pub fn map_into<'a, O: Stored<T::Scalar>>(
+    pub fn map_into<'a, O: ElementOf<T::Scalar>, I: ElementOf<T::Scalar>>(
         &self,
-        pairs: EigenpairsRef<'a, O, B>,
-        function: FunctionRef<'a, O, B>,
-        weights: Weights,
-        e: HermitianRef<'a, O, B>,
-        scale: Option<B::View<'a, <T::Scalar as Element>::Real>>,
-        out: MatricesMut<'a, O, B>,
-        scratch: &mut B::Scratch,
+        pairs: Eigenpairs<O, B, View<'a>>,
+        function: Spectral<O, B, View<'a>>,
+        weights: SchurMultiplier,
+        e: HermitianBatch<I, B, View<'a>>,
+        scale: Option<Array<<T::Scalar as Element>::Real, B, 1, View<'a>>>,
+        out: HermitianResult<O, B, ViewMut<'a>>,
+        scratch: &B::Scratch,
     ) -> Result<()> {
-        let batch = self.problem().batch;
+        let (batch, n) = (self.problem().batch, self.problem().n);
         self.expect_pairs(&pairs)?;
         self.expect_function(&function)?;
-        self.expect_matrices("E", &e)?;
-        expect("scale", batch, scale.as_ref().map_or(batch, B::len))?;
-        self.expect_matrices_mut("result", &out)?;
+        e.data.expect("E", [batch, n, n])?;
+        scale.as_ref().map_or(Ok(()), |x| x.expect("scale", [batch]))?;
+        out.expect(batch, n)?;
         self.expect_scratch(scratch)?;
         self.backend().map(self.problem(), pairs, function, weights, e, scale, out, scratch)
     }
@@ -58,26 +65,26 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     ///
     /// # Errors
     /// As [`Plan::jvp_into`].
-    pub fn trace_into<'a, O: Stored<T::Scalar>>(
+    pub fn trace_into<'a, O: ElementOf<T::Scalar>>(
         &self,
-        pairs: EigenpairsRef<'a, O, B>,
-        function: FunctionRef<'a, O, B>,
-        out: B::ViewMut<'a, <T::Scalar as Element>::Real>,
-        status: B::ViewMut<'a, Status>,
+        pairs: Eigenpairs<O, B, View<'a>>,
+        function: Spectral<O, B, View<'a>>,
+        out: Array<<T::Scalar as Element>::Real, B, 1, ViewMut<'a>>,
+        status: Array<Status, B, 1, ViewMut<'a>>,
     ) -> Result<()> {
         let batch = self.problem().batch;
         self.expect_pairs(&pairs)?;
         self.expect_function(&function)?;
-        expect("tr f(A)", batch, B::len_mut(&out))?;
-        expect("status", batch, B::len_mut(&status))?;
+        out.expect("tr f(A)", [batch])?;
+        status.expect("status", [batch])?;
         self.backend().trace(self.problem(), pairs, function, out, status)
     }
 
-    fn expect_function<O: Stored<T::Scalar>>(&self, function: &FunctionRef<'_, O, B>) -> Result<()> {
-        let FunctionRef::Given { values, slopes } = function else { return Ok(()) };
-        let expected = self.problem().batch * self.problem().n;
-        expect("f(λ)", expected, B::len(values))?;
-        expect("f′(λ)", expected, B::len(slopes))
+    fn expect_function<O: ElementOf<T::Scalar>>(&self, function: &Spectral<O, B, View<'_>>) -> Result<()> {
+        let Spectral::Given { values, slopes } = function else { return Ok(()) };
+        let shape = [self.problem().batch, self.problem().n];
+        values.expect("f(λ)", shape)?;
+        slopes.expect("f′(λ)", shape)
     }
 }
 
@@ -86,11 +93,11 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 #[non_exhaustive]
 pub struct Trace<O: Element, B: Backend = Cpu> {
     /// Σ_K f(λ_k), `[batch]`.
-    pub values: B::Buffer<<O::Scalar as Element>::Real>,
+    pub values: Array<<O::Scalar as Element>::Real, B, 1>,
     /// What is to be known of each, `[batch]`.
-    pub status: B::Buffer<Status>,
+    pub status: Array<Status, B, 1>,
     /// Its gradient V_K f′(Λ_K) V_Kᴴ.
-    pub gradient: Matrices<O, B>,
+    pub gradient: HermitianResult<O, B>,
 }
 
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
@@ -107,8 +114,8 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md §11.
-    pub fn spectral(&self, function: &Spectral<O, B>) -> Result<Matrices<O, B>> {
-        self.spectral_of(function, Of::Values)
+    pub fn spectral(&self, function: &Spectral<O, B>) -> Result<HermitianResult<O, B>> {
+        self.spectral_of(function, Derivative::Zeroth)
     }
 
     /// The derivative of [`Eigenpairs::spectral`] applied to E: V (f¹ ∘ Vᴴ E V) Vᴴ with divided differences f¹.
@@ -124,8 +131,12 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// Daleckii and Krein; docs/derivation.md §11.
-    pub fn spectral_derivative(&self, function: &Spectral<O, B>, e: &HermitianBatch<O, B>) -> Result<Matrices<O, B>> {
-        self.map(function, Weights::Divided, e, None)
+    pub fn spectral_derivative<I: ElementOf<O::Scalar>>(
+        &self,
+        function: &Spectral<O, B>,
+        e: &HermitianBatch<I, B>,
+    ) -> Result<HermitianResult<O, B>> {
+        self.map(function, SchurMultiplier::Divided, e, None)
     }
 
     /// tr f(A) = Σ_K f(λ_k) for each matrix, and its gradient V_K f′(Λ_K) V_Kᴴ.
@@ -139,10 +150,11 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     /// # Source
     /// docs/derivation.md §11.
     pub fn trace_of(&self, function: &Spectral<O, B>) -> Result<Trace<O, B>> {
-        let plan = Plan::<O, B>::resolved(&self.backend, self.problem);
-        let (mut values, mut status) = (self.backend.zeros(self.batch())?, self.backend.zeros(self.batch())?);
-        plan.trace_into(self.as_ref(), function.as_ref(), B::view_mut(&mut values), B::view_mut(&mut status))?;
-        Ok(Trace { values, status, gradient: self.spectral_of(function, Of::Slopes)? })
+        let plan = Plan::<O, B>::resolved(self.backend(), self.problem);
+        let mut values = Array::zeros(self.backend(), [self.batch()])?;
+        let mut status = Array::zeros(self.backend(), [self.batch()])?;
+        plan.trace_into(self.view(), function.view(), values.view_mut(), status.view_mut())?;
+        Ok(Trace { values, status, gradient: self.spectral_of(function, Derivative::First)? })
     }
 
     /// tr(A log A) for each matrix, minus the von Neumann entropy, and its gradient log A + 1 on the kept space: finite whatever the rank.
@@ -153,25 +165,24 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         self.trace_of(&Function::XLogX.into())
     }
 
-    fn spectral_of(&self, function: &Spectral<O, B>, of: Of) -> Result<Matrices<O, B>> {
-        let plan = Plan::<O, B>::resolved(&self.backend, self.problem);
+    fn spectral_of(&self, function: &Spectral<O, B>, of: Derivative) -> Result<HermitianResult<O, B>> {
+        let plan = Plan::<O, B>::resolved(self.backend(), self.problem);
         let mut out = plan.matrices()?;
-        plan.spectral_into(self.as_ref(), function.as_ref(), of, out.as_mut(), &mut plan.scratch()?)?;
+        plan.spectral_into(self.view(), function.view(), of, out.view_mut(), &plan.scratch()?)?;
         Ok(out)
     }
 
-    pub(crate) fn map(
+    pub(crate) fn map<I: ElementOf<O::Scalar>>(
         &self,
         function: &Spectral<O, B>,
-        weights: Weights,
-        e: &HermitianBatch<O, B>,
-        scale: Option<&B::Buffer<<O::Scalar as Element>::Real>>,
-    ) -> Result<Matrices<O, B>> {
-        self.expect_matrices("E", e)?;
-        let plan = Plan::<O, B>::resolved(&self.backend, self.problem);
+        weights: SchurMultiplier,
+        e: &HermitianBatch<I, B>,
+        scale: Option<&Array<<O::Scalar as Element>::Real, B, 1>>,
+    ) -> Result<HermitianResult<O, B>> {
+        let plan = Plan::<O, B>::resolved(self.backend(), self.problem);
         let mut out = plan.matrices()?;
-        let scratch = &mut plan.scratch()?;
-        plan.map_into(self.as_ref(), function.as_ref(), weights, e.as_ref(), scale.map(B::view), out.as_mut(), scratch)?;
+        let scratch = &plan.scratch()?;
+        plan.map_into(self.view(), function.view(), weights, e.view(), scale.map(Array::view), out.view_mut(), scratch)?;
         Ok(out)
     }
 }

@@ -3,10 +3,10 @@
 //! √A B √A is never formed: where states overlap little its eigenvalues, the squares of those, lose half of their digits.
 
 use crate::cut;
-use crate::scalar::sealed::Ldexp;
+use crate::element::sealed::Ldexp;
 use crate::{
-    Backend, Cpu, Cut, Eigenpairs, Element, Engine, Error, Function, HermitianBatch, Matrices, Options, Plan, Real, Result,
-    Scalar, Spectral, SpectrumBuffers, Status, Triangle, Weights, eigh,
+    Array, Backend, Cpu, Cut, Eigenpairs, Element, Engine, Error, Function, HermitianBatch, HermitianResult, Options, Plan, Real,
+    Result, Scalar, SchurMultiplier, Spectral, Spectrum, Status, Triangle, eigh,
 };
 use num_traits::{Float, One, Zero};
 
@@ -15,14 +15,14 @@ use num_traits::{Float, One, Zero};
 #[non_exhaustive]
 pub struct Fidelity<O: Element, B: Backend = Cpu> {
     /// tr √(√A B √A), the root fidelity, `[batch]`; its square is the fidelity. NaN where A or B is not decomposed or not positive.
-    pub root: B::Buffer<<O::Scalar as Element>::Real>,
+    pub root: Array<<O::Scalar as Element>::Real, B, 1>,
     /// What is to be known of each, `[batch]`: what was found of A and of B, and [`Status::OUTSIDE_DOMAIN`] where one of them keeps
     /// a negative eigenvalue.
-    pub status: B::Buffer<Status>,
+    pub status: Array<Status, B, 1>,
     /// The gradient of the fidelity by A.
-    pub a_bar: Matrices<O, B>,
+    pub a_bar: HermitianResult<O, B>,
     /// The gradient of the fidelity by B.
-    pub b_bar: Matrices<O, B>,
+    pub b_bar: HermitianResult<O, B>,
 }
 
 /// The fidelity F = (tr √(√A B √A))² of positive semi-definite A and B of any rank, and its gradients at fixed rank,
@@ -49,27 +49,29 @@ pub fn fidelity<O: Scalar, B: Engine<O>>(
     if [batch, n] != [b.batch(), b.n()] {
         return Err(Error::Shape { what: "B", expected: vec![batch, n, n], got: vec![b.batch(), b.n(), b.n()] });
     }
-    let backend = &a.backend;
+    let backend = a.backend();
     let sum = DirectSum::new(&eigh(a, options)?.to_host()?, &eigh(b, options)?.to_host()?);
     let pairs = sum.pairs(backend)?;
-    let exchange = HermitianBatch::from_buffer(backend, backend.upload(exchange(batch, n))?, batch, 2 * n, Triangle::Lower)?;
+    let exchange =
+        HermitianBatch::of(Array::from_host(backend, exchange::<O>(batch, n), [batch, 2 * n, 2 * n])?, Triangle::Lower)?;
     let sqrt = Function::Sqrt.into();
     // [[0, √A √B], [√B √A, 0]], whose eigenvalues are ± the singular values.
-    let cross = pairs.map(&sqrt, Weights::Product, &exchange, None)?.into_batch()?;
+    let cross = pairs.map(&sqrt, SchurMultiplier::Product, &exchange, None)?.into_batch();
     // Both roots have norms from 1 to 2, or 0.
     let noise = 2.0 * (2 * n).max(10) as f64 * O::PRECISION.epsilon();
     let of_cross = eigh(&cross, &Options { cut: Cut::default().with_atol(noise), ..Options::default() })?;
     let host = of_cross.to_host()?;
     let kept = || host.values().into_iter().zip(host.kept());
     let inverse = kept().map(|(&x, &kept)| if kept { Float::abs(O::Real::one() / x) } else { O::Real::zero() }).collect();
-    let flat = backend.zeros(batch * 2 * n)?;
-    let inverse = of_cross.spectral(&Spectral::from_buffers(backend.upload(inverse)?, flat))?.into_batch()?;
+    let slopes = Array::zeros(backend, [batch, 2 * n])?;
+    let inverse =
+        of_cross.spectral(&Spectral::Given { values: Array::from_host(backend, inverse, [batch, 2 * n])?, slopes })?.into_batch();
     let singular =
         |b: usize| host.values().row(b).iter().zip(host.kept().row(b)).filter(|x| *x.1).map(|x| *x.0).collect::<Vec<_>>();
     let positive = |sum: O::Real, x: O::Real| if x > O::Real::zero() { sum + x } else { sum };
     let roots: Vec<O::Real> = (0..batch).map(|b| singular(b).into_iter().fold(O::Real::zero(), positive)).collect();
-    let scale = backend.upload(roots.clone())?;
-    let gradients = pairs.map(&sqrt, Weights::Product, &inverse, Some(&scale))?.to_host()?;
+    let scale = Array::from_host(backend, roots.clone(), [batch])?;
+    let gradients = pairs.map(&sqrt, SchurMultiplier::Product, &inverse, Some(&scale))?.to_host()?;
     let status: Vec<_> = sum.status.iter().zip(host.status()).map(|(&of_states, &of_cross)| of_states | of_cross).collect();
     let gradient = |first: usize, exponents: fn(&[i32; 2]) -> i32| {
         let mut data = Vec::with_capacity(batch * n * n);
@@ -84,7 +86,10 @@ pub fn fidelity<O: Scalar, B: Engine<O>>(
             let finite = status[b].refused() || data[b * n * n..].iter().all(|x| x.finite());
             found[b] |= Status::RESULT_NOT_FINITE.when(!finite);
         }
-        Matrices::upload(backend, data, found, n)
+        Ok(HermitianResult {
+            data: Array::from_host(backend, data, [batch, n, n])?,
+            status: Array::from_host(backend, found, [batch])?,
+        })
     };
     // s √A (…) √A, on the block of A, is the gradient by B.
     let (b_bar, a_bar) = (gradient(0, |[p, _]| *p)?, gradient(n, |[_, q]| *q)?);
@@ -93,7 +98,12 @@ pub fn fidelity<O: Scalar, B: Engine<O>>(
         .zip(&sum.exponents)
         .zip(&status)
         .map(|((root, [p, q]), status)| if status.refused() { O::Real::nan() } else { root.ldexp(p + q) });
-    Ok(Fidelity { root: backend.upload(root.collect())?, status: backend.upload(status)?, a_bar, b_bar })
+    Ok(Fidelity {
+        root: Array::from_host(backend, root.collect(), [batch])?,
+        status: Array::from_host(backend, status, [batch])?,
+        a_bar,
+        b_bar,
+    })
 }
 
 /// [[0, I], [I, 0]] for each matrix.
@@ -159,14 +169,10 @@ impl<O: Scalar> DirectSum<O> {
     fn pairs<B: Engine<O>>(&self, backend: &B) -> Result<Eigenpairs<O, B>> {
         let batch = self.status.len();
         let plan = Plan::<O, B>::new(backend, batch, 2 * self.n, &Options { cut: Cut::none(), ..Options::default() })?;
-        let spectrum = SpectrumBuffers {
-            values: backend.upload(self.values.clone())?,
-            kept: backend.upload(self.kept.clone())?,
-            rank: backend.zeros(batch)?,
-            gap_kept: backend.zeros(batch)?,
-            gap_dropped: backend.zeros(batch)?,
-            status: backend.zeros(batch)?,
-        };
-        plan.eigenpairs_from(spectrum, backend.upload(self.vectors.clone())?)
+        let size = 2 * self.n;
+        let mut spectrum = Spectrum::zeros(backend, batch, size)?;
+        spectrum.values = Array::from_host(backend, self.values.clone(), [batch, size])?;
+        spectrum.kept = Array::from_host(backend, self.kept.clone(), [batch, size])?;
+        plan.eigenpairs_of(spectrum, Array::from_host(backend, self.vectors.clone(), [batch, size, size])?)
     }
 }

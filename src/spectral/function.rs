@@ -1,6 +1,6 @@
 //! Functions of the kept spectrum: [`Function`] by name, or [`Spectral`] given by its values and slopes at the eigenvalues.
 
-use crate::{Backend, Cpu, Eigenpairs, Element, Real, Result};
+use crate::{Array, Backend, Cpu, Eigenpairs, Element, Owned, Real, Result, Storage, View};
 
 /// A function f of the kept eigenvalues; the dropped ones are mapped to 0, whatever f(0) is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,40 +89,30 @@ fn power<R: Real>(lambda: R, p: f64) -> R {
     }
 }
 
-/// A function for one operation on pairs stored as `O`.
+/// A function for the operations on pairs stored as `O`.
 #[derive(Debug)]
-pub enum FunctionRef<'a, O: Element, B: Backend = Cpu> {
+pub enum Spectral<O: Element, B: Backend = Cpu, S: Storage = Owned> {
     /// One that the library knows.
     Named(Function),
     /// Any other, by f(λ) and f′(λ) at the eigenvalues of the pairs; what they are outside K is not read.
     Given {
         /// f(λ), `[batch, n]`.
-        values: B::View<'a, O::Real>,
+        values: Array<O::Real, B, 2, S>,
         /// f′(λ), `[batch, n]`, used between eigenvalues that tie.
-        slopes: B::View<'a, O::Real>,
+        slopes: Array<O::Real, B, 2, S>,
     },
 }
 
-impl<O: Element, B: Backend> Clone for FunctionRef<'_, O, B> {
+impl<O: Element, B: Backend> Clone for Spectral<O, B, View<'_>> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<O: Element, B: Backend> Copy for FunctionRef<'_, O, B> {}
+impl<O: Element, B: Backend> Copy for Spectral<O, B, View<'_>> {}
 
-/// A function for the operations on some eigenpairs.
-#[derive(Debug)]
-pub struct Spectral<O: Element, B: Backend = Cpu>(Kind<O, B>);
-
-#[derive(Debug)]
-enum Kind<O: Element, B: Backend> {
-    Named(Function),
-    Given { values: B::Buffer<O::Real>, slopes: B::Buffer<O::Real> },
-}
-
-impl<O: Element, B: Backend> From<Function> for Spectral<O, B> {
+impl<O: Element, B: Backend, S: Storage> From<Function> for Spectral<O, B, S> {
     fn from(function: Function) -> Self {
-        Self(Kind::Named(function))
+        Self::Named(function)
     }
 }
 
@@ -139,22 +129,18 @@ impl<O: Element, B: Backend> Spectral<O, B> {
         f: impl Fn(<O::Real as Element>::Scalar) -> <O::Real as Element>::Scalar,
         slope: impl Fn(<O::Real as Element>::Scalar) -> <O::Real as Element>::Scalar,
     ) -> Result<Self> {
-        let lambda = pairs.backend.download(pairs.as_ref().values)?;
+        let lambda = pairs.spectrum.values.to_host()?;
         let values = lambda.iter().map(|&x| Element::narrow(f(x.widen()))).collect();
         let slopes = lambda.iter().map(|&x| Element::narrow(slope(x.widen()))).collect();
-        Ok(Self(Kind::Given { values: pairs.backend.upload(values)?, slopes: pairs.backend.upload(slopes)? }))
+        let array = |x| Array::from_host(pairs.backend(), x, lambda.shape());
+        Ok(Self::Given { values: array(values)?, slopes: array(slopes)? })
     }
 
-    /// f(λ) and f′(λ) from memory that is on the backend already, `[batch, n]` each.
-    pub fn from_buffers(values: B::Buffer<O::Real>, slopes: B::Buffer<O::Real>) -> Self {
-        Self(Kind::Given { values, slopes })
-    }
-
-    /// As borrowed memory.
-    pub fn as_ref(&self) -> FunctionRef<'_, O, B> {
-        match &self.0 {
-            Kind::Named(function) => FunctionRef::Named(*function),
-            Kind::Given { values, slopes } => FunctionRef::Given { values: B::view(values), slopes: B::view(slopes) },
+    /// Borrows it.
+    pub fn view(&self) -> Spectral<O, B, View<'_>> {
+        match self {
+            Self::Named(function) => Spectral::Named(*function),
+            Self::Given { values, slopes } => Spectral::Given { values: values.view(), slopes: slopes.view() },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the triangles of a matrix agree: |A_ij − conj A_ji| ≤ 8·n·ε·max|A|.
 
 use crate::cpu::Compare;
-use crate::scalar::Scalar;
+use crate::element::Scalar;
 use crate::{Element, Error, Precision, Real, Result};
 use num_traits::{Float, Zero};
 use std::f64::consts::SQRT_2;

@@ -1,9 +1,11 @@
 //! The input: a batch of Hermitian matrices, of which one triangle is read.
 
-use crate::hermitian::{compare_triangles, expect_in_lower};
+mod compare;
+
+use crate::element::Scalar;
 use crate::options::addressable;
-use crate::scalar::Scalar;
-use crate::{Backend, Cpu, Element, Error, Pod, Precision, Real, Result};
+use crate::{Array, Backend, Cpu, Element, Error, Owned, Precision, Real, Result, Storage, View};
+use compare::{compare_triangles, expect_in_lower};
 use ndarray::{ArrayView, ArrayView3, Axis, Dimension, Ix3, Slice};
 use rayon::prelude::*;
 
@@ -16,57 +18,135 @@ pub enum Triangle {
     Upper,
 }
 
-/// Borrowed memory of a Hermitian batch, row-major and contiguous `[batch, n, n]`, of which only one triangle is read.
-///
-/// Whatever the memory holds, this is Hermitian: the other triangle and the imaginary part of the diagonal do not exist for it.
-#[derive(Debug)]
-pub struct HermitianRef<'a, T: Element, B: Backend = Cpu> {
-    /// The matrices.
-    pub data: B::View<'a, T>,
-    /// The triangle that is read.
-    pub triangle: Triangle,
+/// What is read of memory that holds a Hermitian matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Read {
+    /// The lower triangle.
+    Lower,
+    /// The upper triangle.
+    Upper,
+    /// The lower triangle, once both were found to be the same: |A_ij − conj A_ji| ≤ 8·n·ε·max|A|.
+    Compared,
+    /// The mean of both triangles, ½(A + Aᴴ).
+    Mean,
 }
 
-impl<T: Element, B: Backend> Clone for HermitianRef<'_, T, B> {
+impl From<Triangle> for Read {
+    fn from(triangle: Triangle) -> Self {
+        match triangle {
+            Triangle::Lower => Self::Lower,
+            Triangle::Upper => Self::Upper,
+        }
+    }
+}
+
+/// A batch of Hermitian matrices `[batch, n, n]` on a backend.
+///
+/// Whatever the memory holds, this is Hermitian: what is not read does not exist for it, and neither does the imaginary part of the
+/// diagonal.
+#[derive(Debug)]
+pub struct HermitianBatch<T: Element, B: Backend = Cpu, S: Storage = Owned> {
+    pub(crate) data: Array<T, B, 3, S>,
+    /// None for the mean of both.
+    pub(crate) triangle: Option<Triangle>,
+}
+
+impl<T: Element, B: Backend> Clone for HermitianBatch<T, B, View<'_>> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T: Element, B: Backend> Copy for HermitianRef<'_, T, B> {}
+impl<T: Element, B: Backend> Copy for HermitianBatch<T, B, View<'_>> {}
 
-impl<'a, T: Element> HermitianRef<'a, T, Cpu> {
+impl<'a, T: Element> HermitianBatch<T, Cpu, View<'a>> {
     /// The user's own array, row-major `[batch, n, n]` or `[n, n]`, without a copy; both triangles are compared as by
     /// [`HermitianBatch::new`]. An entry that is not finite becomes a status of its matrix, unless its mirror is: that differs.
     ///
     /// # Errors
     /// As [`HermitianBatch::new`], and [`Error::NotContiguous`].
-    pub fn new<D: Dimension>(a: ArrayView<'a, T, D>) -> Result<Self> {
-        Self::on(&Cpu::default(), a)
+    pub fn borrowed<D: Dimension>(a: ArrayView<'a, T, D>) -> Result<Self> {
+        Self::borrowed_on(&Cpu::default(), a)
     }
 
-    /// As [`HermitianRef::new`], compared by the threads of `backend`.
+    /// As [`HermitianBatch::borrowed`], compared by the threads of `backend`.
     ///
     /// # Errors
-    /// As [`HermitianRef::new`].
-    pub fn on<D: Dimension>(backend: &Cpu, a: ArrayView<'a, T, D>) -> Result<Self> {
+    /// As [`HermitianBatch::borrowed`].
+    pub fn borrowed_on<D: Dimension>(backend: &Cpu, a: ArrayView<'a, T, D>) -> Result<Self> {
         let a = square(a)?;
         let n = a.dim().1;
         let data = a.to_slice().ok_or(Error::NotContiguous)?;
         for matrix in not_finite(backend, n, data, T::PRECISION)? {
             expect_in_lower(matrix, n, &data[matrix * n * n..][..n * n])?;
         }
-        Ok(Self { data, triangle: Triangle::Lower })
+        Ok(Self { data: Array::from_view(data, a.dim().into())?, triangle: Some(Triangle::Lower) })
     }
 }
 
-/// A batch of Hermitian matrices `[batch, n, n]`, owned, on a backend.
-#[derive(Debug)]
-pub struct HermitianBatch<T: Element, B: Backend = Cpu> {
-    pub(crate) backend: B,
-    data: B::Buffer<T>,
-    batch: usize,
-    n: usize,
-    triangle: Triangle,
+impl<T: Element, B: Backend, S: Storage> HermitianBatch<T, B, S> {
+    /// The matrices, as they lie in memory.
+    pub fn data(&self) -> &Array<T, B, 3, S> {
+        &self.data
+    }
+
+    /// What is read of them; of matrices that were compared it is the lower triangle.
+    pub fn read(&self) -> Read {
+        self.triangle.map_or(Read::Mean, Read::from)
+    }
+
+    /// The number of matrices.
+    pub fn batch(&self) -> usize {
+        self.data.shape()[0]
+    }
+
+    /// The order n of the matrices.
+    pub fn n(&self) -> usize {
+        self.data.shape()[1]
+    }
+}
+
+impl<T: Element, B: Backend> HermitianBatch<T, B> {
+    /// Matrices `[batch, n, n]` in memory of a backend. To compare triangles this waits for the device, and does so on the host.
+    ///
+    /// # Errors
+    /// [`Error::NotSquare`], [`Error::TooLarge`]; under [`Read::Compared`] [`Error::NotHermitian`], and [`Error::Backend`].
+    pub fn of(data: Array<T, B, 3>, read: impl Into<Read>) -> Result<Self> {
+        let triangle = HermitianBatch::read_as(data.backend(), data.view(), read.into())?;
+        Ok(Self { data, triangle })
+    }
+}
+
+impl<'a, T: Element, B: Backend> HermitianBatch<T, B, View<'a>> {
+    /// As [`HermitianBatch::of`], of memory of another owner.
+    ///
+    /// # Errors
+    /// As [`HermitianBatch::of`].
+    pub fn of_view(backend: &B, data: Array<T, B, 3, View<'a>>, read: impl Into<Read>) -> Result<Self> {
+        let triangle = Self::read_as(backend, data, read.into())?;
+        Ok(Self { data, triangle })
+    }
+
+    /// The triangle that is read, once both are compared where they are to be.
+    fn read_as(backend: &B, data: Array<T, B, 3, View<'_>>, read: Read) -> Result<Option<Triangle>> {
+        let [batch, rows, columns] = data.shape();
+        if rows != columns {
+            return Err(Error::NotSquare { rows, columns });
+        }
+        addressable::<T>(batch, rows)?;
+        match read {
+            Read::Mean => return Ok(None),
+            Read::Lower => {}
+            Read::Upper => return Ok(Some(Triangle::Upper)),
+            Read::Compared => {
+                let host = backend.download(data.memory())?;
+                for matrix in not_finite(&backend.host(), rows, &host, T::PRECISION)? {
+                    expect_in_lower(matrix, rows, &host[matrix * rows * rows..][..rows * rows])?;
+                }
+            }
+        }
+        Ok(Some(Triangle::Lower))
+    }
 }
 
 impl<T: Element> HermitianBatch<T, Cpu> {
@@ -111,7 +191,7 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
             let nan = Real::of(f64::NAN);
             data[matrix * n * n] = T::narrow(T::Scalar::from_parts(nan, nan)); // in the triangle that is read
         }
-        Ok(Self { backend: backend.clone(), data: backend.upload(data)?, batch, n, triangle: Triangle::Lower })
+        Ok(Self { data: Array::from_host(backend, data, [batch, n, n])?, triangle: Some(Triangle::Lower) })
     }
 
     /// As [`HermitianBatch::from_triangle`], on the given backend.
@@ -121,22 +201,8 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
     pub fn from_triangle_on<D: Dimension>(backend: &B, a: ArrayView<'_, T, D>, triangle: Triangle) -> Result<Self> {
         let a = square(a)?;
         let (batch, n, _) = a.dim();
-        Ok(Self { backend: backend.clone(), data: backend.upload(contiguous(backend, a)?)?, batch, n, triangle })
-    }
-
-    /// A batch from memory that is on the backend already, row-major and contiguous; only one triangle is read.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`]; [`Error::Shape`] if the memory does not hold `batch`·n² elements.
-    pub fn from_buffer(backend: &B, data: B::Buffer<T>, batch: usize, n: usize, triangle: Triangle) -> Result<Self> {
-        addressable::<T>(batch, n)?;
-        expect_len::<T, B>("A", batch * n * n, &data)?;
-        Ok(Self { backend: backend.clone(), data, batch, n, triangle })
-    }
-
-    /// The memory, as it is.
-    pub fn into_buffer(self) -> B::Buffer<T> {
-        self.data
+        let data = Array::from_host(backend, contiguous(backend, a)?, [batch, n, n])?;
+        Ok(Self { data, triangle: Some(triangle) })
     }
 
     /// As [`HermitianBatch::on`], in parts of nearly equal size on several backends, in order: several GPUs, say, which then work
@@ -162,26 +228,19 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         parts.collect()
     }
 
-    /// The number of matrices.
-    pub fn batch(&self) -> usize {
-        self.batch
+    /// The memory, as it is.
+    pub fn into_array(self) -> Array<T, B, 3> {
+        self.data
     }
 
-    /// The order n of the matrices.
-    pub fn n(&self) -> usize {
-        self.n
+    /// Borrows it.
+    pub fn view(&self) -> HermitianBatch<T, B, View<'_>> {
+        HermitianBatch { data: self.data.view(), triangle: self.triangle }
     }
 
-    /// The batch as borrowed memory, for [`Plan::eigh_into`](crate::Plan::eigh_into).
-    pub fn as_ref(&self) -> HermitianRef<'_, T, B> {
-        HermitianRef { data: B::view(&self.data), triangle: self.triangle }
+    pub(crate) fn backend(&self) -> &B {
+        self.data.backend()
     }
-}
-
-/// Whether memory holds as many elements as it should.
-pub(crate) fn expect_len<T: Pod, B: Backend>(what: &'static str, expected: usize, buffer: &B::Buffer<T>) -> Result<()> {
-    let got = B::len(&B::view(buffer));
-    if expected == got { Ok(()) } else { Err(Error::Shape { what, expected: vec![expected], got: vec![got] }) }
 }
 
 /// `[n, n]` or `[batch, n, n]` as `[batch, n, n]`.
@@ -206,7 +265,9 @@ fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Resu
     data.try_reserve_exact(a.len()).map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })?;
     match a.as_slice() {
         // Much of this is the first touch of memory.
-        Some(a) if a.len() >= PARALLEL_FROM => backend.host().run(|| a.par_iter().copied().collect_into_vec(&mut data)),
+        Some(a) if a.len() >= PARALLEL_FROM && backend.host().threads() > 1 => {
+            backend.host().run(|| a.par_iter().copied().collect_into_vec(&mut data));
+        }
         Some(a) => data.extend_from_slice(a),
         None => data.extend(a.iter().copied()),
     }
@@ -216,7 +277,7 @@ fn contiguous<T: Element, B: Backend>(backend: &B, a: ArrayView3<'_, T>) -> Resu
 /// Compares the triangles of every matrix; returns those with entries that are not finite.
 fn not_finite<T: Element>(backend: &Cpu, n: usize, data: &[T], precision: Precision) -> Result<Vec<usize>> {
     let mut all = Vec::new();
-    if data.len() < PARALLEL_FROM {
+    if data.len() < PARALLEL_FROM || backend.threads() == 1 {
         return compare_triangles(0, n, data, precision, &mut all).map(|()| all);
     }
     let piece = (PARALLEL_FROM / (n * n)).max(1);

@@ -149,8 +149,8 @@ pub trait Element: Pod {
     message = "what is computed in `{T}` cannot be stored as `{Self}`",
     note = "real and complex do not mix, nor 32 and 64 bits; halves are computed in 32 bits"
 )]
-pub trait Stored<T: Scalar>: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>> {}
-impl<T: Scalar, O: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>>> Stored<T> for O {}
+pub trait ElementOf<T: Scalar>: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>> {}
+impl<T: Scalar, O: Element<Scalar = T, Real: Element<Scalar = <T as Element>::Real>>> ElementOf<T> for O {}
 
 /// A number type that is computed in: `f32`, `f64`, `Complex<f32>`, `Complex<f64>`.
 #[diagnostic::on_unimplemented(

@@ -4,7 +4,7 @@
 mod fuzz;
 
 use crate::failure::{Failure, Result, reason};
-use crate::header::{self, Header};
+use crate::files::header::{self, Header};
 use eigengrad::{Dtype, Element};
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn, ShapeBuilder};
 use std::fs::File;

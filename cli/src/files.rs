@@ -1,0 +1,7 @@
+//! Files: `.npy` in and out, and what their matrices are.
+
+pub mod header;
+pub mod hermitian;
+pub mod load;
+pub mod npy;
+pub mod output;
