@@ -18,7 +18,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         Tangents::zeros(self.backend(), self.count::<O>(directions)?, self.problem().n)
     }
 
-    /// λ̇ and V̇, as [`Eigenpairs::jvp`], into caller-owned memory.
+    /// λ̇ and V̇, as [`Eigenpairs::jvp`], into caller-owned memory. Directions that are stored as another type than the pairs are copied on
+    /// a device, in memory that is allocated for the call.
     ///
     /// # Errors
     /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`]; [`Error::Backend`].
