@@ -1,7 +1,7 @@
 //! NVIDIA GPUs: our own kernels, cuSOLVER's batched eigensolvers and cuBLAS behind [`Cuda`]. Needs the feature `cuda`.
 //!
 //! The crate builds without a CUDA toolkit. At run time it looks for the libraries ([`probe`]) and compiles its kernels for the device
-//! at hand. This module holds all the unsafe code of the crate.
+//! at hand. The unsafe code of the crate is here, but for what hands on the address of memory of another owner.
 
 mod backward;
 mod backward_factor;

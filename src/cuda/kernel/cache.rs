@@ -171,7 +171,7 @@ impl Cache {
 const MAGIC: &str = "eigengrad kernels 1\n";
 const STAGED: &str = ".staged-";
 
-/// The crate::cudauser, who could replace this program as well.
+/// The superuser, who could replace this program as well.
 const ROOT: u32 = 0;
 
 /// The user whose rights this process has. Where the system does not show it, as of a process that changed them, nobody's folder but root's
