@@ -5,58 +5,135 @@ use super::device::{Cuda, lock};
 use crate::compute::Backward;
 use crate::cuda::driver::gemm::{Form, Product};
 use crate::cuda::driver::nvtx::range;
-use crate::cuda::eigh::behind;
-use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::kernel::launch::{LaunchShape, OnChipKernel, RealOf, kernels};
 use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::workspace::Workspace;
 use crate::options::Problem;
 use crate::{
-    Cotangents, Dropped, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Triangle, View, ViewMut,
+    Cotangents, Dropped, Dtype, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Status, Triangle,
+    View, ViewMut,
 };
-use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::marker::PhantomData;
 use std::mem::offset_of;
 
-/// Device addresses of what is read and written, the first of their matrices; 0 for a cotangent that is absent.
+/// Device addresses of what is read and written, the first of their matrices; null for a cotangent that is absent.
 #[derive(Clone, Copy)]
-pub(super) struct Operands {
-    pub values: CUdeviceptr,
-    pub vectors: CUdeviceptr,
-    pub kept: CUdeviceptr,
-    pub found: CUdeviceptr,
-    pub values_bar: CUdeviceptr,
-    pub vectors_bar: CUdeviceptr,
+pub(super) struct Operands<O: Element, G> {
+    pub values: DevicePtr<O::Real>,
+    pub vectors: DevicePtr<O>,
+    pub kept: DevicePtr<bool>,
+    pub found: DevicePtr<Status>,
+    pub values_bar: DevicePtr<O::Real>,
+    pub vectors_bar: DevicePtr<O>,
     /// Or B̄, of factors.
-    pub a_bar: CUdeviceptr,
-    pub gauge_defect: CUdeviceptr,
-    pub tie_defect: CUdeviceptr,
-    pub status: CUdeviceptr,
+    pub a_bar: DevicePtr<G>,
+    pub gauge_defect: DevicePtr<RealOf<O>>,
+    pub tie_defect: DevicePtr<RealOf<O>>,
+    pub status: DevicePtr<Status>,
 }
 
-impl Operands {
+impl<O: Element, G: Copy> Operands<O, G> {
     /// Those of the matrices from `first` on, each of so many vectors of n components.
-    pub fn from<O: Element, G: Element>(self, first: usize, n: usize, vectors: usize) -> Self {
+    pub fn from(self, first: usize, n: usize, vectors: usize) -> Self {
         let (vectors, entries) = (first * vectors, first * vectors * n);
-        let real = size_of::<<O::Scalar as Element>::Real>();
         Self {
-            values: behind(self.values, vectors, size_of::<O::Real>()),
-            vectors: behind(self.vectors, entries, size_of::<O>()),
-            kept: behind(self.kept, vectors, size_of::<bool>()),
-            found: behind(self.found, first, size_of::<u32>()),
-            values_bar: behind(self.values_bar, vectors, size_of::<O::Real>()),
-            vectors_bar: behind(self.vectors_bar, entries, size_of::<O>()),
-            a_bar: behind(self.a_bar, entries, size_of::<G>()),
-            gauge_defect: behind(self.gauge_defect, vectors, real),
-            tie_defect: behind(self.tie_defect, first, real),
-            status: behind(self.status, first, size_of::<u32>()),
+            values: self.values.behind(vectors),
+            vectors: self.vectors.behind(entries),
+            kept: self.kept.behind(vectors),
+            found: self.found.behind(first),
+            values_bar: self.values_bar.behind(vectors),
+            vectors_bar: self.vectors_bar.behind(entries),
+            a_bar: self.a_bar.behind(entries),
+            gauge_defect: self.gauge_defect.behind(vectors),
+            tie_defect: self.tie_defect.behind(first),
+            status: self.status.behind(first),
         }
     }
+}
+
+kernels! { Eigenpairs:
+    /// kernels/backward/columns.cu: rules, pairs, λ̄; λ, labels, λ̄ on K, whether (10) is used, 1/λ, defects, statuses.
+    Label<O> = "label"(
+        i64,
+        c_int,
+        c_int,
+        c_int,
+        f64,
+        RealOf<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O::Real>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<Status>,
+    );
+    /// kernels/backward/f_matrix.cu: X that becomes G, V̄, what [`Label`] found, ‖V̄_k‖, defects, statuses.
+    FMatrix<S> = "f_matrix"(
+        i64,
+        c_int,
+        c_int,
+        RealOf<S>,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<Status>,
+    );
+    /// kernels/backward/outer.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā, statuses.
+    Finish<G> = "finish"(
+        c_int,
+        c_int,
+        DevicePtr<G::Scalar>,
+        DevicePtr<G::Scalar>,
+        DevicePtr<RealOf<G>>,
+        RealOf<G>,
+        DevicePtr<G::Scalar>,
+        DevicePtr<c_int>,
+        DevicePtr<G>,
+        DevicePtr<Status>,
+    );
+}
+
+/// kernels/backward/backward.cu.
+struct OnChip<O, G>(PhantomData<(O, G)>);
+
+impl<O: Element, G: Element> OnChipKernel for OnChip<O, G> {
+    type Arguments = (
+        i64,
+        Rules,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<O>,
+        DevicePtr<G>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<Status>,
+    );
+    const NAME: &'static str = "backward";
+    const DTYPES: &'static [Dtype] = &[O::DTYPE, G::DTYPE];
 }
 
 /// `struct rules` of kernels/backward/backward.cu.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Rules {
+pub(super) struct Rules {
     ties: c_int,
     dropped_zero: c_int,
     form: c_int,
@@ -91,13 +168,12 @@ impl<T: Scalar> Backward<T> for Cuda {
             status: self.output(&out.status)?,
         };
         if let Some(layout) = workspace.on_chip {
-            return self.assemble_on_chip::<T, O, G>(problem, layout, all);
+            return self.backward_on_chip(problem, layout, all);
         }
         let _turn = lock(&workspace.turn);
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
-            BackwardPart { cuda: self, problem, batch, at: all.from::<O, G>(first, problem.n, problem.n), workspace }
-                .run::<O, G>()?;
+            BackwardPart { cuda: self, problem, batch, at: all.from(first, problem.n, problem.n), workspace }.run()?;
         }
         Ok(())
     }
@@ -105,14 +181,8 @@ impl<T: Scalar> Backward<T> for Cuda {
 
 impl Cuda {
     /// Enqueues Ā of a batch.
-    fn assemble_on_chip<T: Scalar, O: ElementOf<T>, G: ElementOf<T>>(
-        &self,
-        problem: &Problem,
-        layout: Layout,
-        at: Operands,
-    ) -> Result<()> {
+    fn backward_on_chip<O: Element, G: Element>(&self, problem: &Problem, layout: Layout, at: Operands<O, G>) -> Result<()> {
         let _range = range(c"eigengrad::fused");
-        let kernel = self.alone(layout.instantiation(O::DTYPE, &[G::DTYPE]))?;
         let rules = Rules {
             ties: problem.tie_rule(),
             dropped_zero: c_int::from(problem.dropped == Dropped::Zero),
@@ -121,7 +191,7 @@ impl Cuda {
             round_off: problem.round_off::<O>(),
         };
         let Operands { values, vectors, kept, found, values_bar, vectors_bar, a_bar, gauge_defect, tie_defect, status } = at;
-        let arguments = arguments![
+        let arguments = (
             problem.batch as i64,
             rules,
             values,
@@ -134,44 +204,43 @@ impl Cuda {
             gauge_defect,
             tie_defect,
             status,
-        ];
-        let _current = self.bind()?;
+        );
         // SAFETY: the operands hold a batch of this size; cotangents may be null.
-        unsafe { launch(self.stream(), kernel.function, layout.shape(problem.batch), arguments) }
+        unsafe { self.launch_on_chip::<OnChip<O, G>>(layout, problem.batch, arguments) }
     }
 }
 
 /// What is worked on at a time: matrices with as many vectors as the workspace has columns, which is the problem's n unless they come
 /// from factors.
-pub(super) struct BackwardPart<'a, T> {
+pub(super) struct BackwardPart<'a, T: Scalar, O: Element, G> {
     pub cuda: &'a Cuda,
     pub problem: &'a Problem,
     pub batch: usize,
-    pub at: Operands,
+    pub at: Operands<O, G>,
     pub workspace: &'a Workspace<T>,
 }
 
-impl<T: Scalar> BackwardPart<'_, T> {
-    fn run<O: ElementOf<T>, G: ElementOf<T>>(&self) -> Result<()> {
-        self.label::<O>()?;
+impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
+    fn run(&self) -> Result<()> {
+        self.label()?;
         if self.problem.n == 0 {
             return Ok(());
         }
         let [x, m, wide_v, wide_v_bar] = self.workspace.regions.matrices;
         let regions = self.workspace.regions;
-        let v = self.widened::<O>(self.at.vectors, wide_v)?;
-        if self.at.vectors_bar == 0 {
-            return self.finish::<G>(v, Factor { m: 0, x: v, weight: regions.lambda_bar, by: 1.0, divides: 0 }); // V diag λ̄
+        let v = self.widened(self.at.vectors, wide_v)?;
+        if self.at.vectors_bar.is_null() {
+            return self.finish(v, Factor { x: v, weight: regions.lambda_bar, by: 1.0, ..Factor::default() }); // V diag λ̄
         }
-        let v_bar = self.widened::<O>(self.at.vectors_bar, wide_v_bar)?;
+        let v_bar = self.widened(self.at.vectors_bar, wide_v_bar)?;
         let product = |a, b, c| Product { batch: self.batch, shape: [self.problem.n; 3], alpha: 1.0, a, b, beta: 0.0, c };
         self.multiply(product((Form::Adjoint, v), (Form::Plain, v_bar), x))?; // X = VᴴV̄
-        self.f_matrix::<O>(x, v_bar)?;
+        self.f_matrix(x, v_bar)?;
         self.multiply(product((Form::Plain, v), (Form::Plain, x), m))?; // V G
-        self.finish::<G>(
+        self.finish(
             v,
             match self.problem.dropped {
-                Dropped::AsComputed => Factor { m, x: 0, weight: 0, by: 0.0, divides: 0 },
+                Dropped::AsComputed => Factor { m, ..Factor::default() },
                 Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides }, // V G' + ½ V̄ Λ⁻¹
             },
         )
@@ -182,26 +251,22 @@ impl<T: Scalar> BackwardPart<'_, T> {
     }
 
     /// Where the numbers stored as `O` are in the type computed in.
-    pub fn widened<O: ElementOf<T>>(&self, stored: CUdeviceptr, region: CUdeviceptr) -> Result<CUdeviceptr> {
+    pub fn widened(&self, stored: DevicePtr<O>, region: DevicePtr<T>) -> Result<DevicePtr<T>> {
         if O::DTYPE == T::DTYPE {
-            return Ok(stored);
+            return Ok(stored.cast());
         }
-        let _range = range(c"eigengrad::load");
-        let (kernels, entries) = (self.cuda.kernels::<O>()?, self.batch * self.problem.n * self.workspace.n);
-        let arguments = arguments![entries as i64, stored, region];
-        let _current = self.cuda.bind()?;
         // SAFETY: the operand and the region hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.load, LaunchShape::thread_for(entries), arguments) }?;
+        unsafe { self.cuda.widen(self.batch * self.problem.n * self.workspace.n, stored, region) }?;
         Ok(region)
     }
 
-    pub fn label<O: ElementOf<T>>(&self) -> Result<()> {
+    pub fn label(&self) -> Result<()> {
         let _range = range(c"eigengrad::label");
-        let (kernels, regions) = (self.cuda.kernels::<O>()?, self.workspace.regions);
+        let regions = self.workspace.regions;
         let Operands { values, kept, found, values_bar, gauge_defect, tie_defect, status, .. } = self.at;
         let (n, zero) = (self.workspace.n as c_int, c_int::from(self.declared_zero()));
         let tie_rtol = self.problem.tie_rtol::<O::Real>();
-        let arguments = arguments![
+        let arguments = (
             self.batch as i64,
             n,
             self.problem.tie_rule(),
@@ -220,19 +285,18 @@ impl<T: Scalar> BackwardPart<'_, T> {
             gauge_defect,
             tie_defect,
             status,
-        ];
-        let _current = self.cuda.bind()?;
+        );
         // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used may be null.
-        unsafe { launch(self.cuda.stream(), kernels.label, LaunchShape::thread_each(self.batch), arguments) }
+        unsafe { self.cuda.launch::<Label<O>>(LaunchShape::thread_each(self.batch), arguments) }
     }
 
-    pub fn f_matrix<O: ElementOf<T>>(&self, x: CUdeviceptr, v_bar: CUdeviceptr) -> Result<()> {
+    pub fn f_matrix(&self, x: DevicePtr<T>, v_bar: DevicePtr<T>) -> Result<()> {
         let _range = range(c"eigengrad::f_matrix");
-        let (kernels, regions) = (self.cuda.kernels::<T>()?, self.workspace.regions);
+        let regions = self.workspace.regions;
         let (rows, n) = (self.problem.n, self.workspace.n);
         let Operands { gauge_defect, tie_defect, status, .. } = self.at;
         let round_off = <T::Real as Real>::of(self.problem.round_off::<O>());
-        let arguments = arguments![
+        let arguments = (
             self.batch as i64,
             n as c_int,
             rows as c_int,
@@ -248,40 +312,44 @@ impl<T: Scalar> BackwardPart<'_, T> {
             gauge_defect,
             tie_defect,
             status,
-        ];
-        let _current = self.cuda.bind()?;
+        );
         // SAFETY: the operands and the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), kernels.scalar()?.f_matrix, LaunchShape::team_for(self.batch, n * rows), arguments) }
+        unsafe { self.cuda.launch::<FMatrix<T>>(LaunchShape::team_for(self.batch, n * rows), arguments) }
     }
 
-    pub fn multiply(&self, product: Product) -> Result<()> {
+    pub fn multiply(&self, product: Product<T>) -> Result<()> {
         let _range = range(c"eigengrad::product");
         // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
-        unsafe { self.cuda.multiply::<T>(product) }
+        unsafe { self.cuda.multiply(product) }
     }
 
-    fn finish<G: ElementOf<T>>(&self, v: CUdeviceptr, factor: Factor) -> Result<()> {
+    fn finish(&self, v: DevicePtr<T>, factor: Factor<T>) -> Result<()> {
         let _range = range(c"eigengrad::finish");
-        let (kernels, n) = (self.cuda.kernels::<G>()?, self.problem.n);
+        let n = self.problem.n;
         let Factor { m, x, weight, by, divides } = factor;
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
-        let arguments = arguments![n as c_int, form, m, x, weight, by, v, divides, a_bar, status];
+        let arguments = (n as c_int, form, m, x, weight, by, v, divides, a_bar, status);
         let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/backward/outer.cu
-        let _current = self.cuda.bind()?;
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
-        unsafe { launch(self.cuda.stream(), kernels.finish, LaunchShape::tile_each(self.batch, n, edge), arguments) }
+        unsafe { self.cuda.launch::<Finish<G>>(LaunchShape::tile_each(self.batch, n, edge), arguments) }
     }
 }
 
 /// M of kernels/backward/outer.cu: `m` and `x` times `weight` times `by`; where `divides` both halves of (10) are taken. Addresses may be null.
 #[derive(Clone, Copy)]
-struct Factor {
-    m: CUdeviceptr,
-    x: CUdeviceptr,
-    weight: CUdeviceptr,
+struct Factor<T: Scalar> {
+    m: DevicePtr<T>,
+    x: DevicePtr<T>,
+    weight: DevicePtr<T::Real>,
     by: f64,
-    divides: CUdeviceptr,
+    divides: DevicePtr<c_int>,
+}
+
+impl<T: Scalar> Default for Factor<T> {
+    fn default() -> Self {
+        Self { m: DevicePtr::NULL, x: DevicePtr::NULL, weight: DevicePtr::NULL, by: 0.0, divides: DevicePtr::NULL }
+    }
 }
 
 /// `enum form` of kernels/lib/form.cuh.

@@ -6,10 +6,10 @@ use crate::cuda::driver::context::{Caller, Current};
 use crate::cuda::driver::graph;
 use crate::cuda::driver::handles::{Blas, SolverHandle};
 use crate::cuda::driver::library;
-use crate::cuda::kernel::derivatives;
-use crate::cuda::kernel::factor;
-use crate::cuda::kernel::module::{Instantiation, Kernels, SingleKernel};
-use crate::{Dtype, Element, Error, Result};
+use crate::cuda::kernel::module::Module;
+use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::kernel::table::{Family, Instantiation};
+use crate::{Dtype, Error, Result};
 use cudarc::driver::sys::{CUdevice_attribute, CUstream};
 use cudarc::driver::{CudaContext, CudaStream, result};
 use std::collections::HashMap;
@@ -86,20 +86,21 @@ impl StreamId {
 /// What belongs to a device, until nothing is captured any more.
 #[derive(Debug)]
 struct Device {
-    modules: Option<Modules>,
+    /// Loaded when they are first asked for.
+    modules: Option<Mutex<HashMap<ModuleKey, Arc<Module>>>>,
     capability: (i32, i32),
     most_shared: usize,
     multiprocessors: usize,
     context: Arc<CudaContext>,
 }
 
-/// Kernels by the type that they are for, loaded when they are first asked for.
-#[derive(Debug, Default)]
-struct Modules {
-    kernels: Mutex<HashMap<Dtype, Arc<Kernels>>>,
-    calculus: Mutex<HashMap<Dtype, Arc<derivatives::DerivativeKernels>>>,
-    factor: Mutex<HashMap<Dtype, Arc<factor::FactorKernels>>>,
-    alone: Mutex<HashMap<Instantiation, Arc<SingleKernel>>>,
+/// What is compiled at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum ModuleKey {
+    /// Kernels of any order, for a stored type.
+    Family(Family, Dtype),
+    /// A kernel of one order, for the types that its template takes.
+    OnChip(&'static str, &'static [Dtype], Layout),
 }
 
 /// What belongs to a stream, until nothing is captured any more.
@@ -314,48 +315,25 @@ impl Cuda {
         held(&self.shared.blas, self.stream(), Blas::new)
     }
 
-    /// The kernels for numbers stored as `E`, compiled when they are first asked for.
-    pub(super) fn kernels<E: Element>(&self) -> Result<Arc<Kernels>> {
-        let mut known = lock(&self.shared.device.modules().kernels);
-        if let Some(kernels) = known.get(&E::DTYPE) {
-            return Ok(kernels.clone());
-        }
-        let kernels = Arc::new(Kernels::load(&self.shared.device.context, E::DTYPE, self.capability(), self.most_shared())?);
-        known.insert(E::DTYPE, kernels.clone());
-        Ok(kernels)
+    /// The kernels of a family for a stored type, compiled when they are first asked for.
+    pub(super) fn module(&self, family: Family, dtype: Dtype) -> Result<Arc<Module>> {
+        self.loaded(ModuleKey::Family(family, dtype), || family.of(dtype))
     }
 
-    /// As [`Cuda::kernels`], those of derivatives beyond the gradient and of functions of the spectrum.
-    pub(super) fn calculus<E: Element>(&self) -> Result<Arc<derivatives::DerivativeKernels>> {
-        let mut known = lock(&self.shared.device.modules().calculus);
-        if let Some(kernels) = known.get(&E::DTYPE) {
-            return Ok(kernels.clone());
-        }
-        let kernels = Arc::new(derivatives::DerivativeKernels::load(&self.shared.device.context, E::DTYPE, self.capability())?);
-        known.insert(E::DTYPE, kernels.clone());
-        Ok(kernels)
+    /// The kernel of a layout for the types that its template takes, as [`Cuda::module`].
+    pub(super) fn on_chip(&self, kernel: &'static str, dtypes: &'static [Dtype], layout: Layout) -> Result<Arc<Module>> {
+        self.loaded(ModuleKey::OnChip(kernel, dtypes, layout), || vec![layout.instantiation(kernel, dtypes)])
     }
 
-    /// As [`Cuda::kernels`], those of factors.
-    pub(super) fn factor<E: Element>(&self) -> Result<Arc<factor::FactorKernels>> {
-        let mut known = lock(&self.shared.device.modules().factor);
-        if let Some(kernels) = known.get(&E::DTYPE) {
-            return Ok(kernels.clone());
+    fn loaded(&self, key: ModuleKey, wanted: impl FnOnce() -> Vec<Instantiation>) -> Result<Arc<Module>> {
+        let device = &self.shared.device;
+        let mut known = lock(device.modules());
+        if let Some(module) = known.get(&key) {
+            return Ok(module.clone());
         }
-        let kernels = Arc::new(factor::FactorKernels::load(&self.shared.device.context, E::DTYPE, self.capability())?);
-        known.insert(E::DTYPE, kernels.clone());
-        Ok(kernels)
-    }
-
-    /// A kernel that has a module of its own, compiled when it is first asked for.
-    pub(super) fn alone(&self, wanted: Instantiation) -> Result<Arc<SingleKernel>> {
-        let mut known = lock(&self.shared.device.modules().alone);
-        if let Some(kernel) = known.get(&wanted) {
-            return Ok(kernel.clone());
-        }
-        let kernel = Arc::new(SingleKernel::load(&self.shared.device.context, &wanted, self.capability())?);
-        known.insert(wanted, kernel.clone());
-        Ok(kernel)
+        let module = Arc::new(Module::load(&device.context, &wanted(), device.capability, device.most_shared)?);
+        known.insert(key, module.clone());
+        Ok(module)
     }
 
     /// Bytes of shared memory that a block can have.
@@ -396,10 +374,10 @@ impl Device {
         };
         let most_shared = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1);
-        Ok(Self { modules: Some(Modules::default()), capability, most_shared, multiprocessors, context: context.clone() })
+        Ok(Self { modules: Some(Mutex::default()), capability, most_shared, multiprocessors, context: context.clone() })
     }
 
-    fn modules(&self) -> &Modules {
+    fn modules(&self) -> &Mutex<HashMap<ModuleKey, Arc<Module>>> {
         let Some(modules) = &self.modules else { unreachable!("taken only when it is dropped") };
         modules
     }

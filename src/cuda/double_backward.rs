@@ -4,14 +4,75 @@ use crate::compute::DoubleBackward;
 use crate::cuda::device::Cuda;
 use crate::cuda::driver::gemm::Form::{Adjoint, Plain};
 use crate::cuda::driver::nvtx::range;
+use crate::cuda::kernel::launch::{OnChipKernel, RealOf, kernels};
 use crate::cuda::kernel::layouts::TieRules;
-use crate::cuda::kernel::module::{arguments, launch};
 use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::scratch::Scratch;
-use crate::cuda::part::{Bars, DerivativePart, Hermitian, Pairs};
+use crate::cuda::part::{Bars, DerivativePart, Hermitian, Pairs, VectorResults};
 use crate::options::Problem;
-use crate::{Cotangents, DoubleGradient, Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, View, ViewMut};
-use cudarc::driver::sys::CUdeviceptr;
+use crate::{
+    Cotangents, DoubleGradient, Dtype, Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Status, View, ViewMut,
+};
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+kernels! { Derivatives:
+    /// kernels/double_backward/double_backward_products.cu: Q, X, VᴴV̄ from downstream, λ, labels, λ̄, that from downstream that
+    /// becomes ℓ; G, F∘Q, F∘X, λ̄̄, round-off, statuses.
+    Open<S> = "double_backward_open"(
+        i64,
+        c_int,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        RealOf<S>,
+        DevicePtr<Status>,
+    );
+    /// kernels/double_backward/double_backward_products.cu: M that becomes B, T, λ, labels, ℓ.
+    Close<S> = "double_backward_close"(
+        i64,
+        c_int,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+    );
+}
+
+/// kernels/double_backward/double_backward.cu.
+struct OnChip<O>(PhantomData<O>);
+
+impl<O: Element> OnChipKernel for OnChip<O> {
+    type Arguments = (
+        i64,
+        TieRules,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<O>,
+        DevicePtr<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<O>,
+        DevicePtr<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<O>,
+        DevicePtr<Status>,
+    );
+    const NAME: &'static str = "double_backward";
+    const DTYPES: &'static [Dtype] = &[O::DTYPE];
+}
 
 impl<T: Scalar> DoubleBackward<T> for Cuda {
     fn double_backward<'a, O: ElementOf<T>, I: ElementOf<T>>(
@@ -30,54 +91,55 @@ impl<T: Scalar> DoubleBackward<T> for Cuda {
         let (a_bar, status) = (self.output(&out.a_bar)?, self.output(&out.status)?);
         let (values, vectors) = (self.output(&out.values_bar_bar)?, self.output(&out.vectors_bar_bar)?);
         if let Some(layout) = scratch.layouts.double_backward {
-            let out = [status, values, vectors, a_bar];
-            return self.double_backward_on_chip::<O>(problem, layout, pairs, bars, h, downstream, out);
+            let out = VectorResults { status, values, vectors };
+            return self.double_backward_on_chip(problem, layout, pairs, bars, h, downstream, (out, a_bar));
         }
         self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.mask(bars.values, downstream.values)?;
             let [t, between, x, m, fq, fx] = part.regions.matrices;
-            let has_x = bars.vectors != 0;
-            let status = part.numbers::<u32>(status);
-            let delivered = [status, part.columns::<O::Real>(values), part.matrices(vectors)];
+            let has_x = !bars.vectors.is_null();
+            let has_downstream = !downstream.vectors.is_null();
+            let status = part.numbers(status);
+            let stored = VectorResults { status, values: part.columns(values), vectors: part.matrices(vectors) };
             if problem.n == 0 {
-                return part.store_vectors(between, delivered);
+                return part.store_vectors(between, stored);
             }
             let q = t;
             part.conjugated(Hermitian { data: part.matrices(h.data), ..h }, between, q)?;
             part.in_basis(bars.vectors, between, x)?;
             part.in_basis(downstream.vectors, between, m)?;
             let g = between;
-            part.double_backward_open(has_x, downstream.vectors != 0)?;
-            part.combine(2.0, (Plain, q), (Plain, g), f64::from(u8::from(downstream.vectors != 0)), m)?; // 2QG + VᴴV̄ from downstream
+            part.double_backward_open(has_x, has_downstream)?;
+            part.combine(2.0, (Plain, q), (Plain, g), f64::from(u8::from(has_downstream)), m)?; // 2QG + VᴴV̄ from downstream
             if has_x {
                 part.combine(-1.0, (Plain, x), (Plain, fq), 1.0, m)?; // − X (F∘Q)
                 part.multiply((Plain, fq), (Adjoint, fx), t)?;
             }
             part.multiply((Plain, part.v), (Plain, fq), between)?;
-            part.store_vectors(between, delivered)?; // V̄̄ = V (F∘Q)
+            part.store_vectors(between, stored)?; // V̄̄ = V (F∘Q)
             part.double_backward_close(has_x)?;
             part.assembled(m, between, x)?;
-            part.store_matrices((1.0, 0), x, status, status, part.matrices(a_bar))
+            part.store_matrices((1.0, DevicePtr::NULL), x, status, status, part.matrices(a_bar))
         })
     }
 }
 
 impl Cuda {
-    /// Enqueues the double backward pass; `out` are addresses of statuses, λ̄̄, V̄̄ and Ā.
+    /// Enqueues the double backward pass.
     #[allow(clippy::too_many_arguments, reason = "inputs, outputs and layout of one operation")]
     fn double_backward_on_chip<O: Element>(
         &self,
         problem: &Problem,
         layout: Layout,
-        pairs: Pairs,
-        bars: Bars,
-        h: Hermitian,
-        downstream: Bars,
-        [status, values_bar_bar, vectors_bar_bar, a_bar]: [CUdeviceptr; 4],
+        pairs: Pairs<O>,
+        bars: Bars<O>,
+        h: Hermitian<O>,
+        downstream: Bars<O>,
+        (out, a_bar): (VectorResults<O>, DevicePtr<O>),
     ) -> Result<()> {
         let (batch, rules) = (problem.batch as i64, TieRules::new::<O>(problem, h.read));
         let Pairs { values, vectors, kept, found } = pairs;
-        let arguments = arguments![
+        let arguments = (
             batch,
             rules,
             values,
@@ -90,20 +152,20 @@ impl Cuda {
             downstream.values,
             downstream.vectors,
             a_bar,
-            values_bar_bar,
-            vectors_bar_bar,
-            status,
-        ];
+            out.values,
+            out.vectors,
+            out.status,
+        );
         // SAFETY: the operands hold a batch of this size; cotangents may be null.
-        unsafe { self.on_chip::<O, _>(layout, problem.batch, arguments) }
+        unsafe { self.launch_on_chip::<OnChip<O>>(layout, problem.batch, arguments) }
     }
 }
 
 impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// Vᴴ V̄ of the V̄ of the batch in `to`, unless it is absent; `between` may be overwritten.
-    pub(super) fn in_basis(&self, v_bar: u64, between: u64, to: u64) -> Result<()> {
+    pub(super) fn in_basis(&self, v_bar: DevicePtr<O>, between: DevicePtr<T>, to: DevicePtr<T>) -> Result<()> {
         match self.widened(self.matrices(v_bar), between)? {
-            0 => Ok(()),
+            absent if absent.is_null() => Ok(()),
             v_bar => self.multiply((Adjoint, self.v), (Plain, v_bar), to),
         }
     }
@@ -112,10 +174,9 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     fn double_backward_open(&self, has_x: bool, has_downstream: bool) -> Result<()> {
         let (regions, (batch, n)) = (self.regions, self.size());
         let [q, g, x, m, fq, fx] = regions.matrices;
-        let (x, fx) = if has_x { (x, fx) } else { (0, 0) };
-        let down = if has_downstream { m } else { 0 };
+        let (x, fx, down) = (x.only_if(has_x), fx.only_if(has_x), m.only_if(has_downstream));
         let [lambda_bar, other_bar, values] = regions.columns;
-        let arguments = arguments![
+        let arguments = (
             batch,
             n,
             q,
@@ -130,21 +191,19 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
             fx,
             values,
             self.round_off(),
-            regions.status
-        ];
-        let _current = self.cuda.bind()?;
+            regions.status,
+        );
         // SAFETY: the regions hold a part of this size; X and F∘X may be null together, and what is from downstream.
-        unsafe { launch(self.cuda.stream(), self.of_scalar.double_backward_open, self.team(), arguments) }
+        unsafe { self.cuda.launch::<Open<T>>(self.team(), arguments) }
     }
 
     /// M ↦ B.
     fn double_backward_close(&self, has_x: bool) -> Result<()> {
         let (regions, (batch, n)) = (self.regions, self.size());
         let [t, _, _, m, ..] = regions.matrices;
-        let t = if has_x { t } else { 0 };
-        let arguments = arguments![batch, n, m, t, regions.lambda, regions.labels, regions.columns[1]];
-        let _current = self.cuda.bind()?;
+        let t = t.only_if(has_x);
+        let arguments = (batch, n, m, t, regions.lambda, regions.labels, regions.columns[1]);
         // SAFETY: the regions hold a part of this size; T may be null.
-        unsafe { launch(self.cuda.stream(), self.of_scalar.double_backward_close, self.team(), arguments) }
+        unsafe { self.cuda.launch::<Close<T>>(self.team(), arguments) }
     }
 }

@@ -3,21 +3,21 @@
 use crate::compute::Eigh;
 use crate::cuda::device::{Cuda, lock};
 use crate::cuda::driver::nvtx::range;
+use crate::cuda::kernel::launch::{LaunchShape, RealOf, kernels};
 use crate::cuda::kernel::layouts::read;
-use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::workspace::{Workspace, WorkspaceRegions};
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Memory;
 use crate::options::Problem;
-use crate::{Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Spectrum, Triangle, View, ViewMut};
-use cudarc::driver::sys::CUdeviceptr;
+use crate::{Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Spectrum, Status, Triangle, View, ViewMut};
 use std::ffi::c_int;
 use std::mem::offset_of;
 
 /// `struct cut` of kernels/eigh/spectrum.cu.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Cut {
+pub(in crate::cuda) struct Cut {
     everything: c_int,
     at_most: c_int,
     nulls: c_int,
@@ -44,49 +44,75 @@ impl Cut {
     }
 }
 
+kernels! { Eigenpairs:
+    /// kernels/eigh/prepare.cu: A in the type computed in, scaled, and its exponent.
+    Prepare<I> = "prepare"(i64, c_int, c_int, DevicePtr<I>, DevicePtr<I::Scalar>, DevicePtr<c_int>, DevicePtr<Status>);
+    /// kernels/eigh/spectrum.cu: λ, the solver's info, defects and their bound in; λ, K, ranks, gaps, statuses and vectors out.
+    CutSpectrum<S> = "spectrum"(
+        i64,
+        c_int,
+        Cut,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        RealOf<S>,
+        DevicePtr<S::Real>,
+        DevicePtr<bool>,
+        DevicePtr<u32>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<Status>,
+        DevicePtr<S::Scalar>,
+    );
+}
+
+/// What vectors, or values alone, of a computation in `T` may be stored as.
+pub(in crate::cuda) trait ResultOf<T: Scalar>: Element<Scalar: Element<Real = <T as Element>::Real>> {}
+impl<T: Scalar, S: Element<Scalar: Element<Real = <T as Element>::Real>>> ResultOf<T> for S {}
+
 /// Device addresses of the results, the first of their matrices.
 #[derive(Clone, Copy)]
-pub(in crate::cuda) struct Outputs {
-    values: CUdeviceptr,
-    kept: CUdeviceptr,
-    rank: CUdeviceptr,
-    gap_kept: CUdeviceptr,
-    gap_dropped: CUdeviceptr,
-    pub status: CUdeviceptr,
-    /// 0 where only values are asked for.
-    pub vectors: CUdeviceptr,
+pub(in crate::cuda) struct Outputs<S: Element> {
+    values: DevicePtr<S::Real>,
+    kept: DevicePtr<bool>,
+    rank: DevicePtr<u32>,
+    gap_kept: DevicePtr<RealOf<S>>,
+    gap_dropped: DevicePtr<RealOf<S>>,
+    pub status: DevicePtr<Status>,
+    /// Null where only values are asked for.
+    pub vectors: DevicePtr<S>,
 }
 
-/// The address `elements` of size `size` behind `address`; 0 stays 0.
-pub(in crate::cuda) fn behind(address: CUdeviceptr, elements: usize, size: usize) -> CUdeviceptr {
-    if address == 0 { 0 } else { address + (elements * size) as CUdeviceptr }
-}
-
-impl Outputs {
-    /// Those of a spectrum, and of vectors at an address.
-    pub fn new<R: Element>(cuda: &Cuda, out: &Spectrum<R, Cuda, ViewMut<'_>>, vectors: CUdeviceptr) -> Result<Self> {
+impl<S: Element> Outputs<S> {
+    /// Those of a spectrum, and of vectors at an address. `R` is the real type of `S`, or of values alone `S` itself.
+    pub fn new<R: Element<Scalar = RealOf<S>>>(
+        cuda: &Cuda,
+        out: &Spectrum<R, Cuda, ViewMut<'_>>,
+        vectors: DevicePtr<S>,
+    ) -> Result<Self> {
         Ok(Self {
-            values: cuda.output(&out.values)?,
+            values: cuda.output(&out.values)?.cast(),
             kept: cuda.output(&out.kept)?,
             rank: cuda.output(&out.rank)?,
-            gap_kept: cuda.output(&out.gap_kept)?,
-            gap_dropped: cuda.output(&out.gap_dropped)?,
+            gap_kept: cuda.output(&out.gap_kept)?.cast(),
+            gap_dropped: cuda.output(&out.gap_dropped)?.cast(),
             status: cuda.output(&out.status)?,
             vectors,
         })
     }
 
     /// The results of the matrices from `first` on, each of so many vectors of n components.
-    pub fn from<T: Element, S: Element, R: Element>(self, first: usize, n: usize, vectors: usize) -> Self {
-        let (vectors, real) = (first * vectors, size_of::<T::Real>());
+    pub fn from(self, first: usize, n: usize, vectors: usize) -> Self {
+        let vectors = first * vectors;
         Self {
-            values: behind(self.values, vectors, size_of::<R>()),
-            kept: behind(self.kept, vectors, size_of::<bool>()),
-            rank: behind(self.rank, first, size_of::<u32>()),
-            gap_kept: behind(self.gap_kept, first, real),
-            gap_dropped: behind(self.gap_dropped, first, real),
-            status: behind(self.status, first, size_of::<u32>()),
-            vectors: behind(self.vectors, vectors * n, size_of::<S>()),
+            values: self.values.behind(vectors),
+            kept: self.kept.behind(vectors),
+            rank: self.rank.behind(first),
+            gap_kept: self.gap_kept.behind(first),
+            gap_dropped: self.gap_dropped.behind(first),
+            status: self.status.behind(first),
+            vectors: self.vectors.behind(vectors * n),
         }
     }
 }
@@ -101,7 +127,7 @@ impl<T: Scalar> Eigh<T> for Cuda {
     ) -> Result<()> {
         let _range = range(c"eigengrad::eigh");
         let vectors = self.output(&out.vectors)?;
-        self.eigh_in_parts::<T, I, O, O::Real>(problem, a, out.spectrum, Some(vectors), workspace)
+        self.eigh_in_parts::<T, I, O>(problem, a, Outputs::new(self, &out.spectrum, vectors)?, workspace)
     }
 
     fn eigvalsh<'a, I: Element<Scalar = T>, R: Element<Scalar = T::Real>>(
@@ -112,144 +138,134 @@ impl<T: Scalar> Eigh<T> for Cuda {
         workspace: &Workspace<T>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::eigvalsh");
-        self.eigh_in_parts::<T, I, R, R>(problem, a, out, None, workspace)
+        self.eigh_in_parts::<T, I, R>(problem, a, Outputs::new(self, &out, DevicePtr::NULL)?, workspace)
     }
 }
 
 impl Cuda {
-    /// Enqueues the decomposition of `a`. Eigenvectors are stored as `S` at `vectors`, eigenvalues as `R`, its real type; without
-    /// vectors `S` is `R`.
-    fn eigh_in_parts<'a, T, I, S, R>(
+    /// Enqueues the decomposition of `a`.
+    fn eigh_in_parts<T: Scalar, I: Element<Scalar = T>, S: ResultOf<T>>(
         &self,
         problem: &Problem,
-        a: HermitianBatch<I, Self, View<'a>>,
-        out: Spectrum<R, Self, ViewMut<'a>>,
-        vectors: Option<CUdeviceptr>,
+        a: HermitianBatch<I, Self, View<'_>>,
+        out: Outputs<S>,
         workspace: &Workspace<T>,
-    ) -> Result<()>
-    where
-        T: Scalar,
-        I: Element<Scalar = T>,
-        S: Element,
-        R: Element,
-    {
+    ) -> Result<()> {
         let n = problem.n;
-        let all = Outputs::new(self, &out, vectors.unwrap_or(0))?;
         let input = self.input(&a.data)?;
         let _turn = lock(&workspace.turn);
         for first in (0..problem.batch).step_by(workspace.part) {
             let batch = workspace.part.min(problem.batch - first);
-            let part = EighPart { problem, order: n, batch, out: all.from::<T, S, R>(first, n, n) };
-            part.run::<T, I, S>(self, behind(input, first * n * n, size_of::<I>()), a.triangle, workspace)?;
+            let part = EighPart { problem, order: n, batch, out: out.from(first, n, n) };
+            part.run::<T, I>(self, input.behind(first * n * n), a.triangle, workspace)?;
         }
         Ok(())
     }
 }
 
 /// What is worked on at a time.
-pub(in crate::cuda) struct EighPart<'a> {
+pub(in crate::cuda) struct EighPart<'a, S: Element> {
     pub problem: &'a Problem,
     /// Of the matrices that are solved; the problem's other eigenvalues are exact zeros.
     pub order: usize,
     pub batch: usize,
-    pub out: Outputs,
+    pub out: Outputs<S>,
 }
 
-impl EighPart<'_> {
-    fn run<T, I, S>(&self, cuda: &Cuda, a: CUdeviceptr, triangle: Option<Triangle>, workspace: &Workspace<T>) -> Result<()>
+impl<S: Element> EighPart<'_, S> {
+    fn run<T, I>(&self, cuda: &Cuda, a: DevicePtr<I>, triangle: Option<Triangle>, workspace: &Workspace<T>) -> Result<()>
     where
         T: Scalar,
         I: Element<Scalar = T>,
-        S: Element,
+        S: ResultOf<T>,
     {
-        let with_vectors = self.out.vectors != 0;
+        let with_vectors = !self.out.vectors.is_null();
         let in_place = with_vectors && S::DTYPE == T::DTYPE;
-        let matrices = if in_place { self.out.vectors } else { workspace.regions.matrices[0] };
-        self.prepare::<I>(cuda, (a, triangle), matrices, workspace.regions.exponent)?;
-        self.solve::<T, S>(cuda, matrices, workspace)?;
+        let matrices = if in_place { self.out.vectors.cast() } else { workspace.regions.matrices[0] };
+        self.prepare(cuda, (a, triangle), matrices, workspace.regions.exponent)?;
+        self.solve(cuda, matrices, workspace)?;
         if with_vectors && !in_place {
-            self.store::<S>(cuda, matrices, self.batch * self.order * self.order)?;
+            // SAFETY: the vectors and the output hold so many.
+            unsafe { cuda.narrow(self.batch * self.order * self.order, matrices.cast(), self.out.vectors) }?;
         }
         Ok(())
     }
 
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the matrices in their place.
-    pub fn solve<T: Scalar, S: Element>(&self, cuda: &Cuda, matrices: CUdeviceptr, workspace: &Workspace<T>) -> Result<()> {
+    pub fn solve<T: Scalar>(&self, cuda: &Cuda, matrices: DevicePtr<T>, workspace: &Workspace<T>) -> Result<()>
+    where
+        S: ResultOf<T>,
+    {
         let (n, batch, regions) = (self.order, self.batch, workspace.regions);
         let WorkspaceRegions { lambda, info, scratch, certificate, .. } = regions;
-        let with_vectors = self.out.vectors != 0;
-        let vectors = if with_vectors { matrices } else { 0 };
-        let mut defect = 0;
+        let with_vectors = !self.out.vectors.is_null();
+        let vectors = matrices.only_if(with_vectors);
+        let mut defect = DevicePtr::NULL;
         if let Some(solver) = &mut *lock(&workspace.solver) {
             let _range = range(c"eigengrad::solve");
             if cuda.certified || solver.repairs() {
                 // SAFETY: the matrices and the regions are those of a part of this size.
-                unsafe { certificate.probe::<T>(cuda, n, batch, matrices) }?;
+                unsafe { certificate.probe(cuda, n, batch, matrices) }?;
             }
             let memory = Memory { a: matrices, lambda, info, scratch };
             // SAFETY: as above.
-            unsafe { solver.solve::<T>(cuda, batch, with_vectors, memory, certificate) }?;
+            unsafe { solver.solve(cuda, batch, with_vectors, memory, certificate) }?;
             if cuda.certified {
                 // SAFETY: as above.
-                unsafe { certificate.measure::<T>(cuda, n, batch, vectors, lambda) }?;
+                unsafe { certificate.measure(cuda, n, batch, vectors, lambda) }?;
                 defect = certificate.defect;
             }
         }
-        self.spectrum::<T, S>(cuda, [regions.lambda, regions.exponent, regions.info, defect, vectors])
+        self.spectrum(cuda, regions, defect, vectors)
     }
 
     fn prepare<I: Element>(
         &self,
         cuda: &Cuda,
-        (a, triangle): (CUdeviceptr, Option<Triangle>),
-        matrices: CUdeviceptr,
-        exponent: CUdeviceptr,
+        (a, triangle): (DevicePtr<I>, Option<Triangle>),
+        matrices: DevicePtr<I::Scalar>,
+        exponent: DevicePtr<c_int>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::prepare");
-        let (kernels, n, read) = (cuda.kernels::<I>()?, self.order, read(triangle));
-        let arguments = arguments![self.batch as i64, n as c_int, read, a, matrices, exponent, self.out.status];
-        let _current = cuda.bind()?;
+        let shape = LaunchShape::team_each(self.batch, self.order);
+        let arguments = (self.batch as i64, self.order as c_int, read(triangle), a, matrices, exponent, self.out.status);
         // SAFETY: A, the outputs and the regions hold a part of this size.
-        unsafe { launch(cuda.stream(), kernels.prepare, LaunchShape::team_each(self.batch, n), arguments) }
+        unsafe { cuda.launch::<Prepare<I>>(shape, arguments) }
     }
 
-    fn spectrum<T: Scalar, S: Element>(&self, cuda: &Cuda, regions: [CUdeviceptr; 5]) -> Result<()> {
+    /// What the cut makes of λ; defects and vectors may be null.
+    fn spectrum<T: Scalar>(
+        &self,
+        cuda: &Cuda,
+        regions: WorkspaceRegions<T>,
+        defect: DevicePtr<T::Real>,
+        vectors: DevicePtr<T>,
+    ) -> Result<()>
+    where
+        S: ResultOf<T>,
+    {
         let _range = range(c"eigengrad::spectrum");
-        let (kernels, n) = (cuda.kernels::<S>()?, self.order);
-        let [lambda, exponent, info, defect, vectors] = regions;
-        let bound = Certificate::bound::<T>(n);
+        let n = self.order;
         let Outputs { values, kept, rank, gap_kept, gap_dropped, status, .. } = self.out;
-        let cut = Cut::new::<T::Real>(self.problem, self.problem.n - n);
-        let arguments = arguments![
+        let arguments = (
             self.batch as i64,
             n as c_int,
-            cut,
-            lambda,
-            exponent,
-            info,
+            Cut::new::<T::Real>(self.problem, self.problem.n - n),
+            regions.lambda,
+            regions.exponent,
+            regions.info,
             defect,
-            bound,
+            Certificate::<T>::bound(n),
             values,
             kept,
             rank,
             gap_kept,
             gap_dropped,
             status,
-            vectors,
-        ];
-        let _current = cuda.bind()?;
+            vectors.cast(), // null, where the type is another
+        );
         // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the kernel allows them.
-        unsafe { launch(cuda.stream(), kernels.spectrum, LaunchShape::thread_each(self.batch), arguments) }
-    }
-
-    /// Stores vectors of so many entries.
-    pub fn store<S: Element>(&self, cuda: &Cuda, vectors: CUdeviceptr, entries: usize) -> Result<()> {
-        let _range = range(c"eigengrad::store");
-        let kernels = cuda.kernels::<S>()?;
-        let arguments = arguments![entries as i64, vectors, self.out.vectors];
-        let _current = cuda.bind()?;
-        // SAFETY: the vectors and the output hold so many.
-        unsafe { launch(cuda.stream(), kernels.store, LaunchShape::thread_for(entries), arguments) }
+        unsafe { cuda.launch::<CutSpectrum<S>>(LaunchShape::thread_each(self.batch), arguments) }
     }
 }
 
@@ -274,26 +290,27 @@ mod tests {
             let (rank, exponent, info, status) = (zeros(), zeros(), zeros(), cuda.zeros::<Status>(4).unwrap());
             let (values, gap_kept, gap_dropped) = (reals(), reals(), reals());
             let kept = cuda.zeros::<bool>(8).unwrap();
-            let at = |buffer| Cuda::view(buffer).address();
-            let of_vectors = if with_vectors { at(&vectors) } else { 0 };
+            let at = |buffer| Cuda::view(buffer).pointer();
+            let of_vectors = at(&vectors).only_if(with_vectors);
             let out = Outputs {
                 values: at(&values),
-                kept: Cuda::view(&kept).address(),
-                rank: Cuda::view(&rank).address(),
+                kept: Cuda::view(&kept).pointer(),
+                rank: Cuda::view(&rank).pointer(),
                 gap_kept: at(&gap_kept),
                 gap_dropped: at(&gap_dropped),
-                status: Cuda::view(&status).address(),
+                status: Cuda::view(&status).pointer(),
                 vectors: of_vectors,
             };
             let part = EighPart { problem: &problem, order: 2, batch: 4, out };
             let workspace = Workspace::<f64>::new(&cuda, &problem, None).unwrap();
             let certificate = workspace.regions.certificate;
             // SAFETY: all hold what belongs to four matrices of order 2.
-            unsafe { certificate.probe::<f64>(&cuda, 2, 4, at(&matrices)) }.unwrap();
+            unsafe { certificate.probe(&cuda, 2, 4, at(&matrices)) }.unwrap();
             // SAFETY: as above.
-            unsafe { certificate.measure::<f64>(&cuda, 2, 4, of_vectors, at(&lambda)) }.unwrap();
-            let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).address());
-            part.spectrum::<f64, f64>(&cuda, [at(&lambda), exponent, info, certificate.defect, of_vectors]).unwrap();
+            unsafe { certificate.measure(&cuda, 2, 4, of_vectors, at(&lambda)) }.unwrap();
+            let [exponent, info] = [&exponent, &info].map(|ints| Cuda::view(ints).pointer().cast());
+            let regions = WorkspaceRegions { lambda: at(&lambda), exponent, info, ..workspace.regions };
+            part.spectrum(&cuda, regions, certificate.defect, of_vectors).unwrap();
             let status = cuda.download(Cuda::view(&status)).unwrap();
             let expected = match with_vectors {
                 true => [Status::OK, Status::NOT_ORTHONORMAL, Status::LARGE_RESIDUAL, Status::LARGE_RESIDUAL],

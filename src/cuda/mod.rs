@@ -22,7 +22,7 @@ pub use device::{Algorithm, Cuda, Solver};
 pub use driver::graph::Graph;
 pub use driver::info::{DeviceInfo, devices};
 pub use driver::library::{Found, probe};
-pub use kernel::module::Instantiation;
+pub use kernel::table::Instantiation;
 pub use memory::buffer::{Bits, DeviceBuffer, DeviceView, DeviceViewMut};
 pub use memory::factor::FactorWorkspace;
 pub use memory::lending::{Reading, Writing};

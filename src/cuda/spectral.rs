@@ -5,23 +5,24 @@ use crate::cuda::device::Cuda;
 use crate::cuda::driver::gemm::Form;
 use crate::cuda::driver::nvtx::range;
 use crate::cuda::kernel::function::{Named, Operand};
-use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::kernel::launch::{LaunchShape, OnChipKernel, RealOf, kernels};
 use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::scratch::Scratch;
 use crate::cuda::part::{DerivativePart, Hermitian, Pairs};
 use crate::options::Problem;
 use crate::{
-    Array, Derivative, Dropped, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Result, Scalar, SchurMultiplier,
-    Spectral, Status, View, ViewMut,
+    Array, Derivative, Dropped, Dtype, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Result, Scalar,
+    SchurMultiplier, Spectral, Status, View, ViewMut,
 };
-use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
+use std::marker::PhantomData;
 use std::mem::offset_of;
 
 /// `struct map_rules` of kernels/spectral/spectral_map.cu.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct MapRules {
+pub(super) struct MapRules {
     function: Named,
     tie_rtol: f64,
     dropped_zero: c_int,
@@ -33,13 +34,90 @@ struct MapRules {
 // The same on both sides.
 const _: () = assert!(size_of::<MapRules>() == 48 && offset_of!(MapRules, read) == 44);
 
+kernels! { Derivatives:
+    /// kernels/spectral/evaluate.cu: f, whether it lifts, rules, pairs, f and f′ as given; λ, labels, f, f′, what else is kept of f,
+    /// up to where eigenvalues tie, exponents, statuses.
+    Evaluate<O> = "evaluate"(
+        i64,
+        c_int,
+        Named,
+        c_int,
+        c_int,
+        f64,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O::Real>,
+        DevicePtr<O::Real>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<c_int>,
+        DevicePtr<Status>,
+    );
+    /// kernels/spectral/evaluate.cu: f, pairs, f as given; tr f(A), statuses.
+    Trace<O> = "trace"(
+        i64,
+        c_int,
+        Named,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O::Real>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<Status>,
+    );
+    /// kernels/spectral/spectral_products.cu: V, labels, f; V diag f on K.
+    ScaleColumns<S> = "scale_columns"(i64, c_int, DevicePtr<S>, DevicePtr<c_int>, DevicePtr<RealOf<S>>, DevicePtr<S>);
+    /// kernels/spectral/spectral_products.cu: f, whether W is of products, what [`Evaluate`] found; Q that becomes W ∘ Q.
+    Divide<S> = "divide"(
+        i64,
+        c_int,
+        Named,
+        c_int,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<S>,
+    );
+}
+
+/// kernels/spectral/spectral_map.cu.
+struct OnChip<O>(PhantomData<O>);
+
+impl<O: Element> OnChipKernel for OnChip<O> {
+    type Arguments = (
+        i64,
+        MapRules,
+        DevicePtr<O::Real>,
+        DevicePtr<bool>,
+        DevicePtr<Status>,
+        DevicePtr<O>,
+        DevicePtr<O::Real>,
+        DevicePtr<O::Real>,
+        DevicePtr<O>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<O>,
+        DevicePtr<Status>,
+    );
+    const NAME: &'static str = "map";
+    const DTYPES: &'static [Dtype] = &[O::DTYPE];
+}
+
 /// What a function is put to.
 #[derive(Clone, Copy)]
-enum Use {
+enum Use<O: Element> {
     /// f(A), or f′(A).
     Alone(Derivative),
-    /// The map of a matrix, times the numbers at an address unless that is 0.
-    Map(SchurMultiplier, Hermitian, CUdeviceptr),
+    /// The map of a matrix, times the numbers at an address unless that is null.
+    Map(SchurMultiplier, Hermitian<O>, DevicePtr<RealOf<O>>),
 }
 
 impl<T: Scalar> SpectralFunctions<T> for Cuda {
@@ -56,7 +134,7 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         let (pairs, function) = (self.pairs(&pairs)?, self.function(&function)?);
         let (data, status) = (self.output(&out.data)?, self.output(&out.status)?);
         if let Some(layout) = scratch.layouts.map {
-            return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Alone(of), [status, data]);
+            return self.map_on_chip(problem, layout, pairs, function, Use::Alone(of), (status, data));
         }
         self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.evaluate(function, false)?;
@@ -65,13 +143,13 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
             if n > 0 {
                 let [values, slopes, _] = regions.columns;
                 let factor = if of == Derivative::Zeroth { values } else { slopes };
-                let arguments = arguments![batch, n, part.v, regions.labels, factor, scaled];
-                let _current = self.bind()?;
+                let arguments = (batch, n, part.v, regions.labels, factor, scaled);
                 // SAFETY: the operands and the regions hold a part of this size.
-                unsafe { launch(self.stream(), part.of_scalar.scale_columns, part.team(), arguments) }?;
+                unsafe { self.launch::<ScaleColumns<T>>(part.team(), arguments) }?;
                 part.multiply((Form::Plain, scaled), (Form::Adjoint, part.v), product)?;
             }
-            part.store_matrices((1.0, 0), product, regions.status, part.numbers::<u32>(status), part.matrices(data))
+            let (base, scale) = (regions.status, DevicePtr::NULL);
+            part.store_matrices((1.0, scale), product, base, part.numbers(status), part.matrices(data))
         })
     }
 
@@ -92,7 +170,7 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         let scale = self.given(&scale)?;
         let (data, status) = (self.output(&out.data)?, self.output(&out.status)?);
         if let Some(layout) = scratch.layouts.map {
-            return self.map_on_chip::<O>(problem, layout, pairs, function, Use::Map(weights, e, scale), [status, data]);
+            return self.map_on_chip(problem, layout, pairs, function, Use::Map(weights, e, scale), (status, data));
         }
         self.in_parts(problem, pairs, scratch, |part: &DerivativePart<'_, T, O>| {
             part.evaluate(function, weights == SchurMultiplier::Divided)?;
@@ -102,8 +180,8 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
                 part.divide(function, weights)?;
                 part.assembled(q, between, product)?;
             }
-            let (base, status) = (part.regions.status, part.numbers::<u32>(status));
-            part.store_matrices((1.0, part.numbers::<T::Real>(scale)), product, base, status, part.matrices(data))
+            let (base, status) = (part.regions.status, part.numbers(status));
+            part.store_matrices((1.0, part.numbers(scale)), product, base, status, part.matrices(data))
         })
     }
 
@@ -116,14 +194,12 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         status: Array<Status, Self, 1, ViewMut<'a>>,
     ) -> Result<()> {
         let _range = range(c"eigengrad::trace");
-        let (kernels, pairs, Operand { named, values, .. }) =
-            (self.calculus::<O>()?, self.pairs(&pairs)?, self.function(&function)?);
+        let (pairs, Operand { named, values, .. }) = (self.pairs(&pairs)?, self.function(&function)?);
         let (batch, n) = (problem.batch as i64, problem.n as c_int);
         let (total, status) = (self.output(&out)?, self.output(&status)?);
-        let arguments = arguments![batch, n, named, pairs.values, pairs.kept, pairs.found, values, total, status];
-        let _current = self.bind()?;
+        let arguments = (batch, n, named, pairs.values, pairs.kept, pairs.found, values, total, status);
         // SAFETY: the operands hold a batch of this size; values may be null unless f is given by them.
-        unsafe { launch(self.stream(), kernels.trace, LaunchShape::thread_each(problem.batch), arguments) }
+        unsafe { self.launch::<Trace<O>>(LaunchShape::thread_each(problem.batch), arguments) }
     }
 }
 
@@ -133,13 +209,13 @@ impl Cuda {
         &self,
         problem: &Problem,
         layout: Layout,
-        pairs: Pairs,
-        function: Operand,
-        to: Use,
-        [status, out]: [CUdeviceptr; 2],
+        pairs: Pairs<O>,
+        function: Operand<O>,
+        to: Use<O>,
+        (status, out): (DevicePtr<Status>, DevicePtr<O>),
     ) -> Result<()> {
         let (of, weights, e, scale) = match to {
-            Use::Alone(of) => (of, SchurMultiplier::Divided, Hermitian { data: 0, read: 0 }, 0),
+            Use::Alone(of) => (of, SchurMultiplier::Divided, Hermitian { data: DevicePtr::NULL, read: 0 }, DevicePtr::NULL),
             Use::Map(weights, e, scale) => (Derivative::Zeroth, weights, e, scale),
         };
         let rules = MapRules {
@@ -152,29 +228,29 @@ impl Cuda {
         };
         let Pairs { values, vectors, kept, found } = pairs;
         let (batch, Operand { values: given, slopes, .. }) = (problem.batch as i64, function);
-        let arguments = arguments![batch, rules, values, kept, found, vectors, given, slopes, e.data, scale, out, status];
+        let arguments = (batch, rules, values, kept, found, vectors, given, slopes, e.data, scale, out, status);
         // SAFETY: the operands hold a batch of this size; f may be null unless it is given so, E and the factors in any case.
-        unsafe { self.on_chip::<O, _>(layout, problem.batch, arguments) }
+        unsafe { self.launch_on_chip::<OnChip<O>>(layout, problem.batch, arguments) }
     }
 }
 
 impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     /// λ, labels, statuses, and f into the columns; where it `lifts`, for divided differences that stay in the range.
-    fn evaluate(&self, function: Operand, lifts: bool) -> Result<()> {
+    fn evaluate(&self, function: Operand<O>, lifts: bool) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let [values, slopes, other] = regions.columns;
-        let arguments = arguments![
+        let arguments = (
             batch,
             n,
             function.named,
             c_int::from(lifts),
             self.declared_zero(),
             self.problem.tie_rtol::<O::Real>(),
-            self.columns::<O::Real>(self.pairs.values),
-            self.columns::<bool>(self.pairs.kept),
-            self.numbers::<u32>(self.pairs.found),
-            self.columns::<O::Real>(function.values),
-            self.columns::<O::Real>(function.slopes),
+            self.columns(self.pairs.values),
+            self.columns(self.pairs.kept),
+            self.numbers(self.pairs.found),
+            self.columns(function.values),
+            self.columns(function.slopes),
             regions.lambda,
             regions.labels,
             values,
@@ -183,18 +259,17 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
             regions.within,
             regions.lifts,
             regions.status,
-        ];
-        let _current = self.cuda.bind()?;
+        );
         // SAFETY: the operands and the regions hold a part of this size; values and slopes may be null unless f is given by them.
-        unsafe { launch(self.cuda.stream(), self.kernels.evaluate, self.team(), arguments) }
+        unsafe { self.cuda.launch::<Evaluate<O>>(self.team(), arguments) }
     }
 
     /// Q ↦ W ∘ Q.
-    fn divide(&self, function: Operand, weights: SchurMultiplier) -> Result<()> {
+    fn divide(&self, function: Operand<O>, weights: SchurMultiplier) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let [values, slopes, other] = regions.columns;
         let products = c_int::from(weights == SchurMultiplier::Product);
-        let arguments = arguments![
+        let arguments = (
             batch,
             n,
             function.named,
@@ -207,9 +282,8 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
             regions.within,
             regions.lifts,
             regions.matrices[0],
-        ];
-        let _current = self.cuda.bind()?;
+        );
         // SAFETY: the regions hold a part of this size.
-        unsafe { launch(self.cuda.stream(), self.of_scalar.divide, self.team(), arguments) }
+        unsafe { self.cuda.launch::<Divide<T>>(self.team(), arguments) }
     }
 }

@@ -1,23 +1,23 @@
 //! Batched matrix products of cuBLAS, one table for the types that are computed in.
 
 use crate::cuda::device::Cuda;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::{Real, Result, Scalar};
 use cudarc::cublas::sys::{self, cublasHandle_t, cublasOperation_t, cublasStatus_t};
-use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 
 /// C = α·op(A)·op(B) + β·C for column-major matrices that lie one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Product {
+pub(in crate::cuda) struct Product<T> {
     pub batch: usize,
     /// m, n, k: op(A) is m×k, op(B) is k×n.
     pub shape: [usize; 3],
     pub alpha: f64,
-    pub a: (Form, CUdeviceptr),
-    pub b: (Form, CUdeviceptr),
+    pub a: (Form, DevicePtr<T>),
+    pub b: (Form, DevicePtr<T>),
     pub beta: f64,
-    pub c: CUdeviceptr,
+    pub c: DevicePtr<T>,
 }
 
 /// What enters a product.
@@ -41,7 +41,7 @@ pub trait Gemm: Sized {
         shape: [c_int; 4],
         op: [cublasOperation_t; 2],
         by: &Factors<Self>,
-        abc: [CUdeviceptr; 3],
+        abc: [DevicePtr<Self>; 3],
     ) -> cublasStatus_t;
 }
 
@@ -54,14 +54,13 @@ macro_rules! gemm {
     ($($t:ty = $function:ident),*) => { $(
         impl Gemm for $t {
             const GEMM: &str = stringify!($function);
-            unsafe fn gemm(handle: cublasHandle_t, [m, n, k, batch]: [c_int; 4], [op_a, op_b]: [cublasOperation_t; 2], by: &Factors<$t>, [a, b, c]: [CUdeviceptr; 3]) -> cublasStatus_t {
+            unsafe fn gemm(handle: cublasHandle_t, [m, n, k, batch]: [c_int; 4], [op_a, op_b]: [cublasOperation_t; 2], by: &Factors<$t>, [a, b, c]: [DevicePtr<$t>; 3]) -> cublasStatus_t {
                 let (alpha, beta) = (std::ptr::from_ref(&by.0[0]).cast(), std::ptr::from_ref(&by.0[1]).cast());
-                let (a, b, c) = (a as *const $t, b as *const $t, c as *mut $t);
                 let rows = |op, plain, adjoint| if op == cublasOperation_t::CUBLAS_OP_N { plain } else { adjoint };
                 let (rows_a, rows_b) = (rows(op_a, m, k), rows(op_b, k, n));
                 let apart = |x, y| i64::from(x) * i64::from(y);
                 // SAFETY: the caller's; the library's complex types have the layout of num_complex's; scalars are read during the call.
-                unsafe { sys::$function(handle, op_a, op_b, m, n, k, alpha, a.cast(), rows_a, apart(m, k), b.cast(), rows_b, apart(k, n), beta, c.cast(), m, apart(m, n), batch) }
+                unsafe { sys::$function(handle, op_a, op_b, m, n, k, alpha, a.raw(), rows_a, apart(m, k), b.raw(), rows_b, apart(k, n), beta, c.raw(), m, apart(m, n), batch) }
             }
         }
     )* }
@@ -79,7 +78,7 @@ impl Cuda {
     /// # Safety
     /// The addresses are of `batch`·m·k, `batch`·k·n and `batch`·m·n elements of `T` in device memory of this stream; c overlaps neither
     /// a nor b.
-    pub(in crate::cuda) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product) -> Result<()> {
+    pub(in crate::cuda) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product<T>) -> Result<()> {
         let Product { batch, shape: [m, n, k], alpha, a: (form_a, a), b: (form_b, b), beta, c } = product;
         let op = |form| match form {
             Form::Plain => cublasOperation_t::CUBLAS_OP_N,

@@ -1,8 +1,8 @@
 //! Functions of the spectrum as kernels take them.
 
 use crate::cuda::device::Cuda;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::{Element, Function, Result, Spectral, View};
-use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::mem::offset_of;
 
@@ -19,12 +19,12 @@ pub(in crate::cuda) struct Named {
 // The same on both sides.
 const _: () = assert!(size_of::<Named>() == 24 && offset_of!(Named, p) == 16);
 
-/// A function, and device addresses of its values and slopes for the batch; 0 unless it is given by these.
+/// A function, and device addresses of its values and slopes for the batch; null unless it is given by these.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct Operand {
+pub(in crate::cuda) struct Operand<O: Element> {
     pub named: Named,
-    pub values: CUdeviceptr,
-    pub slopes: CUdeviceptr,
+    pub values: DevicePtr<O::Real>,
+    pub slopes: DevicePtr<O::Real>,
 }
 
 impl Named {
@@ -52,9 +52,9 @@ impl From<Function> for Named {
 const GIVEN: c_int = 8;
 
 impl Cuda {
-    pub(in crate::cuda) fn function<O: Element>(&self, function: &Spectral<O, Self, View<'_>>) -> Result<Operand> {
+    pub(in crate::cuda) fn function<O: Element>(&self, function: &Spectral<O, Self, View<'_>>) -> Result<Operand<O>> {
         Ok(match function {
-            Spectral::Named(function) => Operand { named: (*function).into(), values: 0, slopes: 0 },
+            Spectral::Named(function) => Operand { named: (*function).into(), values: DevicePtr::NULL, slopes: DevicePtr::NULL },
             Spectral::Given { values, slopes } => {
                 Operand { named: Named::new(GIVEN, 0.0), values: self.input(values)?, slopes: self.input(slopes)? }
             }

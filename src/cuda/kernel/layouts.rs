@@ -1,10 +1,9 @@
 //! The derivatives and functions whose small matrices go in one kernel, and what these kernels are told.
 
-use crate::cuda::device::Cuda;
-use crate::cuda::kernel::module::{Argument, Instantiation, launch};
 use crate::cuda::kernel::on_chip::{Demand, Layout};
+use crate::cuda::kernel::table::Instantiation;
 use crate::options::Problem;
-use crate::{Dropped, Dtype, Element, Result, Triangle};
+use crate::{Dropped, Dtype, Element, Triangle};
 use std::ffi::c_int;
 use std::mem::offset_of;
 
@@ -32,6 +31,8 @@ const MAP: Demand = Demand { kernel: "map", columns: mapped, ..JVP };
 const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, columns, up_to: [64, 64, 64, 48] };
 const BACKWARD_JVP: Demand = Demand { kernel: "backward_jvp", ..DOUBLE_BACKWARD };
 
+const DEMANDS: [Demand; 4] = [JVP, MAP, DOUBLE_BACKWARD, BACKWARD_JVP];
+
 /// How each operation goes in one kernel; none where it goes by matrix products.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cuda) struct Layouts {
@@ -43,8 +44,7 @@ pub(in crate::cuda) struct Layouts {
 
 impl Layouts {
     pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Self {
-        let [jvp, map, double_backward, backward_jvp] =
-            [JVP, MAP, DOUBLE_BACKWARD, BACKWARD_JVP].map(|demand| Layout::new(&demand, computed, n, most_shared));
+        let [jvp, map, double_backward, backward_jvp] = DEMANDS.map(|demand| Layout::new(&demand, computed, n, most_shared));
         Self { jvp, map, double_backward, backward_jvp }
     }
 
@@ -60,7 +60,8 @@ impl Layouts {
 
 /// The kernels of this order for eigenpairs stored as `dtype`.
 pub(in crate::cuda) fn on_chip(dtype: Dtype, computed: Dtype, n: usize) -> impl Iterator<Item = Instantiation> {
-    Layouts::new(computed, n, usize::MAX).each().into_iter().flatten().map(move |layout| layout.instantiation(dtype, &[]))
+    let layouts = Layouts::new(computed, n, usize::MAX).each();
+    DEMANDS.into_iter().zip(layouts).filter_map(move |(demand, layout)| Some(layout?.instantiation(demand.kernel, &[dtype])))
 }
 
 /// `struct tie_rules` of kernels/jvp/columns.cuh.
@@ -86,23 +87,5 @@ impl TieRules {
             tie_rtol: problem.tie_rtol::<O::Real>(),
             round_off: problem.round_off::<O>(),
         }
-    }
-}
-
-impl Cuda {
-    /// Enqueues the kernel of a layout.
-    ///
-    /// # Safety
-    /// The arguments are those of the kernel, and addresses of what its contract says, of a batch of this size in this stream's memory.
-    pub(in crate::cuda) unsafe fn on_chip<O: Element, const N: usize>(
-        &self,
-        layout: Layout,
-        batch: usize,
-        arguments: [&dyn Argument; N],
-    ) -> Result<()> {
-        let kernel = self.alone(layout.instantiation(O::DTYPE, &[]))?;
-        let _current = self.bind()?;
-        // SAFETY: the kernel is live, its context current; the rest is the caller's.
-        unsafe { launch(self.stream(), kernel.function, layout.shape(batch), arguments) }
     }
 }

@@ -2,31 +2,29 @@
 
 pub(in crate::cuda) mod cache;
 pub(in crate::cuda) mod compile;
-pub(in crate::cuda) mod derivatives;
-pub(in crate::cuda) mod factor;
 pub(in crate::cuda) mod function;
+pub(in crate::cuda) mod launch;
 pub(in crate::cuda) mod layouts;
 pub(in crate::cuda) mod module;
 pub(in crate::cuda) mod on_chip;
+pub(in crate::cuda) mod table;
 
 use crate::Result;
-use module::{DTYPES, Instantiation, computed, expressions, of_any_order};
 use on_chip::{BACKWARD, Layout};
 use std::path::PathBuf;
+use table::{DTYPES, Family, Instantiation, computed, expressions};
 
 /// All modules: three for each type, the second for derivatives beyond the gradient and functions of the spectrum, the third for factors, and one for each type,
 /// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
 pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
-    let backward =
-        |dtype, n| Layout::new(&BACKWARD, computed(dtype), n, usize::MAX).map(|layout| layout.instantiation(dtype, &[dtype]));
+    let backward = |dtype, n| {
+        Layout::new(&BACKWARD, computed(dtype), n, usize::MAX)
+            .map(|layout| layout.instantiation(BACKWARD.kernel, &[dtype, dtype]))
+    };
     let alone =
         |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
-    DTYPES
-        .into_iter()
-        .flat_map(|dtype| [of_any_order(dtype), derivatives::module(dtype), factor::module(dtype)])
-        .chain(of_orders)
-        .collect()
+    DTYPES.into_iter().flat_map(|dtype| Family::ALL.map(|family| family.of(dtype))).chain(of_orders).collect()
 }
 
 /// Compiles modules into the cache and returns their files.

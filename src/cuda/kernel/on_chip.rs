@@ -1,7 +1,8 @@
 //! Small matrices in one kernel: how they are laid out on chip.
 
 use crate::Dtype;
-use crate::cuda::kernel::module::{Instantiation, LaunchShape, in_cuda};
+use crate::cuda::kernel::launch::LaunchShape;
+use crate::cuda::kernel::table::{Instantiation, in_cuda};
 
 /// Shared memory that every device gives a block, and that leaves room for several.
 const SHARED: usize = 48 << 10;
@@ -31,9 +32,8 @@ pub(in crate::cuda) const BACKWARD: Demand = Demand {
 };
 
 /// The template arguments of a kernel behind its types, as `struct layout` of kernels/lib/tile.cuh follows from them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cuda) struct Layout {
-    kernel: &'static str,
     n: usize,
     /// Tiles of so many rows and columns, a thread each.
     tile: usize,
@@ -76,13 +76,14 @@ impl Layout {
         let better = |a: &usize, b: &usize| idle(a).total_cmp(&idle(b)).then(near(a).cmp(&near(b)));
         let matrices = (1..=64).filter(fits).min_by(better)?;
         let bytes = matrices * each;
-        (bytes <= most_shared).then_some(Self { kernel: demand.kernel, n, tile, matrices, threads: matrices * team, bytes })
+        (bytes <= most_shared).then_some(Self { n, tile, matrices, threads: matrices * team, bytes })
     }
 
-    /// For eigenpairs stored as `dtype`, and what is stored as other types.
-    pub fn instantiation(&self, dtype: Dtype, others: &[Dtype]) -> Instantiation {
-        let Self { kernel, n, tile, matrices, bytes, .. } = *self;
-        let types = [&[dtype], others].concat().into_iter().map(in_cuda).collect::<Vec<_>>().join(", ");
+    /// For the types that the kernel's template takes, that of the eigenpairs first.
+    pub fn instantiation(&self, kernel: &'static str, dtypes: &[Dtype]) -> Instantiation {
+        let Self { n, tile, matrices, bytes, .. } = *self;
+        let types = dtypes.iter().copied().map(in_cuda).collect::<Vec<_>>().join(", ");
+        let dtype = dtypes[0];
         let expression = format!("eigengrad::{kernel}<{types}, {n}, {tile}, {matrices}, {bytes}>");
         Instantiation { kernel, dtype, n: Some(n), shared: bytes, expression }
     }

@@ -6,6 +6,7 @@ use crate::cuda::driver::context;
 use crate::cuda::driver::context::Caller;
 use crate::cuda::driver::event::Event;
 use crate::cuda::driver::graph;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, result};
@@ -194,10 +195,10 @@ impl Ground {
 pub(in crate::cuda) struct Cursor(pub u64);
 
 impl Cursor {
-    pub fn take<E>(&mut self, elements: usize) -> Option<CUdeviceptr> {
+    pub fn take<E>(&mut self, elements: usize) -> Option<DevicePtr<E>> {
         let at = self.0;
         let bytes = u64::try_from(elements.checked_mul(size_of::<E>())?).ok()?;
         self.0 = at.checked_add(bytes)?.checked_next_multiple_of(256)?;
-        Some(at)
+        Some(DevicePtr::new(at))
     }
 }

@@ -3,6 +3,7 @@
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::driver::event;
 use crate::cuda::memory::allocation::Allocation;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::element::sealed::Sealed;
 use crate::{Array, Backend, Error, Pod, Result, View, ViewMut};
@@ -75,6 +76,10 @@ impl<T> DeviceView<'_, T> {
     /// The device address.
     pub fn address(&self) -> CUdeviceptr {
         self.address
+    }
+
+    pub(in crate::cuda) fn pointer(&self) -> DevicePtr<T> {
+        DevicePtr::new(self.address)
     }
 
     pub(in crate::cuda) fn stream(&self) -> StreamId {
@@ -283,20 +288,20 @@ impl Cuda {
     }
 
     /// The address of memory that an operation of this backend reads.
-    pub(in crate::cuda) fn input<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, View<'_>>) -> Result<CUdeviceptr> {
-        self.owns(array.memory.stream).map(|()| array.memory.address)
+    pub(in crate::cuda) fn input<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, View<'_>>) -> Result<DevicePtr<T>> {
+        self.owns(array.memory.stream).map(|()| array.memory.pointer())
     }
 
-    /// As [`Cuda::input`], of memory that may be absent: 0 then.
+    /// As [`Cuda::input`], of memory that may be absent: null then.
     pub(in crate::cuda) fn given<T: Pod, const D: usize>(
         &self,
         array: &Option<Array<T, Self, D, View<'_>>>,
-    ) -> Result<CUdeviceptr> {
-        array.as_ref().map_or(Ok(0), |array| self.input(array))
+    ) -> Result<DevicePtr<T>> {
+        array.as_ref().map_or(Ok(DevicePtr::NULL), |array| self.input(array))
     }
 
     /// The address of memory that an operation of this backend writes.
-    pub(in crate::cuda) fn output<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, ViewMut<'_>>) -> Result<CUdeviceptr> {
-        self.owns(array.memory.stream).map(|()| array.memory.address)
+    pub(in crate::cuda) fn output<T: Pod, const D: usize>(&self, array: &Array<T, Self, D, ViewMut<'_>>) -> Result<DevicePtr<T>> {
+        self.owns(array.memory.stream).map(|()| DevicePtr::new(array.memory.address))
     }
 }

@@ -3,38 +3,39 @@
 use crate::compute::Lent;
 use crate::cuda::device::Cuda;
 use crate::cuda::memory::allocation::{Cursor, Ground};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::workspace::{Workspace, WorkspacePlan, at_once, indexed};
 use crate::cuda::refused;
-use crate::{Element, FactorProblem, Result, Scalar};
+use crate::{FactorProblem, Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
 
 /// Device memory for a part of the batch, and the eigensolver for its r×r matrices.
 #[derive(Debug)]
-pub struct FactorWorkspace<T> {
+pub struct FactorWorkspace<T: Scalar> {
     n: usize,
     /// That of the matrices R Rᴴ. Backward: of its matrices the first is X and then G, the second C, the third W.
     pub(in crate::cuda) squares: Workspace<T>,
-    pub(in crate::cuda) regions: FactorRegions,
+    pub(in crate::cuda) regions: FactorRegions<T>,
     memory: Ground,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct FactorRegions {
+pub(in crate::cuda) struct FactorRegions<T: Scalar> {
     /// `part`·n·r scalars each. Forward: R and the reflections; V. Backward: V̄_K; V; B̄.
-    pub columns: [CUdeviceptr; 3],
+    pub columns: [DevicePtr<T>; 3],
     /// `part`·r reals.
-    pub tau: CUdeviceptr,
+    pub tau: DevicePtr<T::Real>,
 }
 
-impl FactorRegions {
+impl<T: Scalar> FactorRegions<T> {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
-    fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize, r: usize) -> Option<(Self, CUdeviceptr)> {
+    fn lay_out(start: CUdeviceptr, part: usize, n: usize, r: usize) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
         let vectors = part.checked_mul(r)?;
         let entries = vectors.checked_mul(n)?;
         let columns = [cursor.take::<T>(entries)?, cursor.take::<T>(entries)?, cursor.take::<T>(entries)?];
-        let tau = cursor.take::<<T as Element>::Real>(vectors)?;
+        let tau = cursor.take::<T::Real>(vectors)?;
         Some((Self { columns, tau }, cursor.0))
     }
 }
@@ -47,9 +48,9 @@ impl<T: Scalar> FactorWorkspace<T> {
         let own = plan.bytes.next_multiple_of(256); // of the squares, which come first
         let rest = lent.map(|lent| Lent { address: lent.address + own, bytes: lent.bytes.saturating_sub(own) });
         let mut squares = Workspace::made(cuda, r, plan, None, lent)?;
-        squares.regions.divides = 0; // B̄ is made by (38), of G as it stands in (7)
+        squares.regions.divides = DevicePtr::NULL; // B̄ is made by (38), of G as it stands in (7)
         let memory = Ground::zeros(cuda.stream(), Self::bytes_of(squares.part, n, r), rest)?;
-        let (regions, _) = FactorRegions::lay_out::<T>(memory.address(), squares.part, n, r)
+        let (regions, _) = FactorRegions::<T>::lay_out(memory.address(), squares.part, n, r)
             .ok_or_else(|| refused("workspace", &"too large"))?;
         Ok(Self { n, squares, regions, memory })
     }
@@ -69,7 +70,7 @@ impl<T: Scalar> FactorWorkspace<T> {
     }
 
     fn bytes_of(part: usize, n: usize, r: usize) -> usize {
-        FactorRegions::lay_out::<T>(0, part, n, r).map_or(usize::MAX, |(_, end)| end as usize)
+        FactorRegions::<T>::lay_out(0, part, n, r).map_or(usize::MAX, |(_, end)| end as usize)
     }
 
     pub(in crate::cuda) fn serves(&self, cuda: &Cuda, problem: &FactorProblem) -> bool {
@@ -78,7 +79,7 @@ impl<T: Scalar> FactorWorkspace<T> {
     }
 }
 
-impl<T> FactorWorkspace<T> {
+impl<T: Scalar> FactorWorkspace<T> {
     /// Bytes of device memory.
     pub fn bytes(&self) -> usize {
         self.squares.bytes() + self.memory.bytes()

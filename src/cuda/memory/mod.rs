@@ -2,8 +2,10 @@
 
 pub(in crate::cuda) mod allocation;
 pub(in crate::cuda) mod buffer;
+pub(in crate::cuda) mod convert;
 pub(in crate::cuda) mod factor;
 pub(in crate::cuda) mod lending;
+pub(in crate::cuda) mod pointer;
 pub(in crate::cuda) mod scratch;
 pub(in crate::cuda) mod strided;
 pub(in crate::cuda) mod workspace;

@@ -4,12 +4,12 @@ use crate::compute::Lent;
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::kernel::layouts::Layouts;
 use crate::cuda::memory::allocation::{Cursor, Ground};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::options::Problem;
-use crate::{Element, Result, Scalar};
+use crate::{Result, Scalar, Status};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
-use std::marker::PhantomData;
 use std::sync::Mutex;
 
 /// Elements of a part of the batch that is worked on at a time: a quarter of the first backward's, for there are twice as many regions.
@@ -17,57 +17,56 @@ const ELEMENTS_AT_ONCE: usize = 1 << 22;
 
 /// Device memory for a part of the batch.
 #[derive(Debug)]
-pub struct Scratch<T> {
+pub struct Scratch<T: Scalar> {
     pub(in crate::cuda) n: usize,
     pub(in crate::cuda) stream: StreamId,
     /// The number of matrices that are worked on at a time.
     pub(in crate::cuda) part: usize,
     /// How operations go in one kernel, which needs none of the regions.
     pub(in crate::cuda) layouts: Layouts,
-    pub(in crate::cuda) regions: ScratchRegions,
+    pub(in crate::cuda) regions: ScratchRegions<T>,
     /// As of a workspace.
     pub(in crate::cuda) turn: Mutex<()>,
     memory: Ground,
-    element: PhantomData<T>,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct ScratchRegions {
+pub(in crate::cuda) struct ScratchRegions<T: Scalar> {
     /// `part`·n² scalars each.
-    pub matrices: [CUdeviceptr; 6],
+    pub matrices: [DevicePtr<T>; 6],
     /// As many: V in the type computed in.
-    pub wide_v: CUdeviceptr,
+    pub wide_v: DevicePtr<T>,
     /// `part`·n reals: λ.
-    pub lambda: CUdeviceptr,
+    pub lambda: DevicePtr<T::Real>,
     /// As many each: λ̄; λ̄̇, or the λ̄ from downstream and then ℓ; λ̇ or λ̄̄. Of functions: f; f′; what else is kept of f.
-    pub columns: [CUdeviceptr; 3],
+    pub columns: [DevicePtr<T::Real>; 3],
     /// `part`·n ints.
-    pub labels: CUdeviceptr,
+    pub labels: DevicePtr<c_int>,
     /// `part` reals: up to where eigenvalues tie.
-    pub within: CUdeviceptr,
+    pub within: DevicePtr<T::Real>,
     /// `part` ints: the exponents by which λ are scaled for a function.
-    pub lifts: CUdeviceptr,
+    pub lifts: DevicePtr<c_int>,
     /// `part` statuses, as far as they are known before the results.
-    pub status: CUdeviceptr,
+    pub status: DevicePtr<Status>,
 }
 
-impl ScratchRegions {
+impl<T: Scalar> ScratchRegions<T> {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
-    fn lay_out<T: Scalar>(start: CUdeviceptr, part: usize, n: usize) -> Option<(Self, CUdeviceptr)> {
+    fn lay_out(start: CUdeviceptr, part: usize, n: usize) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
         let vectors = part.checked_mul(n)?;
         let entries = vectors.checked_mul(n)?;
-        let mut matrices = [0; 6];
+        let mut matrices = [DevicePtr::NULL; 6];
         for region in &mut matrices {
             *region = cursor.take::<T>(entries)?;
         }
         let wide_v = cursor.take::<T>(entries)?;
-        let mut reals = || cursor.take::<<T as Element>::Real>(vectors);
+        let mut reals = || cursor.take::<T::Real>(vectors);
         let (lambda, columns) = (reals()?, [reals()?, reals()?, reals()?]);
         let labels = cursor.take::<c_int>(vectors)?;
-        let (within, lifts) = (cursor.take::<<T as Element>::Real>(part)?, cursor.take::<c_int>(part)?);
-        let status = cursor.take::<u32>(part)?;
+        let (within, lifts) = (cursor.take::<T::Real>(part)?, cursor.take::<c_int>(part)?);
+        let status = cursor.take::<Status>(part)?;
         Some((Self { matrices, wide_v, lambda, columns, labels, within, lifts, status }, cursor.0))
     }
 }
@@ -80,9 +79,9 @@ impl<T: Scalar> Scratch<T> {
         let part = Self::part(problem, &layouts, limit)?;
         let memory = Ground::zeros(cuda.stream(), Self::bytes_of(part, n), lent)?;
         let (regions, _) =
-            ScratchRegions::lay_out::<T>(memory.address(), part, n).ok_or_else(|| refused("scratch", &"too large"))?;
+            ScratchRegions::<T>::lay_out(memory.address(), part, n).ok_or_else(|| refused("scratch", &"too large"))?;
         let turn = Mutex::default();
-        Ok(Self { n, stream: cuda.id(), part, layouts, regions, turn, memory, element: PhantomData })
+        Ok(Self { n, stream: cuda.id(), part, layouts, regions, turn, memory })
     }
 
     /// Bytes of device memory that one takes.
@@ -92,7 +91,7 @@ impl<T: Scalar> Scratch<T> {
     }
 
     fn bytes_of(part: usize, n: usize) -> usize {
-        ScratchRegions::lay_out::<T>(0, part, n).map_or(usize::MAX, |(_, end)| end as usize)
+        ScratchRegions::<T>::lay_out(0, part, n).map_or(usize::MAX, |(_, end)| end as usize)
     }
 
     /// How many matrices are worked on at a time, within `limit` bytes if one is.
@@ -114,7 +113,7 @@ impl<T: Scalar> Scratch<T> {
     }
 }
 
-impl<T> Scratch<T> {
+impl<T: Scalar> Scratch<T> {
     /// Bytes of device memory.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()

@@ -1,12 +1,18 @@
 //! Device memory of any strides, and copies between it and memory that lies as the operations want it.
 
 use crate::cuda::device::{Cuda, StreamId};
-use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::kernel::launch::{LaunchShape, kernels};
 use crate::cuda::memory::buffer::{DeviceBuffer, DeviceView, DeviceViewMut, aligned};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::{Backend, Element, Error, Pod, Result};
 use cudarc::driver::sys::CUdeviceptr;
 use std::marker::PhantomData;
+
+kernels! { Eigenpairs:
+    /// kernels/lib/convert.cu: batch, rows and columns; where from, and where to.
+    Gather<T> = "gather"(i64, i64, i64, DevicePtr<T>, [i64; 3], DevicePtr<T>, [i64; 3]);
+}
 
 /// Where the elements of an array `[batch, rows, columns]` are: strides in elements, `struct strides` of kernels/lib/convert.cu in `i64`.
 #[derive(Clone, Copy, Debug)]
@@ -156,11 +162,10 @@ impl Cuda {
         self.owns(from.stream)?;
         self.owns(to.stream)?;
         let [batch, rows, columns] = from.shape.map(|extent| extent as i64);
-        let kernels = self.kernels::<T>()?;
-        let arguments = arguments![batch, rows, columns, from.address, from.strides, to.address, to.strides];
-        let _current = self.bind()?;
+        let (source, target) = (DevicePtr::new(from.address), DevicePtr::new(to.address));
+        let arguments = (batch, rows, columns, source, from.strides, target, to.strides);
         let shape = LaunchShape::thread_for(elements(from.shape)?);
         // SAFETY: the elements that the strides reach are readable, and writable where they are written, by how the views were made.
-        unsafe { launch(self.stream(), kernels.gather, shape, arguments) }
+        unsafe { self.launch::<Gather<T>>(shape, arguments) }
     }
 }

@@ -4,14 +4,14 @@ use crate::compute::Lent;
 use crate::cuda::device::{Cuda, Solver, StreamId};
 use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
 use crate::cuda::memory::allocation::{Cursor, Ground};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Prepared;
 use crate::options::Problem;
-use crate::{Element, Result, Scalar};
+use crate::{Result, Scalar};
 use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
-use std::marker::PhantomData;
 use std::sync::Mutex;
 
 /// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
@@ -32,7 +32,7 @@ pub(in crate::cuda) fn indexed(n: usize) -> Result<()> {
 
 /// Device memory for a part of the batch, and the eigensolver that works on it.
 #[derive(Debug)]
-pub struct Workspace<T> {
+pub struct Workspace<T: Scalar> {
     pub(in crate::cuda) n: usize,
     pub(in crate::cuda) stream: StreamId,
     /// The number of matrices that are worked on at a time.
@@ -45,43 +45,36 @@ pub struct Workspace<T> {
     pub(in crate::cuda) turn: Mutex<()>,
     /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
     pub(in crate::cuda) on_chip: Option<Layout>,
-    pub(in crate::cuda) regions: WorkspaceRegions,
+    pub(in crate::cuda) regions: WorkspaceRegions<T>,
     memory: Ground,
-    element: PhantomData<T>,
 }
 
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cuda) struct WorkspaceRegions {
+pub(in crate::cuda) struct WorkspaceRegions<T: Scalar> {
     /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V; V̄.
-    pub matrices: [CUdeviceptr; 4],
+    pub matrices: [DevicePtr<T>; 4],
     /// `part`·n reals: λ.
-    pub lambda: CUdeviceptr,
+    pub lambda: DevicePtr<T::Real>,
     /// `part`·n reals each: λ̄ on K; 1/λ; ‖V̄_k‖.
-    pub lambda_bar: CUdeviceptr,
-    pub inverse: CUdeviceptr,
-    pub norms: CUdeviceptr,
+    pub lambda_bar: DevicePtr<T::Real>,
+    pub inverse: DevicePtr<T::Real>,
+    pub norms: DevicePtr<T::Real>,
     /// `part`·n ints.
-    pub labels: CUdeviceptr,
+    pub labels: DevicePtr<c_int>,
     /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info; exponents.
-    pub divides: CUdeviceptr,
-    pub info: CUdeviceptr,
-    pub exponent: CUdeviceptr,
-    pub certificate: Certificate,
+    pub divides: DevicePtr<c_int>,
+    pub info: DevicePtr<c_int>,
+    pub exponent: DevicePtr<c_int>,
+    pub certificate: Certificate<T>,
     /// The eigensolver's.
-    pub scratch: CUdeviceptr,
+    pub scratch: DevicePtr<u8>,
 }
 
-impl WorkspaceRegions {
+impl<T: Scalar> WorkspaceRegions<T> {
     /// The regions from `start` on, and the address behind them; nothing if that overflows.
     /// What only the backward by products needs is left out if it goes `on_chip`.
-    fn lay_out<T: Scalar>(
-        start: CUdeviceptr,
-        part: usize,
-        n: usize,
-        on_chip: bool,
-        scratch: usize,
-    ) -> Option<(Self, CUdeviceptr)> {
+    fn lay_out(start: CUdeviceptr, part: usize, n: usize, on_chip: bool, scratch: usize) -> Option<(Self, CUdeviceptr)> {
         let mut cursor = Cursor(start);
         let vectors = part.checked_mul(n)?;
         let entries = vectors.checked_mul(n)?;
@@ -93,15 +86,15 @@ impl WorkspaceRegions {
                 cursor.take::<T>(by_products(entries))?,
                 cursor.take::<T>(by_products(entries))?,
             ],
-            lambda: cursor.take::<<T as Element>::Real>(vectors)?,
-            lambda_bar: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
-            inverse: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
-            norms: cursor.take::<<T as Element>::Real>(by_products(vectors))?,
+            lambda: cursor.take::<T::Real>(vectors)?,
+            lambda_bar: cursor.take::<T::Real>(by_products(vectors))?,
+            inverse: cursor.take::<T::Real>(by_products(vectors))?,
+            norms: cursor.take::<T::Real>(by_products(vectors))?,
             labels: cursor.take::<c_int>(by_products(vectors))?,
             divides: cursor.take::<c_int>(by_products(part))?,
             info: cursor.take::<c_int>(part)?,
             exponent: cursor.take::<c_int>(part)?,
-            certificate: Certificate::lay_out::<T>(&mut cursor, part, n)?,
+            certificate: Certificate::lay_out(&mut cursor, part, n)?,
             scratch: cursor.take::<u8>(scratch)?,
         };
         Some((regions, cursor.0))
@@ -137,10 +130,10 @@ impl<T: Scalar> Workspace<T> {
         let WorkspacePlan { solver, part, bytes, .. } = plan;
         let scratch = solver.as_ref().map_or(0, |solver| solver.bytes);
         let memory = Ground::zeros(cuda.stream(), bytes, lent)?;
-        let (regions, _) = WorkspaceRegions::lay_out::<T>(memory.address(), part, n, on_chip.is_some(), scratch)
+        let (regions, _) = WorkspaceRegions::<T>::lay_out(memory.address(), part, n, on_chip.is_some(), scratch)
             .ok_or_else(|| refused("workspace", &"too large"))?;
         let (solver, turn) = (Mutex::new(solver), Mutex::default());
-        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, turn, on_chip, regions, memory, element: PhantomData })
+        Ok(Self { n, stream: cuda.id(), part, asked: cuda.solver, solver, turn, on_chip, regions, memory })
     }
 }
 
@@ -162,7 +155,7 @@ impl WorkspacePlan {
         indexed(n)?;
         let _current = cuda.bind()?;
         let bytes = |part, scratch| {
-            WorkspaceRegions::lay_out::<T>(0, part, n, on_chip, scratch).map_or(usize::MAX, |(_, end)| end as usize)
+            WorkspaceRegions::<T>::lay_out(0, part, n, on_chip, scratch).map_or(usize::MAX, |(_, end)| end as usize)
         };
         let (solver, part) = match n {
             0 => (None, most),
@@ -178,7 +171,7 @@ impl WorkspacePlan {
     }
 }
 
-impl<T> Workspace<T> {
+impl<T: Scalar> Workspace<T> {
     /// Bytes of device memory.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()

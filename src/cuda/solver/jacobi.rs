@@ -1,14 +1,34 @@
 //! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails on; launches of kernels/eigh/jacobi.cu.
 
 use crate::cuda::device::Cuda;
-use crate::cuda::kernel::module::{LaunchShape, arguments, launch};
+use crate::cuda::kernel::launch::{LaunchShape, RealOf, kernels};
 use crate::cuda::memory::allocation::Cursor;
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::library::Memory;
 use crate::{Result, Scalar};
-use cudarc::driver::{result, sys::CUdeviceptr};
+use cudarc::driver::result;
 use std::ffi::c_int;
+
+kernels! { Eigenpairs:
+    /// kernels/eigh/jacobi.cu: whether vectors are wanted, bytes of shared memory a matrix; A that becomes V, λ, info.
+    Diagonalise<S> = "diagonalise"(i64, c_int, c_int, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<c_int>);
+    /// kernels/eigh/jacobi.cu: as above with the matrices apart; defects, their bound and memory to work in.
+    RepairKernel<S> = "repair"(
+        i64,
+        c_int,
+        c_int,
+        i64,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        RealOf<S>,
+        DevicePtr<u8>,
+    );
+}
 
 /// How n×n matrices lie in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,17 +63,15 @@ impl OnChip {
     ///
     /// # Safety
     /// As that of [`Prepared::solve`](crate::cuda::solver::library::Prepared::solve); no scratch is used.
-    pub unsafe fn solve<T: Scalar>(self, cuda: &Cuda, batch: usize, with_vectors: bool, memory: Memory) -> Result<()> {
+    pub unsafe fn solve<T: Scalar>(self, cuda: &Cuda, batch: usize, with_vectors: bool, memory: Memory<T>) -> Result<()> {
         let Self { n, team, teams } = self;
         let bytes = bytes::<T>(n, with_vectors);
         let (blocks, threads) = (batch.div_ceil(teams) as u32, (team as u32, teams as u32));
         let shape = LaunchShape { blocks, threads, shared: (teams * bytes) as u32 };
         let (vectors, bytes) = (c_int::from(with_vectors), bytes as c_int);
-        let arguments = arguments![batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info];
-        let kernel = cuda.kernels::<T>()?.scalar()?.diagonalise;
-        let _current = cuda.bind()?;
+        let arguments = (batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info);
         // SAFETY: the caller's.
-        unsafe { launch(cuda.stream(), kernel, shape, arguments) }
+        unsafe { cuda.launch::<Diagonalise<T>>(shape, arguments) }
     }
 }
 
@@ -71,8 +89,8 @@ pub(in crate::cuda) struct Repair {
     n: usize,
     /// Decomposed at a time: as many as the device has multiprocessors, or as the part has matrices.
     blocks: usize,
-    /// Behind the start of its memory.
-    work: CUdeviceptr,
+    /// Bytes behind the start of its memory.
+    work: usize,
     pub bytes: usize,
 }
 
@@ -85,7 +103,7 @@ impl Repair {
         let blocks = part.min(cuda.multiprocessors());
         let mut cursor = Cursor(0);
         cursor.take::<T>(part.checked_mul(n * n)?)?;
-        let work = cursor.take::<u8>(blocks * bytes::<T>(n, true))?;
+        let work = usize::try_from(cursor.take::<u8>(blocks * bytes::<T>(n, true))?.address()).ok()?;
         Some(Self { n, blocks, work, bytes: usize::try_from(cursor.0).ok()? })
     }
 
@@ -93,10 +111,10 @@ impl Repair {
     ///
     /// # Safety
     /// `matrices` are `batch`·n² scalars, `at` the memory for a part of as many or more, of the stream of `cuda`.
-    pub unsafe fn keep<T: Scalar>(self, cuda: &Cuda, batch: usize, matrices: CUdeviceptr, at: CUdeviceptr) -> Result<()> {
+    pub unsafe fn keep<T: Scalar>(self, cuda: &Cuda, batch: usize, matrices: DevicePtr<T>, at: DevicePtr<u8>) -> Result<()> {
         let bytes = batch * self.n * self.n * size_of::<T>();
         // SAFETY: the caller's.
-        let copied = unsafe { result::memcpy_dtod_async(at, matrices, bytes, cuda.stream().cu_stream()) };
+        let copied = unsafe { result::memcpy_dtod_async(at.address(), matrices.address(), bytes, cuda.stream().cu_stream()) };
         copied.map_err(|e| refused("cuMemcpyDtoDAsync", &e))
     }
 
@@ -109,20 +127,18 @@ impl Repair {
         cuda: &Cuda,
         batch: usize,
         with_vectors: bool,
-        memory: Memory,
-        certificate: Certificate,
-        at: CUdeviceptr,
+        memory: Memory<T>,
+        certificate: Certificate<T>,
+        at: DevicePtr<u8>,
     ) -> Result<()> {
         let Memory { a, lambda, info, .. } = memory;
         // SAFETY: the caller's.
-        unsafe { certificate.measure::<T>(cuda, self.n, batch, if with_vectors { a } else { 0 }, lambda) }?;
-        let (defect, work, bound) = (certificate.defect, at + self.work, Certificate::bound::<T>(self.n));
+        unsafe { certificate.measure(cuda, self.n, batch, a.only_if(with_vectors), lambda) }?;
+        let (defect, work, bound) = (certificate.defect, at.behind(self.work), Certificate::<T>::bound(self.n));
         let (n, vectors, bytes) = (self.n as c_int, c_int::from(with_vectors), bytes::<T>(self.n, with_vectors) as i64);
-        let arguments = arguments![batch as i64, n, vectors, bytes, at, a, lambda, info, defect, bound, work];
+        let arguments = (batch as i64, n, vectors, bytes, at.cast(), a, lambda, info, defect, bound, work);
         let shape = LaunchShape { blocks: self.blocks.min(batch) as u32, threads: (256, 1), shared: 0 };
-        let kernel = cuda.kernels::<T>()?.scalar()?.repair;
-        let _current = cuda.bind()?;
         // SAFETY: the caller's; the work's memory is behind the matrices'.
-        unsafe { launch(cuda.stream(), kernel, shape, arguments) }
+        unsafe { cuda.launch::<RepairKernel<T>>(shape, arguments) }
     }
 }

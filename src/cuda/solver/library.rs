@@ -3,12 +3,13 @@
 use crate::cuda::device::{Algorithm, Cuda, Solver};
 use crate::cuda::driver::handles::{JacobiInfo, SolverParams};
 use crate::cuda::driver::library::{self, Syev};
+use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::jacobi::{OnChip, Repair};
-use crate::{Result, Scalar};
+use crate::{Element, Result, Scalar};
 use cudarc::cusolver::sys::{self, cublasFillMode_t, cusolverDnHandle_t, cusolverEigMode_t, cusolverStatus_t, syevjInfo_t};
-use cudarc::driver::{CudaContext, sys::CUdeviceptr};
+use cudarc::driver::CudaContext;
 use std::ffi::c_int;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 type DataType = c_int;
 
 /// cuSOLVER's routines of a type.
-pub trait Solve: Sized {
+pub trait Solve: Element {
     /// The cudaDataType of matrices and of eigenvalues.
     const DATA_TYPES: [DataType; 2];
     /// The names of `?syevjBatched` and `?syevjBatched_bufferSize`.
@@ -40,7 +41,7 @@ pub trait Solve: Sized {
         handle: cusolverDnHandle_t,
         mode: cusolverEigMode_t,
         shape: [c_int; 2],
-        memory: Memory,
+        memory: Memory<Self>,
         lwork: c_int,
         info: syevjInfo_t,
     ) -> cusolverStatus_t;
@@ -48,11 +49,11 @@ pub trait Solve: Sized {
 
 /// Device memory of one call: n×n matrices column-major, that become eigenvectors; λ; the solver's info of each; scratch.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    pub a: CUdeviceptr,
-    pub lambda: CUdeviceptr,
-    pub info: CUdeviceptr,
-    pub scratch: CUdeviceptr,
+pub struct Memory<T: Element> {
+    pub a: DevicePtr<T>,
+    pub lambda: DevicePtr<T::Real>,
+    pub info: DevicePtr<c_int>,
+    pub scratch: DevicePtr<u8>,
 }
 
 const LOWER: cublasFillMode_t = cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
@@ -67,11 +68,10 @@ macro_rules! solve {
                 // SAFETY: the caller's; the matrices are not looked at, and one int is written.
                 unsafe { sys::$size(handle, mode, LOWER, n, none, n, std::ptr::null(), lwork, info, batch) }
             }
-            unsafe fn jacobi(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], memory: Memory, lwork: c_int, settings: syevjInfo_t) -> cusolverStatus_t {
+            unsafe fn jacobi(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], memory: Memory<Self>, lwork: c_int, settings: syevjInfo_t) -> cusolverStatus_t {
                 let Memory { a, lambda, info, scratch } = memory;
-                let (a, lambda, info, scratch) = (a as *mut $t, lambda as *mut _, info as *mut c_int, scratch as *mut $t);
                 // SAFETY: the caller's; the library's complex types have the layout of num_complex's.
-                unsafe { sys::$jacobi(handle, mode, LOWER, n, a.cast(), n, lambda, scratch.cast(), lwork, info, settings, batch) }
+                unsafe { sys::$jacobi(handle, mode, LOWER, n, a.raw(), n, lambda.raw(), scratch.raw(), lwork, info.raw(), settings, batch) }
             }
         }
     )* }
@@ -89,7 +89,7 @@ pub(in crate::cuda) struct Prepared {
     n: usize,
     way: Method,
     /// For what cuSOLVER fails on; its memory is behind the routine's.
-    repair: Option<(Repair, CUdeviceptr)>,
+    repair: Option<(Repair, usize)>,
     /// Bytes of device memory that calls need as scratch.
     pub bytes: usize,
 }
@@ -162,10 +162,7 @@ impl Prepared {
                 Method::Library(routine) => {
                     let bytes = routine.size::<T>(cuda, n, part)?.map(|bytes| bytes.next_multiple_of(256));
                     let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(cuda, n, part) } else { None };
-                    (
-                        bytes.map(|bytes| bytes.saturating_add(repair.map_or(0, |repair| repair.bytes))),
-                        repair.zip(bytes.map(|x| x as CUdeviceptr)),
-                    )
+                    (bytes.map(|bytes| bytes.saturating_add(repair.map_or(0, |repair| repair.bytes))), repair.zip(bytes))
                 }
             };
             let fits = |bytes: &usize| part == 1 || bytes.saturating_add(part.saturating_mul(of_each)) <= limit;
@@ -191,11 +188,11 @@ impl Prepared {
         cuda: &Cuda,
         batch: usize,
         with_vectors: bool,
-        memory: Memory,
-        certificate: Certificate,
+        memory: Memory<T>,
+        certificate: Certificate<T>,
     ) -> Result<()> {
         let _current = cuda.bind()?;
-        let repair = self.repair.map(|(repair, behind)| (repair, memory.scratch + behind));
+        let repair = self.repair.map(|(repair, behind)| (repair, memory.scratch.behind(behind)));
         if let Some((repair, at)) = repair {
             // SAFETY: the caller's.
             unsafe { repair.keep::<T>(cuda, batch, memory.a, at) }?;
@@ -204,7 +201,7 @@ impl Prepared {
             // SAFETY: the caller's.
             Method::OnChip(layout) => unsafe { layout.solve::<T>(cuda, batch, with_vectors, memory) }?,
             Method::Library(routine) => {
-                let bytes = self.repair.map_or(self.bytes, |(_, behind)| behind as usize);
+                let bytes = self.repair.map_or(self.bytes, |(_, behind)| behind);
                 // SAFETY: the caller's.
                 unsafe { routine.solve::<T>(cuda, [self.n, batch], bytes, with_vectors, memory) }?;
             }
@@ -228,7 +225,7 @@ impl Routine {
         [n, batch]: [usize; 2],
         bytes: usize,
         with_vectors: bool,
-        memory: Memory,
+        memory: Memory<T>,
     ) -> Result<()> {
         let mode = MODES[usize::from(with_vectors)];
         let mut handle = cuda.solver_handle()?;
@@ -242,8 +239,9 @@ impl Routine {
             Routine::Syev { settings, functions, host } => {
                 if functions.wants_zeros && bytes > 0 {
                     // SAFETY: the scratch holds as many bytes.
-                    let zeroed =
-                        unsafe { cudarc::driver::result::memset_d8_async(memory.scratch, 0, bytes, cuda.stream().cu_stream()) };
+                    let zeroed = unsafe {
+                        cudarc::driver::result::memset_d8_async(memory.scratch.address(), 0, bytes, cuda.stream().cu_stream())
+                    };
                     zeroed.map_err(|e| refused("cuMemsetD8Async", &e))?;
                 }
                 let [matrix, values] = T::DATA_TYPES;
@@ -258,16 +256,16 @@ impl Routine {
                         LOWER,
                         size,
                         matrix,
-                        a as *mut _,
+                        a.raw(),
                         size,
                         values,
-                        lambda as *mut _,
+                        lambda.raw(),
                         matrix,
-                        scratch as *mut _,
+                        scratch.raw(),
                         bytes,
                         host,
                         host_bytes,
-                        info as *mut c_int,
+                        info.raw(),
                         batch as i64,
                     )
                 };
