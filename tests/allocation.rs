@@ -1,6 +1,10 @@
-//! Calls allocate nothing once every thread has its scratch: counted by the global allocator of this test binary.
+//! Calls allocate nothing once every thread has its scratch, and have errors where there is no memory for it: by the global allocator
+//! of this test binary, which counts, and refuses when it is told to.
 
-use eigengrad::{Cotangents, Cpu, Cut, Dropped, Element, ElementOf, HermitianBatch, Options, Plan, Real, Scalar};
+use eigengrad::{
+    Cotangents, Cpu, Cut, Derivative, Dropped, Element, ElementOf, Error, FactorBatch, FactorPlan, Function, HermitianBatch,
+    Options, Plan, Real, Result, Scalar,
+};
 use half::{bf16, f16};
 use ndarray::{Array2, Array3};
 use num_complex::Complex;
@@ -14,6 +18,8 @@ struct Counting;
 thread_local! {
     /// Counts the allocations of this thread. Those of the test harness, which allocates whenever it likes, are not counted.
     static COUNTER: Cell<Option<&'static AtomicUsize>> = const { Cell::new(None) };
+    /// No allocation of this thread of so many bytes or more succeeds.
+    static REFUSED_FROM: Cell<usize> = const { Cell::new(usize::MAX) };
     /// Bytes that this thread has allocated and not freed.
     static LIVE: Cell<isize> = const { Cell::new(0) };
 }
@@ -23,6 +29,9 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if let Some(counter) = COUNTER.get() {
             counter.fetch_add(1, Relaxed);
+        }
+        if layout.size() >= REFUSED_FROM.get() {
+            return std::ptr::null_mut();
         }
         LIVE.set(LIVE.get() + layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`, which is that of `System`.
@@ -141,4 +150,65 @@ fn scratch_of_a_large_matrix() {
     let cotangents = Cotangents::vectors(&pairs, pairs.vectors()).unwrap();
     let backward = growth(&mut || plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap());
     assert!(backward > 1.0 && backward < 6.0, "{backward} matrices for the gradient");
+}
+
+/// Without memory for scratch every operation has an error, in lanes and beyond, and with it again it works.
+fn refused<T: Scalar>(n: usize) {
+    let (cpu, options, r) = (Cpu::inline(), Options::default(), n);
+    let entry = |(_, i, k): (usize, usize, usize)| T::from_parts(Real::of(1.0 / (1 + i + k) as f64), Real::of(0.0));
+    let a = HermitianBatch::on(&cpu, Array3::from_shape_fn((1, n, n), entry).view()).unwrap();
+    let b = FactorBatch::on(&cpu, Array3::from_shape_fn((1, n, r), entry).view()).unwrap();
+    let pairs = eigengrad::eigh(&a, &options).unwrap();
+    let factors = eigengrad::eigh_factor(&b, &options).unwrap();
+    let bars = Cotangents::vectors(&pairs, pairs.vectors()).unwrap();
+    let factor_bars = factors.cotangents(None, Some(factors.vectors())).unwrap();
+    let plan = Plan::<T>::new(&cpu, 1, n, &options).unwrap();
+    let factor_plan = FactorPlan::<T>::new(&cpu, 1, n, r, &options).unwrap();
+    let once = |name: &str, work: &mut dyn FnMut() -> Result<()>| {
+        REFUSED_FROM.set(n * n * size_of::<T>());
+        let without = work();
+        REFUSED_FROM.set(usize::MAX);
+        assert!(matches!(&without, Err(Error::Backend { backend: "cpu", .. })), "{name}, n = {n}: {without:?}");
+        work().unwrap_or_else(|error| panic!("{name}, n = {n}: {error}"));
+    };
+    let workspaces: Vec<_> = (0..3).map(|_| plan.workspace().unwrap()).collect();
+    let (mut out, mut gradient) = (plan.eigenpairs::<T>().unwrap(), plan.gradient::<T>().unwrap());
+    let mut spectrum = plan.spectrum::<T::Real>().unwrap();
+    once("eigh", &mut || plan.eigh_into(a.view(), out.view_mut(), &workspaces[0]));
+    once("eigvalsh", &mut || plan.eigvalsh_into(a.view(), spectrum.view_mut(), &workspaces[1]));
+    once("backward", &mut || plan.backward_into(pairs.view(), bars.view(), gradient.view_mut(), &workspaces[2]));
+    let scratch: Vec<_> = (0..5).map(|_| plan.scratch().unwrap()).collect();
+    let (mut tangents, mut matrices) = (plan.tangents::<T>(1).unwrap(), plan.matrices::<T>().unwrap());
+    let mut double = plan.double_gradient::<T>().unwrap();
+    once("jvp", &mut || plan.jvp_into(pairs.view(), a.view(), tangents.view_mut(), &scratch[0]));
+    once("backward_jvp", &mut || {
+        let (bars, bars_dot) = (bars.view(), bars.view());
+        plan.backward_jvp_into(pairs.view(), bars, a.view(), bars_dot, matrices.view_mut(), &scratch[1])
+    });
+    once("double_backward", &mut || {
+        plan.double_backward_into(pairs.view(), bars.view(), a.view(), bars.view(), double.view_mut(), &scratch[2])
+    });
+    once("spectral", &mut || {
+        plan.spectral_into(pairs.view(), Function::Projector.into(), Derivative::Zeroth, matrices.view_mut(), &scratch[3])
+    });
+    let weights = eigengrad::SchurMultiplier::Divided;
+    once("map", &mut || {
+        plan.map_into(pairs.view(), Function::Projector.into(), weights, a.view(), None, matrices.view_mut(), &scratch[4])
+    });
+    let workspaces: Vec<_> = (0..2).map(|_| factor_plan.workspace().unwrap()).collect();
+    let (mut out, mut gradient) = (factor_plan.pairs::<T>().unwrap(), factor_plan.gradient::<T>().unwrap());
+    once("eigh_factor", &mut || factor_plan.eigh_into(b.view(), out.view_mut(), &workspaces[0]));
+    once("backward_factor", &mut || {
+        factor_plan.backward_into(factors.view(), factor_bars.view(), gradient.view_mut(), &workspaces[1])
+    });
+}
+
+#[test]
+fn no_memory_for_scratch() {
+    for n in [48, 150] {
+        refused::<f32>(n);
+        refused::<f64>(n);
+        refused::<Complex<f32>>(n);
+        refused::<Complex<f64>>(n);
+    }
 }

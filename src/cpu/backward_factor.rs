@@ -4,13 +4,15 @@ use crate::compute::BackwardFactor;
 use crate::cpu::backward::assemble::Column;
 use crate::cpu::backward::assemble::Spread;
 use crate::cpu::dense::columns::Columns;
+use crate::cpu::dense::matrix::Matrix;
 use crate::cpu::eigh_factor;
-use crate::cpu::parallel::{Chunk, room};
+use crate::cpu::memory::filled;
+use crate::cpu::parallel::Chunk;
 use crate::{
     Cotangents, Cpu, Dropped, Element, ElementOf, FactorGradient, FactorPairs, FactorProblem, Real, Result, Scalar, Status, View,
     ViewMut, cut,
 };
-use faer::Mat;
+use faer::Accum;
 use num_traits::Float;
 
 /// What is read and written of a run of factors.
@@ -58,24 +60,29 @@ pub(in crate::cpu) struct FactorProducts<T: Scalar> {
     labels: Vec<T::Real>,
     columns: Columns<T>,
     /// 2 S, by rows of the columns that take part.
-    twice_s: Mat<T>,
+    twice_s: Matrix<T>,
     /// Λ_K⁻¹ S_K; its rows outside K are 0.
-    weighted_s: Mat<T>,
+    weighted_s: Matrix<T>,
     /// −X.
-    minus_x: Mat<T>,
+    minus_x: Matrix<T>,
     /// 2 G S − X Λ_K⁻¹ S_K.
-    c: Mat<T>,
-    b_bar: Mat<T>,
+    c: Matrix<T>,
+    b_bar: Matrix<T>,
 }
 
 impl<T: Scalar> FactorProducts<T> {
     pub(in crate::cpu) fn new(n: usize, r: usize) -> Result<Self> {
-        room::<T>(6 * (n + r), r)?;
-        let zeros = |rows| Mat::from_fn(rows, r, |_, _| T::zero());
-        let reals = || vec![T::Real::of(0.0); r];
-        let columns = Columns::new(n, r);
-        let (twice_s, weighted_s, minus_x, c, b_bar) = (zeros(r), zeros(r), zeros(r), zeros(r), zeros(n));
-        Ok(Self { lambda: reals(), labels: reals(), columns, twice_s, weighted_s, minus_x, c, b_bar })
+        let square = || Matrix::zeros(r, r);
+        Ok(Self {
+            lambda: filled(T::Real::of(0.0), r)?,
+            labels: filled(T::Real::of(0.0), r)?,
+            columns: Columns::new(n, r)?,
+            twice_s: square()?,
+            weighted_s: square()?,
+            minus_x: square()?,
+            c: square()?,
+            b_bar: Matrix::zeros(n, r)?,
+        })
     }
 
     /// B̄ of every factor of the chunk.
@@ -116,7 +123,7 @@ impl<T: Scalar> FactorProducts<T> {
     /// Leaves B̄. V̄ reaches beyond the range of B if there is a null space `beside` it.
     fn assemble(&mut self, beside: bool, s: &[T]) {
         let Self { columns, twice_s, weighted_s, minus_x, c, b_bar, .. } = self;
-        let (m, r) = (columns.of.len(), c.ncols());
+        let (m, r) = (columns.of.len(), c.columns());
         for (row, column) in columns.of.iter().enumerate() {
             let kept = column.label > T::Real::of(0.0);
             let weight = if beside && kept { T::Real::of(1.0) / column.lambda } else { T::Real::of(0.0) };
@@ -137,13 +144,13 @@ impl<T: Scalar> FactorProducts<T> {
         }
         columns.weigh();
         let mut c = c.as_mut().subrows_mut(0, m);
-        T::times(c.as_mut(), columns.x(), twice_s.as_ref().subrows(0, m));
+        T::times(c.as_mut(), Accum::Replace, columns.x(), twice_s.as_ref().subrows(0, m));
         if with_nulls {
-            T::add_times(c.as_mut(), minus_x.as_ref().submatrix(0, 0, m, m), weighted_s.as_ref().subrows(0, m));
+            T::times(c.as_mut(), Accum::Add, minus_x.as_ref().submatrix(0, 0, m, m), weighted_s.as_ref().subrows(0, m));
         }
-        T::times(b_bar.as_mut(), columns.v(), c.as_ref());
+        T::times(b_bar.as_mut(), Accum::Replace, columns.v(), c.as_ref());
         if with_nulls {
-            T::add_times(b_bar.as_mut(), columns.v_bar(), weighted_s.as_ref().subrows(0, m));
+            T::times(b_bar.as_mut(), Accum::Add, columns.v_bar(), weighted_s.as_ref().subrows(0, m));
         }
     }
 
@@ -161,7 +168,7 @@ impl<T: Scalar> FactorProducts<T> {
         gauge_defect.copy_from_slice(&self.columns.gauge_defect);
         out.tie_defect[b] = Float::max(out.tie_defect[b], self.columns.tie_defect);
         for (c, to) in b_bar.chunks_exact_mut(n.max(1)).enumerate() {
-            to.iter_mut().zip(self.b_bar.col_as_slice(c)).for_each(|(to, &from)| *to = O::narrow(from));
+            to.iter_mut().zip(self.b_bar.column(c)).for_each(|(to, &from)| *to = O::narrow(from));
         }
         let round_off = T::Real::of(problem.matrices.round_off::<O>());
         *status |= Status::PHASE_DEPENDENT.when(self.columns.largest_gauge_defect() > round_off);

@@ -1,7 +1,7 @@
 //! The double backward pass: docs/derivation.md §9.
 
-use super::calculus::Step;
 use super::calculus::work::{Results, of, of_lanes, store_matrices, store_values, view};
+use super::calculus::{Step, StorageOrder};
 use crate::compute::DoubleBackward;
 use crate::options::Problem;
 use crate::{Cotangents, Cpu, DoubleGradient, Eigenpairs, ElementOf, HermitianBatch, Result, Scalar, View, ViewMut};
@@ -34,7 +34,7 @@ impl<T: Scalar> DoubleBackward<T> for Cpu {
             work.restore_vectors(|group| &mut group.given);
             work.restore_second();
             work.note_split_ties::<O>(problem);
-            work.store(|group| &group.given, of_lanes(&mut results.vectors, 0, lanes.clone()));
+            work.store(|group| &group.given, StorageOrder::Columns, of_lanes(&mut results.vectors, 0, lanes.clone()));
             for (lane, b) in lanes.clone().enumerate() {
                 let values = of(&mut results.values, 0, b);
                 store_values(&work.group.columns.dot, work.group.shape.width, lane, values);

@@ -5,8 +5,9 @@ use super::{Workspace, transposed};
 use crate::compute::Eigh;
 use crate::cpu::dense::evd::Single;
 use crate::cpu::lanes::cut::Selections;
-use crate::cpu::lanes::eigh::EighLanes;
 use crate::cpu::lanes::group::EighGroup;
+use crate::cpu::memory::filled;
+use crate::cpu::types::EIGH_LANES_UP_TO;
 use crate::cut;
 use crate::options::Problem;
 use crate::{
@@ -82,11 +83,11 @@ pub(super) struct LaneSolver<T: Scalar> {
 
 impl<T: Scalar> Solver<T> {
     pub(super) fn new(n: usize, _: usize) -> Result<Self> {
-        if (1..=<T as EighLanes>::UP_TO).contains(&n) {
-            let group = T::group(n);
+        if (1..=EIGH_LANES_UP_TO).contains(&n) {
+            let group = T::group(n)?;
             // Halves are computed in f32.
-            let wide = || Vec::with_capacity(if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
-            return Ok(Self::Lanes(Box::new(LaneSolver { a: wide(), vectors: wide(), group })));
+            let wide = || filled(T::zero(), if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
+            return Ok(Self::Lanes(Box::new(LaneSolver { a: wide()?, vectors: wide()?, group })));
         }
         Single::new(n).map(|single| Self::Single(Box::new(single)))
     }

@@ -4,7 +4,8 @@ use crate::compute::EighFactor;
 use crate::cpu::backward_factor::FactorProducts;
 use crate::cpu::dense::evd::Single;
 use crate::cpu::dense::householder;
-use crate::cpu::parallel::{Chunk, PerThread, room};
+use crate::cpu::memory::filled;
+use crate::cpu::parallel::{Chunk, PerThread};
 use crate::element::sealed::Ldexp;
 use crate::{
     Cpu, Element, ElementOf, FactorBatch, FactorPairs, FactorProblem, Real, Result, Scalar, Spectrum, Status, Triangle, View,
@@ -88,11 +89,9 @@ pub(in crate::cpu) struct FactorSolver<T: Scalar> {
 
 impl<T: Scalar> FactorSolver<T> {
     fn new(n: usize, r: usize) -> Result<Self> {
-        room::<T>(2 * (n + r), r)?;
-        let zeros = |count| vec![T::zero(); count];
-        let reals = || vec![T::Real::of(0.0); r];
-        let (b, m, v, s) = (zeros(n * r), zeros(r * r), zeros(n * r), zeros(r * r));
-        Ok(Self { b, tau: reals(), m, solver: Single::new(r)?, v, s, lambda: reals() })
+        let zeros = |rows: usize| filled(T::zero(), rows.saturating_mul(r));
+        let (tau, lambda) = (filled(T::Real::of(0.0), r)?, filled(T::Real::of(0.0), r)?);
+        Ok(Self { b: zeros(n)?, tau, m: zeros(r)?, solver: Single::new(r)?, v: zeros(n)?, s: zeros(r)?, lambda })
     }
 
     /// Decomposes and cuts every factor of the chunk.

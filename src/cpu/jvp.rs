@@ -1,7 +1,7 @@
 //! λ̇ and V̇ of Ȧ: docs/derivation.md, (4) and (5). A group at a time is loaded, calculated, stored and reported on.
 
-use super::calculus::Step;
 use super::calculus::work::{Results, of, of_lanes, store_values, view};
+use super::calculus::{Step, StorageOrder};
 use crate::compute::Jvp;
 use crate::options::Problem;
 use crate::{Cpu, Eigenpairs, ElementOf, HermitianBatch, Result, Scalar, Tangents, View, ViewMut};
@@ -29,7 +29,7 @@ impl<T: Scalar> Jvp<T> for Cpu {
                 T::calculate(&mut work.group, Step::Jvp);
                 work.restore_values();
                 work.restore_vectors(|group| &mut group.out);
-                work.store(|group| &group.out, of_lanes(&mut results.vectors, direction, lanes.clone()));
+                work.store(|group| &group.out, StorageOrder::Columns, of_lanes(&mut results.vectors, direction, lanes.clone()));
                 for (lane, b) in lanes.clone().enumerate() {
                     let values = of(&mut results.values, direction, b);
                     store_values(&work.group.columns.dot, work.group.shape.width, lane, values);

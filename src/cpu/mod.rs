@@ -13,11 +13,13 @@ mod eigh_factor;
 mod foreign;
 mod jvp;
 mod lanes;
+mod memory;
 mod parallel;
 mod range;
 mod simd;
 mod spectral;
 mod transposed;
+mod types;
 
 use crate::compute::{Lent, Workspaces};
 use crate::element::sealed::Sealed;
@@ -173,23 +175,11 @@ impl Backend for Cpu {
 
 /// What the CPU does in a type that is computed in, compiled once for each.
 pub trait Kernels:
-    dense::evd::Evd
-    + dense::products::Multiply
-    + lanes::eigh::EighLanes
-    + lanes::kernel::AssembleLanes
-    + calculus::MultiplyAlone
-    + calculus::Calculate
-    + Compare
+    dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::AssembleLanes + calculus::Calculate + Compare
 {
 }
-impl<T> Kernels for T where
-    T: dense::evd::Evd
-        + dense::products::Multiply
-        + lanes::eigh::EighLanes
-        + lanes::kernel::AssembleLanes
-        + calculus::MultiplyAlone
-        + calculus::Calculate
-        + Compare
+impl<T: dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::AssembleLanes + calculus::Calculate + Compare> Kernels
+    for T
 {
 }
 

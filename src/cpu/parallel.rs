@@ -1,6 +1,6 @@
 //! Threads: matrices are split over them, and each large matrix is shared by them, too, through [`par`], which is faer's own parallelism.
 
-use crate::{Error, Result};
+use crate::Result;
 use faer::Par;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -148,17 +148,4 @@ fn free<S>(scratch: &Mutex<S>) -> Option<MutexGuard<'_, S>> {
         Err(TryLockError::Poisoned(scratch)) => Some(scratch.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
-}
-
-/// Whether there is memory for `count` numbers in rows of `n`: asked for, and given back to those who take it.
-///
-/// # Errors
-/// [`Error::Backend`](crate::Error::Backend) if not.
-pub(super) fn room<T>(count: usize, n: usize) -> Result<()> {
-    let numbers = count.saturating_mul(n);
-    let reason = |e| Error::Backend { backend: "cpu", reason: format!("no scratch memory for order {n}: {e}") };
-    let mut asked = Vec::<T>::new();
-    asked.try_reserve_exact(numbers).map_err(reason)?;
-    std::hint::black_box(&mut asked); // or a compiler would see that nobody uses it, and not ask
-    Ok(())
 }

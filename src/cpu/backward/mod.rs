@@ -7,9 +7,9 @@ use crate::compute::Backward;
 use crate::cpu::Workspace;
 use crate::cpu::dense::products::Products;
 use crate::cpu::lanes::backward::LaneAssembly;
-use crate::cpu::lanes::kernel::AssembleLanes;
-use crate::cpu::parallel::{Chunk, room};
+use crate::cpu::parallel::Chunk;
 use crate::cpu::range::is_extreme;
+use crate::cpu::types::DERIVATIVE_LANES_UP_TO;
 use crate::options::Problem;
 use crate::{
     Cotangents, Cpu, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Status, Triangle, View,
@@ -29,15 +29,17 @@ pub(in crate::cpu) struct Assembly<T: Scalar> {
 /// The way that an order calls for.
 #[derive(Debug)]
 pub(in crate::cpu) enum Assembler<T: Scalar> {
-    Lanes(LaneAssembly<T>),
-    Products(Products<T>),
+    Lanes(Box<LaneAssembly<T>>),
+    Products(Box<Products<T>>),
 }
 
 impl<T: Scalar> Assembly<T> {
     pub(in crate::cpu) fn new(n: usize, _: usize) -> Result<Self> {
-        let in_lanes = n <= <T as AssembleLanes>::UP_TO;
-        room::<T>(if in_lanes { 8 * n * T::lanes() } else { 8 * n }, n)?;
-        let way = if in_lanes { Assembler::Lanes(LaneAssembly::new(n)) } else { Assembler::Products(Products::new(n)) };
+        let in_lanes = n <= DERIVATIVE_LANES_UP_TO;
+        let way = match in_lanes {
+            true => Assembler::Lanes(Box::new(LaneAssembly::new(n)?)),
+            false => Assembler::Products(Box::new(Products::new(n)?)),
+        };
         Ok(Self { way, rescaled: Rescaled::new() })
     }
 
@@ -79,8 +81,8 @@ where
     }
     let Assembly { way, rescaled } = assembly;
     match way {
-        Assembler::Lanes(lanes) => run(problem, chunk, lanes.width(), lanes, rescaled),
-        Assembler::Products(products) => run(problem, chunk, 1, products, rescaled),
+        Assembler::Lanes(lanes) => run(problem, chunk, lanes.width(), &mut **lanes, rescaled),
+        Assembler::Products(products) => run(problem, chunk, 1, &mut **products, rescaled),
     }
 }
 

@@ -6,7 +6,7 @@ use super::multiply::{MultiplyBy, Term};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
     /// λ̇ = Re diag P and V̇ = V (F ∘ P), P = Vᴴ Ȧ V, 0 outside K.
     #[inline(always)]
     pub fn jvp(&self, group: &mut DerivativeGroup<R>) {
@@ -24,7 +24,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (p, omega) = (self.x.numbers(&group.p), self.x.numbers_mut(&mut group.omega));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let dot = R::vectors_mut(s, &mut group.columns.dot);
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 let entry = self.x.scale(p[self.at(i, j)], f[self.at(i, j)]);
                 omega[self.at(i, j)] = entry;
@@ -42,7 +42,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (mut largest, mut squares) = (zero, zero);
         if group.tied {
             let (p, label) = (self.x.numbers(&group.p), R::vectors(s, &group.columns.label));
-            for j in 0..self.shape.n {
+            for j in 0..self.n {
                 for i in 0..j {
                     let square = self.x.norm_sqr(p[self.at(i, j)]);
                     let within = R::if_equal(s, label[i], label[j], R::if_equal(s, label[i], zero, zero, square), zero);
@@ -61,13 +61,13 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     pub fn spectral(&self, group: &mut DerivativeGroup<R>) {
         let (vh, f) = (self.x.numbers(&group.vh), R::vectors(self.x.s, &group.columns.f));
         let scaled = self.x.numbers_mut(&mut group.temporary);
-        for i in 0..self.shape.n {
+        for i in 0..self.n {
             for (k, &f) in f.iter().enumerate() {
                 scaled[self.at(k, i)] = self.x.scale(vh[self.at(k, i)], f);
             }
         }
         self.product(&mut group.out, Term::Set, &group.temporary, &group.vh, &self.upper());
-        self.by_rows(&mut group.out);
+        self.mirror(&mut group.out);
     }
 
     /// s·V (W ∘ Vᴴ E V) Vᴴ.
@@ -77,7 +77,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         let (p, w) = (self.x.numbers_mut(&mut group.p), R::vectors(s, &group.weights));
         let scale = R::vectors(s, &group.scale)[0];
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..=j {
                 let entry = self.x.scale(self.x.scale(p[self.at(i, j)], w[self.at(i, j)]), scale);
                 p[self.at(i, j)] = entry;

@@ -1,8 +1,9 @@
 //! What the formulas have in common: arithmetic on a group, P = Vᴴ A V, V M Vᴴ, triangles and masks.
 
-use super::group::{DerivativeGroup, GroupShape, read_at};
+use super::group::DerivativeGroup;
 use super::multiply::{MultiplyBy, OutputPart, Term};
 use crate::Triangle;
+use crate::cpu::lanes::matrices::LaneMatrices;
 use crate::cpu::simd::numbers::{Number, Numbers};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
@@ -11,20 +12,22 @@ use std::marker::PhantomData;
 /// Arithmetic on the matrices of a group, and the way to multiply them.
 pub(super) struct Formulas<S, R, const C: usize, W> {
     pub x: Numbers<S, R, C>,
-    pub shape: GroupShape,
+    matrices: LaneMatrices<S, R, C>,
+    pub n: usize,
     way: PhantomData<W>,
 }
 
-impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
     #[inline(always)]
-    pub fn new(s: S, shape: GroupShape) -> Self {
-        Self { x: Numbers::new(s), shape, way: PhantomData }
+    pub fn new(s: S, n: usize) -> Self {
+        let matrices = LaneMatrices::new(s, n);
+        Self { x: matrices.x, matrices, n, way: PhantomData }
     }
 
     /// All of a matrix.
     #[inline(always)]
     pub fn whole(&self) -> OutputPart {
-        let n = self.shape.n;
+        let n = self.n;
         OutputPart { rows: 0..n, columns: 0..n, inner: 0..n, upper: false }
     }
 
@@ -37,7 +40,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     /// C = Aᴴ B, or C ± Aᴴ B.
     #[inline(always)]
     pub fn product(&self, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart) {
-        W::multiply(&self.x, &self.shape, c, term, a, b, part);
+        W::multiply(&self.matrices, c, term, a, b, part);
     }
 
     /// C ± (Aᴴ B − Bᴴ A), the upper triangle.
@@ -59,46 +62,34 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     pub fn expand(&self, out: &mut [R], m: &[R], vh: &[R], temporary: &mut [R]) {
         self.product(temporary, Term::Set, m, vh, &self.whole());
         self.product(out, Term::Set, temporary, vh, &self.upper());
-        self.by_rows(out);
+        self.mirror(out);
     }
 
     /// Vᴴ.
     #[inline(always)]
     pub fn adjoin(&self, group: &mut DerivativeGroup<R>) {
         let (v, vh) = (self.x.numbers(&group.v), self.x.numbers_mut(&mut group.vh));
-        for k in 0..self.shape.n {
-            for i in 0..self.shape.n {
+        for k in 0..self.n {
+            for i in 0..self.n {
                 vh[self.at(k, i)] = self.x.conj(v[self.at(i, k)]);
             }
         }
     }
 
-    /// A Hermitian matrix that was gathered row by row: its other triangle by the one that is read, a real diagonal.
+    /// A Hermitian matrix: its other triangle by the one that is read, a real diagonal.
     #[inline(always)]
     pub fn complete(&self, a: &mut [R], triangle: Triangle) {
-        let a = self.x.numbers_mut(a);
-        for j in 0..self.shape.n {
-            for i in 0..j {
-                let (from, conjugated) = read_at(triangle, self.shape.stride, i, j);
-                let entry = if conjugated { self.x.conj(a[from]) } else { a[from] };
-                a[self.at(i, j)] = entry;
-                a[self.at(j, i)] = self.x.conj(entry);
+        match triangle {
+            Triangle::Upper => self.mirror(a),
+            Triangle::Lower => {
+                let a = self.x.numbers_mut(a);
+                for i in 0..self.n {
+                    for j in 0..i {
+                        a[self.at(j, i)] = self.x.conj(a[self.at(i, j)]);
+                    }
+                    a[self.at(i, i)] = self.real(a[self.at(i, i)][0]);
+                }
             }
-            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
-        }
-    }
-
-    /// An upper triangle as a whole Hermitian matrix, row by row.
-    #[inline(always)]
-    pub fn by_rows(&self, a: &mut [R]) {
-        let a = self.x.numbers_mut(a);
-        for j in 0..self.shape.n {
-            for i in 0..j {
-                let entry = a[self.at(i, j)];
-                a[self.at(j, i)] = entry;
-                a[self.at(i, j)] = self.x.conj(entry);
-            }
-            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
         }
     }
 
@@ -106,11 +97,11 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     #[inline(always)]
     pub fn mirror(&self, a: &mut [R]) {
         let a = self.x.numbers_mut(a);
-        for j in 0..self.shape.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            a[self.at(i, i)] = self.real(a[self.at(i, i)][0]);
+            for j in i + 1..self.n {
                 a[self.at(j, i)] = self.x.conj(a[self.at(i, j)]);
             }
-            a[self.at(j, j)] = self.real(a[self.at(j, j)][0]);
         }
     }
 
@@ -118,8 +109,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     #[inline(always)]
     pub fn mask(&self, a: &mut [R], label: &[R]) {
         let (a, label) = (self.x.numbers_mut(a), R::vectors(self.x.s, label));
-        for (column, &label) in a.chunks_exact_mut(self.shape.stride).zip(label) {
-            for x in column.iter_mut().take(self.shape.n) {
+        for row in a.chunks_exact_mut(self.matrices.stride).take(self.n) {
+            for (x, &label) in row.iter_mut().zip(label) {
                 for part in x {
                     *part = R::if_equal(self.x.s, label, self.x.zero(), self.x.zero(), *part);
                 }
@@ -130,7 +121,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
     /// The number of entry (i, j).
     #[inline(always)]
     pub fn at(&self, i: usize, j: usize) -> usize {
-        j * self.shape.stride + i
+        self.matrices.at(i, j)
     }
 
     #[inline(always)]

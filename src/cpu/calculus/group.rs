@@ -1,15 +1,15 @@
 //! The memory of a group of matrices, one in each SIMD lane or a single one: [`DerivativeGroup`].
 
-use crate::cpu::lanes::kernel::BLOCK;
+use crate::cpu::lanes::matrices::{size, stride};
 use crate::cpu::simd::aligned::Aligned;
-use crate::{Function, Real, Scalar, SchurMultiplier, Triangle};
+use crate::{Function, Real, Result, Scalar, SchurMultiplier};
 use std::ops::Range;
 
-/// How matrices lie: element (i, k) at `((k·stride + i)·parts + part)·width + lane`.
+/// How matrices lie, as [`LaneMatrices`](crate::cpu::lanes::matrices::LaneMatrices) has them.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupShape {
     pub(in crate::cpu) n: usize,
-    /// The distance of columns, off powers of two, which would crowd into a few cache sets.
+    /// The distance of rows.
     pub(in crate::cpu) stride: usize,
     /// Real and imaginary part, or one part.
     pub(in crate::cpu) parts: usize,
@@ -84,56 +84,46 @@ pub struct DerivativeGroup<R> {
 }
 
 impl<R: Real> DerivativeGroup<R> {
-    pub(in crate::cpu) fn new<T: Scalar<Real = R>>(n: usize, alone: bool) -> Self {
+    pub(in crate::cpu) fn new<T: Scalar<Real = R>>(n: usize, alone: bool) -> Result<Self> {
         let width = if alone { 1 } else { T::lanes() };
-        // Whole blocks of the micro-kernel; what is beyond n is never read into what is not.
-        let padded = n.next_multiple_of(BLOCK);
-        let stride = if padded >= 8 { padded + 1 } else { padded.max(1) };
-        let shape = GroupShape { n, stride, parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
+        let shape = GroupShape { n, stride: stride(n), parts: if T::COMPLEX { 2 } else { 1 }, width, alone };
         let reals = |count: usize| Aligned::new(R::of(0.0), count * width);
-        let matrix = || reals(padded * stride * shape.parts);
+        // What is beyond n is never read into what is not.
+        let matrix = || reals(size(n) * shape.parts);
         let row = || reals(n);
-        Self {
+        Ok(Self {
             shape,
-            v: matrix(),
-            vh: matrix(),
-            given: matrix(),
-            more: matrix(),
-            temporary: matrix(),
-            p: matrix(),
-            omega: matrix(),
-            x: matrix(),
-            fx: matrix(),
-            g: matrix(),
-            out: matrix(),
-            weights: reals(padded * stride),
+            v: matrix()?,
+            vh: matrix()?,
+            given: matrix()?,
+            more: matrix()?,
+            temporary: matrix()?,
+            p: matrix()?,
+            omega: matrix()?,
+            x: matrix()?,
+            fx: matrix()?,
+            g: matrix()?,
+            out: matrix()?,
+            weights: reals(size(n))?,
             columns: DerivativeColumns {
-                lambda: row(),
-                label: row(),
-                bar: row(),
-                dot: row(),
-                bar_dot: row(),
-                f: row(),
-                slope: row(),
-                log: row(),
+                lambda: row()?,
+                label: row()?,
+                bar: row()?,
+                dot: row()?,
+                bar_dot: row()?,
+                f: row()?,
+                slope: row()?,
+                log: row()?,
             },
-            scale: reals(1),
-            tie_defect: reals(1),
+            scale: reals(1)?,
+            tie_defect: reals(1)?,
             tied: false,
-            within: reals(1),
+            within: reals(1)?,
             dropped: 0..0,
             with_bar: false,
             with_more: false,
             function: None,
             kind: SchurMultiplier::Divided,
-        }
-    }
-}
-
-/// Where in a matrix that was gathered row by row the entry (i, j), i < j, is, and whether as its conjugate.
-pub(in crate::cpu) fn read_at(triangle: Triangle, stride: usize, i: usize, j: usize) -> (usize, bool) {
-    match triangle {
-        Triangle::Lower => (j * stride + i, true),
-        Triangle::Upper => (i * stride + j, false),
+        })
     }
 }

@@ -1,7 +1,6 @@
 //! Derivatives beyond the first and functions of the spectrum, on the CPU. One code of formulas serves small matrices, one in each
 //! SIMD lane, and a large one alone, whose products are faer's.
 
-mod faer;
 mod first;
 mod formulas;
 pub(super) mod functions;
@@ -13,6 +12,5 @@ mod second;
 mod weights;
 pub(super) mod work;
 
-pub use faer::MultiplyAlone;
-pub use kernel::{Calculate, Step};
+pub use kernel::{Calculate, Step, StorageOrder};
 pub use work::Scratch;

@@ -85,12 +85,13 @@ impl<T: Scalar> DerivativeScratch<T> {
         }
     }
 
-    /// The exponent of the largest number of a lane in columns of K, `count` numbers each and `stride` apart.
-    fn exponent_on_k(&self, memory: &[T::Real], lane: usize, [count, stride]: [usize; 2]) -> Option<i32> {
-        let (shape, label) = (&self.group.shape, &self.group.columns.label);
-        let columns = memory.chunks_exact(stride * shape.width).zip(label.chunks_exact(shape.width));
-        let kept = columns.filter(|(_, label)| label[lane] > T::Real::of(0.0));
-        exponent(kept.flat_map(|(column, _)| column.iter().skip(lane).step_by(shape.width).take(count).copied()))
+    /// The exponent of the largest number of a lane in columns of K, of rows of numbers of so many parts, `stride` numbers apart.
+    fn exponent_on_k(&self, memory: &[T::Real], lane: usize, [parts, stride]: [usize; 2]) -> Option<i32> {
+        let (GroupShape { n, width, .. }, label) = (self.group.shape, &self.group.columns.label);
+        let rows = memory.chunks_exact((stride * parts * width).max(1)).take(n);
+        let numbers = rows.flat_map(|row| row.chunks_exact(parts * width).zip(label.chunks_exact(width)));
+        let kept = numbers.filter(|(_, label)| label[lane] > T::Real::of(0.0));
+        exponent(kept.flat_map(|(number, _)| number.iter().skip(lane).step_by(width).copied()))
     }
 
     /// Scales the Hermitian matrices that were given.
@@ -98,8 +99,8 @@ impl<T: Scalar> DerivativeScratch<T> {
         let GroupShape { n, width, parts, .. } = self.group.shape;
         let stride = self.group.shape.stride * parts;
         for (lane, exponents) in self.exponents.iter_mut().enumerate().filter(|x| x.1.on) {
-            let columns = self.group.given.chunks_exact(stride * width).take(n);
-            let of_lane = columns.flat_map(|column| column.iter().skip(lane).step_by(width).take(n * parts).copied());
+            let rows = self.group.given.chunks_exact((stride * width).max(1)).take(n);
+            let of_lane = rows.flat_map(|row| row.iter().skip(lane).step_by(width).take(n * parts).copied());
             exponents.direction = exponent(of_lane).unwrap_or(0);
         }
         self.scale(|group| &mut group.given, |by| (-by.direction).into());
@@ -108,14 +109,14 @@ impl<T: Scalar> DerivativeScratch<T> {
     /// Scales cotangents, behind [`DerivativeScratch::scale_direction`].
     pub(in crate::cpu) fn scale_bars(&mut self) {
         let DerivativeGroup { shape, out, more, columns, with_bar, with_more, .. } = &self.group;
-        let column = [shape.n * shape.parts, shape.stride * shape.parts];
+        let (row, rows) = ([1, shape.n], [shape.parts, shape.stride]);
         let of_lane = |lane: usize| {
             let Exponents { lambda: e, direction: a, .. } = self.exponents[lane];
             [
-                self.exponent_on_k(&columns.bar, lane, [1, 1]),
-                self.exponent_on_k(out, lane, column).filter(|_| *with_bar).map(|v| v - e),
-                self.exponent_on_k(&columns.bar_dot, lane, [1, 1]).map(|x| x + e - a),
-                self.exponent_on_k(more, lane, column).filter(|_| *with_more).map(|v| v - a),
+                self.exponent_on_k(&columns.bar, lane, row),
+                self.exponent_on_k(out, lane, rows).filter(|_| *with_bar).map(|v| v - e),
+                self.exponent_on_k(&columns.bar_dot, lane, row).map(|x| x + e - a),
+                self.exponent_on_k(more, lane, rows).filter(|_| *with_more).map(|v| v - a),
             ]
         };
         let all: Vec<_> = (0..shape.width).map(|lane| of_lane(lane).into_iter().flatten().max().unwrap_or(0)).collect();

@@ -6,7 +6,7 @@ use super::multiply::{MultiplyBy, OutputPart, Term};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
     /// Cotangents of A, λ̄ and V̄ of a cotangent H of Ā, into `out`, `dot` and `given`. At first `given` holds H, `out` V̄, `more` and
     /// `bar_dot` what comes from downstream; `p` is Q and `x` is Xᴴ.
     #[inline(always)]
@@ -46,7 +46,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         }
         let f = R::vectors(self.x.s, &group.weights);
         let (x, fx) = (self.x.numbers(&group.x), self.x.numbers_mut(&mut group.fx));
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 fx[self.at(i, j)] = self.x.scale(x[self.at(i, j)], f[self.at(i, j)]);
                 fx[self.at(j, i)] = self.neg(self.x.scale(x[self.at(j, i)], f[self.at(i, j)]));
@@ -66,7 +66,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (omega, g) = (self.x.numbers(&group.omega), self.x.numbers_mut(&mut group.g));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let ell = R::vectors_mut(s, &mut group.columns.bar_dot);
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 let at = self.at(i, j);
                 let slope = self.dot(omega[at], g[at]);
@@ -80,7 +80,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
                 g[self.at(j, i)] = self.x.conj(entry);
             }
         }
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             let mut entry = self.real(ell[j]);
             if group.dropped.contains(&j) {
                 entry = self.unless_dropped([label[j]; 2], entry, self.x.scale(self.real(null[self.at(j, j)][0]), half));
@@ -127,7 +127,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (s, zero) = (self.x.s, self.real(self.x.zero()));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let (p, x, fx) = (self.x.numbers_mut(&mut group.p), self.x.numbers(&group.x), self.x.numbers_mut(&mut group.fx));
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..=j {
                 let (at, mirrored, labels) = (self.at(i, j), self.at(j, i), [label[i], label[j]]);
                 p[at] = self.unless_dropped(labels, zero, p[at]);
@@ -154,7 +154,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let (dot, bar_dot) = (R::vectors(s, &group.columns.dot), R::vectors(s, &group.columns.bar_dot));
         let zero = self.real(self.x.zero());
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 let (at, mirrored) = (self.at(i, j), self.at(j, i));
                 let mut sum = self.sub(x_dot[at], self.x.scale(g[at], R::subs(s, dot[j], dot[i])));
@@ -179,7 +179,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let s = self.x.s;
         let (x, g) = (self.x.numbers(&group.x), self.x.numbers_mut(&mut group.g));
         let (f, bar) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.bar));
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 let (at, mirrored) = (self.at(i, j), self.at(j, i));
                 let twice_skew = match side {

@@ -7,14 +7,14 @@ use crate::cpu::simd::vector::Vector;
 use crate::{Function, SchurMultiplier};
 use pulp::Simd;
 
-impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, W> {
+impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
     /// F_ij = 1/(λ_j − λ_i), i < j, or 0 between equal labels: selected before dividing, so that no 0·∞ is formed.
     #[inline(always)]
     pub fn weigh_gaps(&self, group: &mut DerivativeGroup<R>) {
         let (s, one) = (self.x.s, self.splat(1.0));
         let (lambda, label) = (R::vectors(s, &group.columns.lambda), R::vectors(s, &group.columns.label));
         let f = R::vectors_mut(s, &mut group.weights);
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..j {
                 let gap = R::if_equal(s, label[i], label[j], one, R::subs(s, lambda[j], lambda[i]));
                 f[self.at(i, j)] = R::if_equal(s, label[i], label[j], self.x.zero(), R::divs(s, one, gap));
@@ -29,7 +29,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<R, C>> Formulas<S, R, C, 
         let (function, kind) = (group.function, group.kind);
         let pairs = Pairs::of(s, &group.columns, R::vectors(s, &group.within)[0]);
         let w = R::vectors_mut(s, &mut group.weights);
-        for j in 0..self.shape.n {
+        for j in 0..self.n {
             for i in 0..=j {
                 w[self.at(i, j)] = match kind {
                     SchurMultiplier::Product => R::muls(s, pairs.f[i], pairs.f[j]),

@@ -1,14 +1,16 @@
 //! What the operations share: scratch memory, results split over threads, groups of matrices on the way in and on the way out.
 
 use super::group::{DerivativeColumns, DerivativeGroup};
-use super::kernel::Step;
+use super::kernel::{Step, StorageOrder};
 use super::scaling::Exponents;
 use crate::cpu::Cpu;
 use crate::cpu::lanes::backward::widened;
-use crate::cpu::parallel::{Chunk, PerThread, room};
+use crate::cpu::memory::filled;
+use crate::cpu::parallel::{Chunk, PerThread};
 use crate::cpu::range::{Power, is_extreme, lift};
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::transposed;
+use crate::cpu::types::DERIVATIVE_LANES_UP_TO;
 use crate::options::Problem;
 use crate::{
     Cotangents, Dropped, Eigenpairs, Element, ElementOf, HermitianBatch, HermitianResult, Pod, Real, Result, Scalar, Status,
@@ -16,9 +18,6 @@ use crate::{
 };
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
-
-/// The order up to which lanes win over faer's products of a matrix alone.
-const LANES_UP_TO: usize = 64;
 
 /// Scratch memory of the CPU backend for derivatives beyond the first and for functions of the spectrum, for each thread.
 #[derive(Debug)]
@@ -162,57 +161,49 @@ pub(in crate::cpu) struct DerivativeScratch<T: Scalar> {
     infinite: Vec<bool>,
     /// Matrices of a group that are stored as another type, in that computed in.
     wide: Vec<T>,
-    /// Means of both triangles, or V̄ that is given by its rows, where they are.
-    turned: Vec<T>,
+    /// Means of both triangles, where they are asked for.
+    means: Vec<T>,
 }
 
 impl<T: Scalar> DerivativeScratch<T> {
     fn new(n: usize, _: usize) -> Result<Self> {
-        let alone = n > LANES_UP_TO;
-        room::<T>(13 * n * if alone { 1 } else { T::lanes() }, n)?;
-        let group = DerivativeGroup::new::<T>(n, alone);
-        let zeros = || vec![T::Real::of(0.0); n];
-        let found = vec![Finding::default(); group.shape.width];
-        let wide = vec![T::zero(); n * n * group.shape.width];
-        let (exponents, infinite) = (vec![Exponents::default(); found.len()], vec![false; found.len()]);
-        Ok(Self { group, lambda: zeros(), labels: zeros(), found, exponents, infinite, wide, turned: vec![] })
+        let alone = n > DERIVATIVE_LANES_UP_TO;
+        let group = DerivativeGroup::new::<T>(n, alone)?;
+        let (width, zeros) = (group.shape.width, || filled(T::Real::of(0.0), n));
+        Ok(Self {
+            group,
+            lambda: zeros()?,
+            labels: zeros()?,
+            found: filled(Finding::default(), width)?,
+            exponents: filled(Exponents::default(), width)?,
+            infinite: filled(false, width)?,
+            wide: filled(T::zero(), n * n * width)?,
+            means: vec![],
+        })
     }
 
     /// Loads matrices of a batch, which has them one after the other.
-    pub(in crate::cpu) fn load<O: ElementOf<T>>(
+    fn load<O: ElementOf<T>>(
         &mut self,
         to: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>,
         from: &[O],
+        order: StorageOrder,
     ) {
-        T::gather(self.group.shape, widened(from, &mut self.wide), to(&mut self.group));
-    }
-
-    /// As [`DerivativeScratch::load`], of matrices that may be given by their rows.
-    fn load_columns<O: ElementOf<T>>(
-        &mut self,
-        to: impl Fn(&mut DerivativeGroup<T::Real>) -> &mut Aligned<T::Real>,
-        from: &[O],
-        rows: bool,
-    ) {
-        if !rows {
-            return self.load(to, from);
-        }
-        let n = self.group.shape.n;
-        transposed::columns(n, n, from, &mut self.turned);
-        T::gather(self.group.shape, &self.turned, to(&mut self.group));
+        T::gather(self.group.shape, widened(from, &mut self.wide), order, to(&mut self.group));
     }
 
     /// Stores the group's matrices, as many as there is memory for.
     pub(in crate::cpu) fn store<O: ElementOf<T>>(
         &mut self,
         from: impl Fn(&DerivativeGroup<T::Real>) -> &Aligned<T::Real>,
+        order: StorageOrder,
         to: &mut [O],
     ) {
         let (shape, from) = (self.group.shape, from(&self.group));
         match O::as_scalars_mut(to) {
-            Some(to) => T::scatter(shape, from, to),
+            Some(to) => T::scatter(shape, from, order, to),
             None => {
-                T::scatter(shape, from, &mut self.wide);
+                T::scatter(shape, from, order, &mut self.wide);
                 to.iter_mut().zip(&self.wide).for_each(|(to, &from)| *to = O::narrow(from));
             }
         }
@@ -227,7 +218,7 @@ impl<T: Scalar> DerivativeScratch<T> {
     ) {
         let (n, width) = (problem.n, self.group.shape.width);
         let all = matrices.start * n * n..matrices.end * n * n;
-        self.load(|group| &mut group.v, &pairs.vectors[all]);
+        self.load(|group| &mut group.v, &pairs.vectors[all], StorageOrder::Columns);
         self.group.dropped = n..0;
         self.group.tied = false;
         for (lane, b) in matrices.enumerate() {
@@ -289,10 +280,10 @@ impl<T: Scalar> DerivativeScratch<T> {
         let n = self.group.shape.n;
         let from = &a.data[matrices.start * n * n..matrices.end * n * n];
         if a.triangle.is_some() {
-            self.load(|group| &mut group.given, from);
+            self.load(|group| &mut group.given, from, StorageOrder::Rows);
         } else {
-            transposed::means(n, from, &mut self.turned);
-            T::gather(self.group.shape, &self.turned, &mut self.group.given);
+            transposed::means(n, from, &mut self.means);
+            T::gather(self.group.shape, &self.means, StorageOrder::Rows, &mut self.group.given);
         }
         T::calculate(&mut self.group, Step::Complete(a.triangle.unwrap_or(Triangle::Lower)));
         self.scale_direction();
@@ -337,12 +328,17 @@ impl<T: Scalar> DerivativeScratch<T> {
         self.load_values(|columns| &mut columns.bar_dot, more.values.as_deref(), &pairs.spectrum.kept, matrices);
         (self.group.with_bar, self.group.with_more) = (cotangents.vectors.is_some(), more.vectors.is_some());
         if let Some(v_bar) = cotangents.vectors {
-            self.load_columns(|group| &mut group.out, &v_bar[all.clone()], cotangents.rows);
+            self.load(|group| &mut group.out, &v_bar[all.clone()], order(&cotangents));
         }
         if let Some(v_bar) = more.vectors {
-            self.load_columns(|group| &mut group.more, &v_bar[all], more.rows);
+            self.load(|group| &mut group.more, &v_bar[all], order(&more));
         }
     }
+}
+
+/// How V̄ lies.
+fn order<O: Element>(cotangents: &Cotangents<O, Cpu, View<'_>>) -> StorageOrder {
+    if cotangents.rows { StorageOrder::Rows } else { StorageOrder::Columns }
 }
 
 /// Where one Hermitian matrix for each of the batch goes.
@@ -361,7 +357,7 @@ pub(in crate::cpu) fn store_matrices<T: Scalar, O: ElementOf<T>>(
     results: &mut Results<'_, O, O::Real>,
     lanes: Range<usize>,
 ) {
-    work.store(|group| &group.out, of_lanes(&mut results.matrices, 0, lanes.clone()));
+    work.store(|group| &group.out, StorageOrder::Rows, of_lanes(&mut results.matrices, 0, lanes.clone()));
     for (lane, b) in lanes.enumerate() {
         results.report(0, b, work.found[lane]);
     }

@@ -1,8 +1,10 @@
 //! The columns of one matrix that take part in its gradient: V, V̄, X = Vᴴ V̄, and G of docs/derivation.md, equation (7), made of it.
 
 use crate::cpu::backward::assemble::Column;
-use crate::{Dropped, Element, Real, Scalar};
-use faer::{Mat, MatMut, MatRef};
+use crate::cpu::dense::matrix::Matrix;
+use crate::cpu::memory::filled;
+use crate::{Dropped, Element, Real, Result, Scalar};
+use faer::{MatMut, MatRef};
 use num_traits::Float;
 use pulp::Arch;
 
@@ -21,9 +23,9 @@ struct Tile<R> {
 pub(in crate::cpu) struct Columns<T: Scalar> {
     /// Those that take part, in order of k.
     pub of: Vec<Column<T::Real>>,
-    pub v: Mat<T>,
-    pub v_bar: Mat<T>,
-    x: Mat<T>,
+    pub v: Matrix<T>,
+    pub v_bar: Matrix<T>,
+    x: Matrix<T>,
     /// ‖V̄_k‖, where a defect is to be divided by it.
     norms: Vec<T::Real>,
     pub gauge_defect: Vec<T::Real>,
@@ -34,21 +36,19 @@ pub(in crate::cpu) struct Columns<T: Scalar> {
 }
 
 impl<T: Scalar> Columns<T> {
-    pub(in crate::cpu) fn new(n: usize, r: usize) -> Self {
-        let zeros = |rows| Mat::from_fn(rows, r, |_, _| T::zero());
-        let reals = || vec![T::Real::of(0.0); r];
-        Self {
+    pub(in crate::cpu) fn new(n: usize, r: usize) -> Result<Self> {
+        Ok(Self {
             of: Vec::with_capacity(r),
-            v: zeros(n),
-            v_bar: zeros(n),
-            x: zeros(r),
-            norms: reals(),
-            gauge_defect: reals(),
+            v: Matrix::zeros(n, r)?,
+            v_bar: Matrix::zeros(n, r)?,
+            x: Matrix::zeros(r, r)?,
+            norms: filled(T::Real::of(0.0), r)?,
+            gauge_defect: filled(T::Real::of(0.0), r)?,
             tie_defect: T::Real::of(0.0),
             dropped: Dropped::AsComputed,
             with_vectors_bar: false,
             tied: false,
-        }
+        })
     }
 
     /// Begins a matrix; `tied` says whether labels agree outside D.
@@ -70,18 +70,18 @@ impl<T: Scalar> Columns<T> {
 
     /// Copies what belongs to the columns out of V and of V̄, which may be given by its rows.
     pub(in crate::cpu) fn load<O: Element<Scalar = T>>(&mut self, v: &[O], v_bar: Option<&[O]>, rows: bool) {
-        let (n, columns) = (self.v.nrows(), v.len() / self.v.nrows().max(1));
+        let (n, columns) = (self.v.rows(), v.len() / self.v.rows().max(1));
         for c in 0..self.of.len() {
             let Column { k, label, .. } = self.of[c];
             let copy = |to: &mut [T], from: &[O]| to.iter_mut().zip(&from[k * n..]).for_each(|(to, x)| *to = x.widen());
-            copy(self.v.col_as_slice_mut(c), v);
+            copy(self.v.column_mut(c), v);
             match v_bar.filter(|_| label > T::Real::of(0.0)) {
                 Some(v_bar) if rows => {
                     let from = v_bar[k..].iter().step_by(columns);
-                    self.v_bar.col_as_slice_mut(c).iter_mut().zip(from).for_each(|(to, x)| *to = x.widen());
+                    self.v_bar.column_mut(c).iter_mut().zip(from).for_each(|(to, x)| *to = x.widen());
                 }
-                Some(v_bar) => copy(self.v_bar.col_as_slice_mut(c), v_bar),
-                None => self.v_bar.col_as_slice_mut(c).fill(T::zero()),
+                Some(v_bar) => copy(self.v_bar.column_mut(c), v_bar),
+                None => self.v_bar.column_mut(c).fill(T::zero()),
             }
         }
     }
@@ -122,7 +122,7 @@ impl<T: Scalar> Columns<T> {
         if label == zero {
             return;
         }
-        let (v, v_bar) = (self.v.col_as_slice(c), self.v_bar.col_as_slice(c));
+        let (v, v_bar) = (self.v.column(c), self.v_bar.column(c));
         let norm = Float::sqrt(sum_of_squares(v_bar));
         let least = Float::sqrt(<T::Real as Float>::min_positive_value()) / Float::epsilon();
         if least <= norm && norm <= T::Real::of(1.0) / least {
@@ -180,13 +180,13 @@ impl<T: Scalar> Columns<T> {
             for j0 in (i0..r).step_by(TILE) {
                 let columns = j0..r.min(j0 + TILE);
                 for (i, column) in rows.clone().enumerate() {
-                    let below = &self.x.col_as_slice(column)[columns.clone()];
+                    let below = &self.x.column(column)[columns.clone()];
                     below.iter().zip(&mut mirror).for_each(|(&x, mirror)| mirror[i] = x);
                 }
                 for (j, mirror) in columns.clone().zip(&mut mirror) {
                     let cj = self.of[j];
                     let inverse = one / cj.lambda;
-                    let above = &mut self.x.col_as_slice_mut(j)[i0..rows.end.min(j)];
+                    let above = &mut self.x.column_mut(j)[i0..rows.end.min(j)];
                     for (i, (x, y)) in above.iter_mut().zip(mirror).enumerate() {
                         let equal = row.label[i] == cj.label;
                         let f = if equal { zero } else { one / if equal { one } else { cj.lambda - row.lambda[i] } };
@@ -201,7 +201,7 @@ impl<T: Scalar> Columns<T> {
                 }
                 for (i, column) in rows.clone().enumerate() {
                     let first = columns.start.max(column + 1).min(columns.end);
-                    let below = &mut self.x.col_as_slice_mut(column)[first..columns.end];
+                    let below = &mut self.x.column_mut(column)[first..columns.end];
                     below.iter_mut().zip(&mirror[first - j0..]).for_each(|(x, mirror)| *x = mirror[i]);
                 }
             }

@@ -4,16 +4,15 @@
 //! V ↦ V + ½V(I − VᴴV), and Rayleigh quotients vᴴAv/vᴴv bring both to a few ε. Where faer does not converge, which happens where entries
 //! span more than the range of squares, entries that are nothing beside the largest are dropped; and then the lanes' QL is tried.
 
-use crate::cpu::parallel::{par, room};
+use crate::cpu::dense::matrix::Matrix;
+use crate::cpu::memory::filled;
 use crate::cpu::transposed;
 use crate::element::sealed::Ldexp;
 use crate::{Element, Error, Precision, Real, Result, Scalar, Status, Triangle};
-use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
-use faer::linalg::evd::{self, ComputeEigenvectors};
-use faer::linalg::{temp_mat_scratch, temp_mat_zeroed};
+use faer::Accum;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::mat::AsMatMut;
 use faer::reborrow::{Reborrow, ReborrowMut};
-use faer::{Mat, MatMut, MatRef, mat::AsMatMut};
-use num_complex::Complex;
 use num_traits::Float;
 use std::cmp::Ordering;
 use std::fmt;
@@ -23,11 +22,11 @@ const LANES_UP_TO: usize = 1024;
 
 /// Scratch memory for one n×n matrix: a copy that faer reads, and what it returns.
 pub(in crate::cpu) struct Single<T: Scalar> {
-    a: Mat<T>,
+    a: Matrix<T>,
     lambda: Vec<T>,
     /// λ, ascending.
     pub values: Vec<T::Real>,
-    vectors: Mat<T>,
+    vectors: Matrix<T>,
     /// The column of each eigenvector.
     order: Vec<usize>,
     /// The solver's, and then that of the products that polish.
@@ -42,17 +41,15 @@ impl<T: Scalar> fmt::Debug for Single<T> {
 
 impl<T: Scalar> Single<T> {
     pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
-        room::<T>(3 * n, n)?; // two, and what lies between
-        let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
         let products = T::product_memory(n);
         // Of order 0 faer's own request overflows.
         let memory = MemBuffer::try_new(T::evd_memory(n.max(1)).or(products.and(products)))
             .map_err(|e| Error::Backend { backend: "cpu", reason: format!("no memory for n = {n}: {e:?}") })?;
         Ok(Self {
-            a: zeros(),
-            lambda: vec![T::zero(); n],
-            values: vec![T::Real::of(0.0); n],
-            vectors: zeros(),
+            a: Matrix::zeros(n, n)?,
+            lambda: filled(T::zero(), n)?,
+            values: filled(T::Real::of(0.0), n)?,
+            vectors: Matrix::zeros(n, n)?,
             order: (0..n).collect(),
             memory,
         })
@@ -82,7 +79,7 @@ impl<T: Scalar> Single<T> {
 
     /// Eigenvector k.
     pub(in crate::cpu) fn vector(&self, k: usize) -> &[T] {
-        self.vectors.col_as_slice(self.order[k])
+        self.vectors.column(self.order[k])
     }
 
     /// Leaves λ of the scaled matrix in `values`; whether it converged.
@@ -97,8 +94,8 @@ impl<T: Scalar> Single<T> {
     /// By faer without the entries off the diagonal that are nothing beside the largest, whose squares leave the range.
     fn without_tiny(&mut self, with_vectors: bool) -> bool {
         let tiny = T::Real::of(if T::Real::PRECISION == Precision::F32 { 1e-20 } else { 1e-40 });
-        for j in 0..self.a.ncols() {
-            for x in &mut self.a.col_as_slice_mut(j)[j + 1..] {
+        for j in 0..self.a.columns() {
+            for x in &mut self.a.column_mut(j)[j + 1..] {
                 if Float::max(Float::abs(x.re()), Float::abs(x.im())) < tiny {
                     *x = T::zero();
                 }
@@ -113,14 +110,14 @@ impl<T: Scalar> Single<T> {
         if n > LANES_UP_TO {
             return false;
         }
-        let mut group = T::group(n);
+        let Ok(mut group) = T::group(n) else { return false };
         let lower = |i: usize, j: usize| if j <= i { self.a[(i, j)] } else { T::zero() };
         let a: Vec<T> = (0..n * n).map(|at| lower(at / n, at % n)).collect();
         let mut vectors = vec![T::zero(); n * n];
         T::eigh_lanes(&mut group, Triangle::Lower, &a, Some(&mut vectors));
         self.values.copy_from_slice(&group.lambda[..n]);
         for (k, from) in vectors.chunks_exact(n).enumerate() {
-            self.vectors.col_as_slice_mut(k).copy_from_slice(from);
+            self.vectors.column_mut(k).copy_from_slice(from);
         }
         group.status[0] == Status::OK
     }
@@ -135,7 +132,7 @@ impl<T: Scalar> Single<T> {
         T::adjoint_times(product.rb_mut(), self.vectors.as_ref(), self.vectors.as_ref());
         let half = T::Real::of(0.5);
         for k in 0..n {
-            for (i, &x) in self.vectors.col_as_slice(k).iter().enumerate() {
+            for (i, &x) in self.vectors.column(k).iter().enumerate() {
                 before[(i, k)] = x;
                 product[(i, k)] = -product[(i, k)].scale(half);
             }
@@ -145,10 +142,10 @@ impl<T: Scalar> Single<T> {
                 self.a[(i, k)] = self.a[(k, i)].conj();
             }
         }
-        T::add_times(self.vectors.as_mut(), before.rb(), product.rb());
-        T::times(product.rb_mut(), self.a.as_ref(), self.vectors.as_ref());
+        T::times(self.vectors.as_mut(), Accum::Add, before.rb(), product.rb());
+        T::times(product.rb_mut(), Accum::Replace, self.a.as_ref(), self.vectors.as_ref());
         for k in 0..n {
-            let v = self.vectors.col_as_slice(k);
+            let v = self.vectors.column(k);
             let av = product.rb().col(k).try_as_col_major().map_or(&[][..], |column| column.as_slice());
             self.values[k] = dot(v, av) / dot(v, v);
         }
@@ -162,7 +159,7 @@ impl<T: Scalar> Single<T> {
     fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Option<Triangle>) -> Option<i32> {
         let mut largest = T::Real::of(0.0);
         for j in 0..n {
-            for (i, to) in self.a.col_as_slice_mut(j).iter_mut().enumerate().skip(j) {
+            for (i, to) in self.a.column_mut(j).iter_mut().enumerate().skip(j) {
                 let x = match triangle {
                     Some(Triangle::Lower) => a[i * n + j].widen(),
                     Some(Triangle::Upper) => a[j * n + i].widen().conj(),
@@ -181,7 +178,7 @@ impl<T: Scalar> Single<T> {
         }
         let exponent = largest.binary_exponent();
         for j in 0..n {
-            for x in &mut self.a.col_as_slice_mut(j)[j..] {
+            for x in &mut self.a.column_mut(j)[j..] {
                 *x = T::from_parts(x.re().ldexp(-exponent), x.im().ldexp(-exponent));
             }
         }
@@ -201,35 +198,3 @@ fn dot<T: Scalar>(x: &[T], y: &[T]) -> T::Real {
     let [a, b, c, d, e, f, g, h] = sums;
     ((a + b) + (c + d)) + ((e + f) + (g + h)) + last
 }
-
-/// faer's eigensolver, compiled once for each type.
-pub trait Evd: Sized {
-    fn evd_memory(n: usize) -> StackReq;
-    /// Of an n×n matrix.
-    fn product_memory(n: usize) -> StackReq;
-    /// An n×n matrix, and the memory behind it.
-    fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = Self, Rows = usize, Cols = usize>, &mut MemStack);
-    /// λ ascending and V, from the lower triangle of A; whether it converged.
-    fn evd(a: MatRef<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
-}
-
-macro_rules! evd {
-    ($($t:ty),*) => { $(
-        impl Evd for $t {
-            fn evd_memory(n: usize) -> StackReq {
-                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, par(n), Default::default())
-            }
-            fn product_memory(n: usize) -> StackReq {
-                temp_mat_scratch::<$t>(n, n)
-            }
-            fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = $t, Rows = usize, Cols = usize>, &mut MemStack) {
-                temp_mat_zeroed::<$t, _, _>(n, n, memory)
-            }
-            fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
-                let lambda = faer::diag::DiagMut::from_slice_mut(lambda);
-                evd::self_adjoint_evd(a, lambda, vectors, par(a.nrows()), memory, Default::default()).is_ok()
-            }
-        }
-    )* }
-}
-evd!(f32, f64, Complex<f32>, Complex<f64>);

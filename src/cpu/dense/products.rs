@@ -3,13 +3,13 @@
 use crate::cpu::backward::assemble::{Assemble, Column, Found};
 use crate::cpu::backward::assemble::{Run, Spread};
 use crate::cpu::dense::columns::{Columns, TILE};
+use crate::cpu::dense::matrix::Matrix;
+use crate::cpu::memory::filled;
 use crate::cpu::parallel::par;
 use crate::options::Problem;
-use crate::{Cotangents, Cpu, Dropped, Eigenpairs, Element, ElementOf, Real, Scalar, Status, View, cut};
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatMut, MatRef};
-use num_complex::Complex;
+use crate::{Cotangents, Cpu, Dropped, Eigenpairs, Element, ElementOf, Real, Result, Scalar, Status, View, cut};
+use faer::Accum;
+use faer::linalg::matmul::triangular::BlockStructure;
 
 /// Scratch memory for one matrix: its columns that matter, and the products of them.
 #[derive(Debug)]
@@ -17,16 +17,16 @@ pub(in crate::cpu) struct Products<T: Scalar> {
     columns: Columns<T>,
     lambda: Vec<T::Real>,
     labels: Vec<T::Real>,
-    m: Mat<T>,
-    a_bar: Mat<T>,
+    m: Matrix<T>,
+    a_bar: Matrix<T>,
     finite: bool,
 }
 
 impl<T: Scalar> Products<T> {
-    pub(in crate::cpu) fn new(n: usize) -> Self {
-        let zeros = || Mat::from_fn(n, n, |_, _| T::zero());
-        let reals = || vec![T::Real::of(0.0); n];
-        Self { columns: Columns::new(n, n), lambda: reals(), labels: reals(), m: zeros(), a_bar: zeros(), finite: true }
+    pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
+        let (lambda, labels) = (filled(T::Real::of(0.0), n)?, filled(T::Real::of(0.0), n)?);
+        let (m, a_bar) = (Matrix::zeros(n, n)?, Matrix::zeros(n, n)?);
+        Ok(Self { columns: Columns::new(n, n)?, lambda, labels, m, a_bar, finite: true })
     }
 }
 
@@ -79,29 +79,31 @@ impl<T: Scalar> Products<T> {
         if columns.with_vectors_bar {
             columns.project();
             columns.weigh();
-            T::times(m.as_mut().subcols_mut(0, r), columns.v(), columns.x());
+            T::times(m.as_mut().subcols_mut(0, r), Accum::Replace, columns.v(), columns.x());
         }
         for (c, column) in columns.of.iter().enumerate() {
-            let m = m.col_as_slice_mut(c);
+            let m = m.column_mut(c);
             if !columns.with_vectors_bar {
-                m.iter_mut().zip(columns.v.col_as_slice(c)).for_each(|(m, v)| *m = v.scale(column.lambda_bar));
+                m.iter_mut().zip(columns.v.column(c)).for_each(|(m, v)| *m = v.scale(column.lambda_bar));
             } else if columns.dropped == Dropped::Zero {
                 let weight = T::Real::of(0.5) / column.lambda;
-                m.iter_mut().zip(columns.v_bar.col_as_slice(c)).for_each(|(m, v_bar)| *m += v_bar.scale(weight));
+                m.iter_mut().zip(columns.v_bar.column(c)).for_each(|(m, v_bar)| *m += v_bar.scale(weight));
             }
         }
         let (v, m) = (columns.v(), m.as_ref().subcols(0, r));
-        T::times_adjoint(a_bar.as_mut(), Accum::Replace, m, v);
+        let lower = BlockStructure::TriangularLower;
+        let par = par(a_bar.rows());
+        T::times_adjoint((a_bar.as_mut(), lower), Accum::Replace, T::one(), m, v, par);
         if columns.with_vectors_bar && columns.dropped == Dropped::Zero {
-            T::times_adjoint(a_bar.as_mut(), Accum::Add, v, m);
+            T::times_adjoint((a_bar.as_mut(), lower), Accum::Add, T::one(), v, m, par);
         }
     }
 
     /// Writes both triangles; whether the entries are finite.
     fn store<G: Element<Scalar = T>>(&self, a_bar: &mut [G]) -> bool {
-        let (n, mut finite) = (self.a_bar.nrows(), true);
+        let (n, mut finite) = (self.a_bar.rows(), true);
         for j in 0..n {
-            let (to, from) = (&mut a_bar[j * n + j..(j + 1) * n], &self.a_bar.col_as_slice(j)[j..]);
+            let (to, from) = (&mut a_bar[j * n + j..(j + 1) * n], &self.a_bar.column(j)[j..]);
             let diagonal = T::from_parts(from[0].re(), T::Real::of(0.0));
             for (to, &x) in to.iter_mut().zip([&diagonal].into_iter().chain(&from[1..])) {
                 finite &= x.finite();
@@ -120,38 +122,3 @@ impl<T: Scalar> Products<T> {
         finite
     }
 }
-
-/// faer's matrix products, compiled once for each type.
-pub trait Multiply: Sized {
-    /// C = Aᴴ B.
-    fn adjoint_times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
-    /// C = A B.
-    fn times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
-    /// C + A B.
-    fn add_times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
-    /// The lower triangle of C = A Bᴴ, or of C + A Bᴴ.
-    fn times_adjoint(c: MatMut<'_, Self>, accumulate: Accum, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
-}
-
-macro_rules! multiply {
-    ($($t:ty = $one:expr),*) => { $(
-        impl Multiply for $t {
-            fn adjoint_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                let par = par(a.nrows().max(c.nrows()));
-                matmul(c, Accum::Replace, a.adjoint(), b, $one, par);
-            }
-            fn times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                matmul(c, Accum::Replace, a, b, $one, par(a.nrows().max(a.ncols())));
-            }
-            fn add_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                matmul(c, Accum::Add, a, b, $one, par(a.nrows().max(a.ncols())));
-            }
-            fn times_adjoint(c: MatMut<'_, $t>, accumulate: Accum, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                use BlockStructure::{Rectangular, TriangularLower};
-                let par = par(c.nrows());
-                triangular::matmul(c, TriangularLower, accumulate, a, Rectangular, b.adjoint(), Rectangular, $one, par);
-            }
-        }
-    )* }
-}
-multiply!(f32 = 1.0, f64 = 1.0, Complex<f32> = Complex::new(1.0, 0.0), Complex<f64> = Complex::new(1.0, 0.0));

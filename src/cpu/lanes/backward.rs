@@ -6,11 +6,12 @@
 use crate::cpu::backward::assemble::Run;
 use crate::cpu::backward::assemble::{Assemble, Found};
 use crate::cpu::lanes::columns::{Given, LaneColumns};
-use crate::cpu::lanes::kernel::{BLOCK, BackwardGroup, BackwardOperands, GAUGE_DEFECT, NOT_FINITE, TIE_DEFECT, padded, size};
+use crate::cpu::lanes::kernel::{BackwardGroup, BackwardOperands, GAUGE_DEFECT, NOT_FINITE, TIE_DEFECT};
+use crate::cpu::lanes::matrices::{BLOCK, padded, size};
+use crate::cpu::memory::filled;
 use crate::cpu::simd::aligned::Aligned;
-use crate::cpu::transposed;
 use crate::options::Problem;
-use crate::{Dropped, Element, ElementOf, Gradient, Real, Scalar, Status, TieRule};
+use crate::{Dropped, Element, ElementOf, Gradient, Real, Result, Scalar, Status, TieRule};
 
 /// Scratch memory for a group of matrices.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ const fn parts<T: Scalar>() -> usize {
 }
 
 impl<T: Scalar> LaneAssembly<T> {
-    pub(in crate::cpu) fn new(n: usize) -> Self {
+    pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
         let width = T::lanes();
         let zero = T::Real::of(0.0);
         let reals = |count: usize| Aligned::new(zero, count * width);
@@ -43,19 +44,20 @@ impl<T: Scalar> LaneAssembly<T> {
         let group = BackwardGroup {
             n,
             width,
-            columns: LaneColumns::new(n, width),
-            v: numbers(size(n)),
-            columns_of_v: numbers(size(n)),
-            v_bar: numbers(size(n)),
-            g: numbers(size(n)),
-            m: numbers(BLOCK * padded(n)),
-            norm: reals(n),
-            gauge_defect: reals(n),
-            found: reals(3),
+            columns: LaneColumns::new(n, width)?,
+            v: numbers(size(n))?,
+            columns_of_v: numbers(size(n))?,
+            v_bar: numbers(size(n))?,
+            g: numbers(size(n))?,
+            m: numbers(BLOCK * padded(n))?,
+            norm: reals(n)?,
+            gauge_defect: reals(n)?,
+            found: reals(3)?,
         };
-        let (columns, matrices) = (|| vec![zero; n * width], || vec![T::zero(); n * n * width]);
-        let wide = Wide { values: columns(), values_bar: columns(), v: matrices(), v_bar: matrices(), a_bar: matrices() };
-        Self { group, wide }
+        let (values, values_bar) = (filled(zero, n * width)?, filled(zero, n * width)?);
+        let matrices = || filled(T::zero(), n * n * width);
+        let wide = Wide { values, values_bar, v: matrices()?, v_bar: matrices()?, a_bar: matrices()? };
+        Ok(Self { group, wide })
     }
 
     /// The number of matrices that are assembled at a time.
@@ -66,7 +68,7 @@ impl<T: Scalar> LaneAssembly<T> {
 
 impl<T: Scalar> Assemble<T> for LaneAssembly<T> {
     fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrices: Run<'_, '_, O, G>) {
-        let Run { n, pairs, cotangents, out: Gradient { mut a_bar, gauge_defect, mut tie_defect, mut status }, .. } = matrices;
+        let Run { pairs, cotangents, out: Gradient { mut a_bar, gauge_defect, mut tie_defect, mut status }, .. } = matrices;
         let Self { group, wide } = self;
         let columns = Given {
             lambda: widened(pairs.spectrum.values.memory, &mut wide.values),
@@ -77,18 +79,13 @@ impl<T: Scalar> Assemble<T> for LaneAssembly<T> {
             as_computed: problem.dropped == Dropped::AsComputed,
         };
         let v = widened(pairs.vectors.memory, &mut wide.v);
-        let v_bar = cotangents.vectors.map(|x| match cotangents.rows {
-            true => {
-                transposed::columns(n, n, x.memory, &mut wide.v_bar);
-                &*wide.v_bar
-            }
-            false => widened(x.memory, &mut wide.v_bar),
-        });
+        let (v_bar, by_rows) = (cotangents.vectors.map(|x| widened(x.memory, &mut wide.v_bar)), cotangents.rows);
         let gauge_defect = gauge_defect.memory;
         match G::as_scalars_mut(&mut a_bar) {
-            Some(a_bar) => T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, a_bar, gauge_defect }),
+            Some(a_bar) => T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect }),
             None => {
-                T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, a_bar: &mut wide.a_bar, gauge_defect });
+                let computed = &mut *wide.a_bar;
+                T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar: computed, gauge_defect });
                 a_bar.iter_mut().zip(&wide.a_bar).for_each(|(to, &from)| *to = G::narrow(from));
             }
         }

@@ -1,9 +1,10 @@
 //! λ, the labels of equation (17) and λ̄ of the matrices in the lanes, and what λ̄ says of ties: [`LaneColumns`].
 
-use crate::Real;
+use crate::cpu::memory::filled;
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::moves::{Runs, into_lanes};
 use crate::cpu::simd::vector::Vector;
+use crate::{Real, Result};
 use pulp::Simd;
 
 /// What belongs to the columns of a group; `[n]` vectors, where nothing else is said.
@@ -35,10 +36,11 @@ pub(in crate::cpu) struct Given<'a, R> {
 }
 
 impl<R: Real> LaneColumns<R> {
-    pub fn new(n: usize, width: usize) -> Self {
+    pub fn new(n: usize, width: usize) -> Result<Self> {
         let reals = |count: usize| Aligned::new(R::zero(), count * width);
-        let keep = vec![R::zero(); n * width];
-        Self { keep, lambda: reals(n), label: reals(n), lambda_bar: reals(n), tied: reals(1), spread: reals(1) }
+        let keep = filled(R::zero(), n * width)?;
+        let (lambda, label, lambda_bar) = (reals(n)?, reals(n)?, reals(n)?);
+        Ok(Self { keep, lambda, label, lambda_bar, tied: reals(1)?, spread: reals(1)? })
     }
 }
 

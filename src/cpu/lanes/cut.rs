@@ -127,7 +127,7 @@ mod tests {
     fn selects_as_one_after_the_other() {
         let mut random = fastrand::Rng::with_seed(7);
         for n in 1..=9 {
-            let mut group = f32::group(n);
+            let mut group = f32::group(n).unwrap();
             for cut in [Cut::default(), Cut::none(), Cut::default().with_atol(0.75), Cut::default().with_rtol(0.2)] {
                 for count in 1..=group.capacity() {
                     let problem = Problem::new::<f32>(count, n, &Options { cut, ..Options::default() }).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     fn what_is_unusual_is_told() {
         let usual = |lambda: [f32; 3], status, at_most| {
             let options = Options { cut: Cut::default().with_at_most(at_most), ..Options::default() };
-            let mut group = f32::group(3);
+            let mut group = f32::group(3).unwrap();
             group.lambda[..3].copy_from_slice(&lambda);
             group.status[0] = status;
             let problem = Problem::new::<f32>(1, 3, &options).unwrap();

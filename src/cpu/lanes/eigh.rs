@@ -10,9 +10,9 @@ use crate::cpu::lanes::rotations::{identity, rotate};
 use crate::cpu::lanes::tridiagonal::Tridiagonalise;
 use crate::cpu::simd::numbers::Numbers;
 use crate::cpu::simd::vector::{Vector, dispatch, is_wide, lanes};
+use crate::cpu::types::for_each_type;
 use crate::options::Problem;
-use crate::{Element, Status, Triangle};
-use num_complex::Complex;
+use crate::{Element, Result, Status, Triangle};
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
 
@@ -24,9 +24,8 @@ fn order<const N: usize>(n: usize) -> usize {
 
 /// The lane solver, compiled once for each type and instruction set.
 pub trait EighLanes: Element {
-    /// The order up to which lanes win over one matrix after the other, measured (docs/performance.md).
-    const UP_TO: usize;
-    fn group(n: usize) -> EighGroup<Self::Real>;
+    /// Memory for a group, or two.
+    fn group(n: usize) -> Result<EighGroup<Self::Real>>;
     /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
     fn eigh_lanes(group: &mut EighGroup<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
     /// Cuts what [`EighLanes::eigh_lanes`] found, as many matrices as there is room for; whether all is as usual, see [`Select`].
@@ -34,15 +33,14 @@ pub trait EighLanes: Element {
 }
 
 macro_rules! eigh_lanes {
-    ($($t:ty: $real:ty, $parts:literal, $pass:literal, $columns:literal, $up_to:literal);*) => { $(
+    ($($t:ty: $real:ty, $parts:literal, $abreast:literal);*) => { $(
         impl EighLanes for $t {
-            const UP_TO: usize = $up_to;
-            fn group(n: usize) -> EighGroup<$real> {
-                EighGroup::new(n, $parts, $columns, lanes::<$real>())
+            fn group(n: usize) -> Result<EighGroup<$real>> {
+                EighGroup::new(n, $parts, $abreast, lanes::<$real>())
             }
             fn eigh_lanes(group: &mut EighGroup<$real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>) {
                 let (a, vectors) = (cast_slice(a), vectors.map(cast_slice_mut));
-                dispatch(Solve::<'_, $real, $parts, $pass, $columns> { group, triangle, a, vectors });
+                dispatch(Solve::<'_, $real, $parts, $abreast> { group, triangle, a, vectors });
             }
             fn select_lanes(group: &mut EighGroup<$real>, problem: &Problem, out: Selections<'_, $real>) -> bool {
                 dispatch(Select { group, problem, out })
@@ -50,25 +48,26 @@ macro_rules! eigh_lanes {
         }
     )* }
 }
-// Columns abreast in a pass of the tridiagonalisation, and in the way back; the crossover.
-eigh_lanes!(f32: f32, 1, 4, 4, 128; f64: f64, 1, 4, 4, 128; Complex<f32>: f32, 2, 2, 2, 128; Complex<f64>: f64, 2, 2, 2, 128);
+for_each_type!(eigh_lanes);
 
 /// Decomposes a group, or two, stage by stage.
-struct Solve<'a, R, const C: usize, const PASS: usize, const COLUMNS: usize> {
+struct Solve<'a, R, const C: usize, const COLUMNS: usize> {
     group: &'a mut EighGroup<R>,
     triangle: Triangle,
     a: &'a [R],
     vectors: Option<&'a mut [R]>,
 }
 
-impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSimd for Solve<'_, R, C, PASS, COLUMNS> {
+impl<R: Vector, const C: usize, const COLUMNS: usize> WithSimd for Solve<'_, R, C, COLUMNS> {
     type Output = ();
 
     /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
+        if const { !is_wide::<S, R>() } {
+            return self.solve::<S, 0>(s);
+        }
         match self.group.n {
-            _ if !is_wide::<S, R>() => self.solve::<S, 0>(s),
             4 => self.solve::<S, 4>(s),
             8 => self.solve::<S, 8>(s),
             16 => self.solve::<S, 16>(s),
@@ -77,7 +76,7 @@ impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> WithSim
     }
 }
 
-impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> Solve<'_, R, C, PASS, COLUMNS> {
+impl<R: Vector, const C: usize, const COLUMNS: usize> Solve<'_, R, C, COLUMNS> {
     /// Matrices of order N, or of any if that is 0.
     #[inline(always)]
     fn solve<S: Simd, const N: usize>(self, s: S) {
@@ -85,7 +84,7 @@ impl<R: Vector, const C: usize, const PASS: usize, const COLUMNS: usize> Solve<'
         let size = group.n * group.n * C * group.width;
         let count = a.len().div_ceil(size);
         for (g, a) in a.chunks(size).enumerate() {
-            s.vectorize(Reduce::<'_, R, C, PASS, N> { group, g, triangle, a });
+            s.vectorize(Reduce::<'_, R, C, COLUMNS, N> { group, g, triangle, a });
         }
         let with_vectors = vectors.is_some();
         match group.groups {
@@ -273,7 +272,7 @@ mod tests {
 
     /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which no sweep makes negligible.
     fn decompose(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
-        let group = &mut f64::group(N);
+        let group = &mut f64::group(N).unwrap();
         let (width, size) = (group.width, N * N * group.width);
         let mut random = fastrand::Rng::with_seed(11);
         let a: Vec<f64> = (0..group.groups * size).map(|_| random.f64() - 0.5).collect();

@@ -1,6 +1,6 @@
 //! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (13), one matrix in each SIMD lane.
 
-use crate::cpu::lanes::products::LaneMatrices;
+use crate::cpu::lanes::matrices::LaneMatrices;
 use crate::cpu::simd::numbers::Number;
 use crate::cpu::simd::vector::Vector;
 use num_traits::Float;

@@ -2,8 +2,9 @@
 
 use crate::cpu::lanes::ql::Sweep;
 use crate::cpu::lanes::rotations::blocks;
+use crate::cpu::memory::filled;
 use crate::cpu::simd::aligned::Aligned;
-use crate::{Real, Status};
+use crate::{Real, Result, Status};
 
 /// The order up to which the QL of two groups takes turns, hiding the latency of its divisions and roots; beyond, their matrices
 /// would crowd the cache.
@@ -46,30 +47,30 @@ pub(in crate::cpu) fn part<R>(memory: &[R], groups: usize, g: usize) -> std::ops
 }
 
 impl<R: Real> EighGroup<R> {
-    pub(in crate::cpu) fn new(n: usize, parts: usize, columns: usize, width: usize) -> Self {
+    pub(in crate::cpu) fn new(n: usize, parts: usize, columns: usize, width: usize) -> Result<Self> {
         let groups = if n <= PAIRS_UP_TO { 2 } else { 1 };
         let reals = |count: usize| Aligned::new(R::zero(), count * width);
         let numbers = |count: usize| reals(count * parts);
         let padded: usize = blocks(n).sum();
-        Self {
+        Ok(Self {
             n,
             width,
             groups,
-            a: numbers(groups * n * (n + 1) / 2),
-            tau: numbers(groups * n),
-            rows: numbers(4 * n),
-            tridiagonal: reals(2 * groups * n),
-            t: reals(2 * groups * n),
-            scale: reals(3 * groups),
-            z: reals(groups * n * padded),
-            v: numbers(n * columns),
-            ranks: vec![0; n * width],
-            rotations: reals(2 * groups * rotations(n)),
+            a: numbers(groups * n * (n + 1) / 2)?,
+            tau: numbers(groups * n)?,
+            rows: numbers(4 * n)?,
+            tridiagonal: reals(2 * groups * n)?,
+            t: reals(2 * groups * n)?,
+            scale: reals(3 * groups)?,
+            z: reals(groups * n * padded)?,
+            v: numbers(n * columns)?,
+            ranks: filled(0, n * width)?,
+            rotations: reals(2 * groups * rotations(n))?,
             sweeps: Vec::with_capacity(4 * n + 1),
-            lambda: vec![R::zero(); groups * width * n],
-            status: vec![Status::OK; groups * width],
-            columns: reals(n),
-        }
+            lambda: filled(R::zero(), groups * width * n)?,
+            status: filled(Status::OK, groups * width)?,
+            columns: reals(n)?,
+        })
     }
 
     /// The number of matrices that are decomposed at a time.

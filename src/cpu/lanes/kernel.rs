@@ -2,20 +2,16 @@
 
 use crate::Element;
 use crate::cpu::lanes::columns::{Given, LaneColumns};
-use crate::cpu::lanes::products::{LaneMatrices, SchurMultiplier};
+use crate::cpu::lanes::matrices::{BLOCK, LaneMatrices, padded, size};
+use crate::cpu::lanes::products::SchurMultiplier;
 use crate::cpu::simd::aligned::Aligned;
 use crate::cpu::simd::moves::{Runs, into_lanes, out_of_lanes};
-use crate::cpu::simd::numbers::Numbers;
 use crate::cpu::simd::vector::{Vector, dispatch, is_wide, lanes};
-use num_complex::Complex;
+use crate::cpu::types::for_each_type;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Simd, WithSimd};
 
-/// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
-/// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
-pub(in crate::cpu) const BLOCK: usize = 4;
-
-/// The group as flat memory, each matrix by rows: element (i, k) is at `((i·stride + k)·C + part)·width + lane`.
+/// The group as flat memory, matrices as [`LaneMatrices`] has them.
 #[derive(Debug)]
 pub struct BackwardGroup<R> {
     pub(in crate::cpu) n: usize,
@@ -26,6 +22,7 @@ pub struct BackwardGroup<R> {
     pub(in crate::cpu) columns_of_v: Aligned<R>,
     /// V̄, later Ā.
     pub(in crate::cpu) v_bar: Aligned<R>,
+    /// Gᵀ.
     pub(in crate::cpu) g: Aligned<R>,
     /// A few columns of Mᵀ, M = V G.
     pub(in crate::cpu) m: Aligned<R>,
@@ -43,57 +40,41 @@ pub(in crate::cpu) const GAUGE_DEFECT: usize = 1;
 /// 0, or NaN if an entry of Ā is not finite.
 pub(in crate::cpu) const NOT_FINITE: usize = 2;
 
-/// n rounded up to whole blocks.
-pub(in crate::cpu) const fn padded(n: usize) -> usize {
-    n.next_multiple_of(BLOCK)
-}
-
-/// The distance of rows, off powers of two, which would crowd into a few cache sets.
-pub(in crate::cpu) const fn stride(n: usize) -> usize {
-    if n > BLOCK { padded(n) + 1 } else { padded(n) }
-}
-
-/// The numbers of a matrix, with one more row for what is read beyond the last.
-pub(in crate::cpu) const fn size(n: usize) -> usize {
-    (padded(n) + 1) * stride(n)
-}
-
 /// What is read and written of a group, one matrix after the other.
 #[derive(Debug)]
 pub struct BackwardOperands<'a, T, R> {
     pub(in crate::cpu) columns: Given<'a, R>,
     pub(in crate::cpu) v: &'a [T],
     pub(in crate::cpu) v_bar: Option<&'a [T]>,
+    /// Whether V̄ is given by its rows.
+    pub(in crate::cpu) by_rows: bool,
     pub(in crate::cpu) a_bar: &'a mut [T],
     pub(in crate::cpu) gauge_defect: &'a mut [R],
 }
 
 /// The lane kernel, compiled once for each type and instruction set.
 pub trait AssembleLanes: Element {
-    /// The order up to which lanes win over products, measured (docs/performance.md).
-    const UP_TO: usize;
     /// The number of lanes of the instruction set at hand.
     fn lanes() -> usize;
     fn assemble_lanes(group: &mut BackwardGroup<Self::Real>, work: BackwardOperands<'_, Self, Self::Real>);
 }
 
 macro_rules! assemble_lanes {
-    ($($t:ty: $real:ty, $parts:literal, $rows:literal, $up_to:literal);*) => { $(
+    ($($t:ty: $real:ty, $parts:literal, $rows:literal);*) => { $(
         impl AssembleLanes for $t {
-            const UP_TO: usize = $up_to;
             fn lanes() -> usize {
                 lanes::<$real>()
             }
             fn assemble_lanes(group: &mut BackwardGroup<$real>, work: BackwardOperands<'_, $t, $real>) {
-                let BackwardOperands { columns, v, v_bar, a_bar, gauge_defect } = work;
+                let BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect } = work;
                 let (v, v_bar, a_bar) = (cast_slice(v), v_bar.map(cast_slice), cast_slice_mut(a_bar));
-                let work = BackwardOperands { columns, v, v_bar, a_bar, gauge_defect };
+                let work = BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect };
                 dispatch(Kernel::<'_, $real, $parts, $rows> { group, work });
             }
         }
     )* }
 }
-assemble_lanes!(f32: f32, 1, 4, 64; f64: f64, 1, 4, 64; Complex<f32>: f32, 2, 2, 64; Complex<f64>: f64, 2, 2, 64);
+for_each_type!(assemble_lanes);
 
 struct Kernel<'a, R, const C: usize, const ROWS: usize> {
     group: &'a mut BackwardGroup<R>,
@@ -105,7 +86,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C,
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        if S::REGISTER_COUNT < 32 { self.of_order::<S, 2>(s) } else { self.of_order::<S, 4>(s) }
+        if const { S::REGISTER_COUNT < 32 } { self.of_order::<S, 2>(s) } else { self.of_order::<S, 4>(s) }
     }
 }
 
@@ -113,8 +94,11 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
     /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
     #[inline(always)]
     fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
+        if const { !is_wide::<S, R>() } {
+            let n = self.group.n;
+            return self.assemble::<S, COLUMNS>(s, n);
+        }
         match self.group.n {
-            n if !is_wide::<S, R>() => self.assemble::<S, COLUMNS>(s, n),
             4 => self.assemble::<S, COLUMNS>(s, 4),
             8 => self.assemble::<S, COLUMNS>(s, 8),
             16 => self.assemble::<S, COLUMNS>(s, 16),
@@ -125,14 +109,13 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
     #[inline(always)]
     fn assemble<S: Simd, const COLUMNS: usize>(self, s: S, n: usize) {
         let (group, work) = (self.group, self.work);
-        let stride = stride(n);
         let tied = group.columns.label(s, n, work.columns);
         let columns = &group.columns;
         let [lambda, label, lambda_bar] = [&columns.lambda, &columns.label, &columns.lambda_bar].map(|x| &R::vectors(s, x)[..n]);
         let [norm, defects] = [&mut group.norm, &mut group.gauge_defect].map(|x| &mut R::vectors_mut(s, x)[..n]);
         let found = R::vectors_mut(s, &mut group.found);
-        let x = Numbers::<S, R, C>::new(s);
-        let matrices = LaneMatrices { x, n, stride };
+        let matrices = LaneMatrices::<S, R, C>::new(s, n);
+        let LaneMatrices { x, stride, .. } = matrices;
         let [v, columns_of_v, v_bar, g] =
             [&mut group.v, &mut group.columns_of_v, &mut group.v_bar, &mut group.g].map(|y| &mut x.numbers_mut(y)[..size(n)]);
         let m = &mut x.numbers_mut(&mut group.m)[..BLOCK * padded(n)];
@@ -141,7 +124,8 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         let mut weighed = None;
         if let Some(bar) = work.v_bar {
             matrices.transpose(columns_of_v, v);
-            into_lanes::<S, R, C>(s, bar, Runs::columns(n, C, stride), v_bar.as_flattened_mut());
+            let runs = if work.by_rows { Runs::rows(n, C, stride) } else { Runs::columns(n, C, stride) };
+            into_lanes::<S, R, C>(s, bar, runs, v_bar.as_flattened_mut());
             matrices.clear_dropped(label, v_bar);
             if C == 2 || tied {
                 matrices.norms(v, v_bar, label, norm);
@@ -152,13 +136,13 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         }
         if C == 2 && weighed.is_some() {
             found[GAUGE_DEFECT] = matrices.gauge_defects(v, v_bar, label, norm, defects);
-            out_of_lanes(s, defects, Runs::row(n), work.gauge_defect);
+            out_of_lanes::<S, R, 1>(s, defects, Runs::row(n), work.gauge_defect);
         } else {
             work.gauge_defect.fill(R::zero()); // real numbers have no phase
         }
         // V̄ has done its part.
         let a_bar = v_bar;
         found[NOT_FINITE] = matrices.conjugate::<ROWS, COLUMNS>(columns_of_v, weighed, lambda_bar, m, a_bar);
-        out_of_lanes(s, a_bar.as_flattened(), Runs::rows(n, C, stride), work.a_bar);
+        out_of_lanes::<S, R, C>(s, a_bar.as_flattened(), Runs::rows(n, C, stride), work.a_bar);
     }
 }

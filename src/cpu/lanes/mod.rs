@@ -8,6 +8,7 @@ pub(in crate::cpu) mod eigh;
 mod gauge;
 pub(in crate::cpu) mod group;
 pub(in crate::cpu) mod kernel;
+pub(in crate::cpu) mod matrices;
 mod pack;
 mod products;
 mod ql;

@@ -1,5 +1,7 @@
 //! [`Aligned`]: memory that starts at a cache line, so that no vector straddles two.
 
+use crate::Result;
+use crate::cpu::memory::filled;
 use std::ops::{Deref, DerefMut};
 
 const CACHE_LINE: usize = 64;
@@ -13,10 +15,14 @@ pub(in crate::cpu) struct Aligned<R> {
 }
 
 impl<R: Copy> Aligned<R> {
-    pub(in crate::cpu) fn new(value: R, len: usize) -> Self {
-        let memory = vec![value; len + CACHE_LINE / size_of::<R>()].into_boxed_slice();
+    /// So many copies of a value.
+    ///
+    /// # Errors
+    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for them.
+    pub(in crate::cpu) fn new(value: R, len: usize) -> Result<Self> {
+        let memory = filled(value, len.saturating_add(CACHE_LINE / size_of::<R>()))?.into_boxed_slice();
         let start = memory.as_ptr().align_offset(CACHE_LINE).min(memory.len() - len);
-        Self { memory, start, len }
+        Ok(Self { memory, start, len })
     }
 }
 

@@ -89,19 +89,22 @@ pub(in crate::cpu) fn load<S: Simd, R: Vector>(s: S, from: &[R], at: usize) -> R
     vector[0]
 }
 
-/// Writes the matrices that `to` has memory for, whose runs are in rows.
+/// Writes the matrices of numbers of C parts that `to` has memory for.
 #[inline(always)]
-pub(in crate::cpu) fn out_of_lanes<S: Simd, R: Vector>(s: S, from: &[R::V<S>], runs: Runs, to: &mut [R]) {
+pub(in crate::cpu) fn out_of_lanes<S: Simd, R: Vector, const C: usize>(s: S, from: &[R::V<S>], runs: Runs, to: &mut [R]) {
     let (width, size) = (R::width(s), runs.size());
     for run in 0..runs.count {
-        let from = &from[run * runs.pitch..][..runs.length];
+        let from = &from[run * runs.pitch..];
         for tile in 0..runs.length.div_ceil(width) {
             let first = runs.tile(tile * width, width);
             let mut tile = [R::splat(s, R::zero()); MAX_WIDTH];
             let tile = &mut tile[..width];
-            match from[first..].split_at_checked(width) {
-                Some((from, _)) => tile.copy_from_slice(from),
-                None => tile[..runs.length].copy_from_slice(from),
+            if runs.step == C && runs.length >= width {
+                tile.copy_from_slice(&from[first..first + width]);
+            } else {
+                for (q, vector) in (first..runs.length).zip(&mut *tile) {
+                    *vector = from[q / C * runs.step + q % C];
+                }
             }
             R::transpose::<_, 1>(s, tile);
             let at = run * runs.length + first;

@@ -3,8 +3,8 @@
 use crate::cpu::simd::moves::{Runs, into_lanes};
 use crate::cpu::simd::transpose::MAX_WIDTH;
 use crate::cpu::simd::vector::{Vector, dispatch};
+use crate::cpu::types::for_each_type;
 use crate::{Element, Real};
-use num_complex::Complex;
 use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 use std::array::from_fn;
@@ -21,7 +21,7 @@ pub trait Compare: Element {
 }
 
 macro_rules! compare {
-    ($($t:ty: $real:ty, $parts:literal);*) => { $(
+    ($($t:ty: $real:ty, $parts:literal, $_abreast:literal);*) => { $(
         impl Compare for $t {
             fn doubtful(n: usize, a: &[Self], tolerance: f64) -> Option<usize> {
                 // A modulus is at most √2 times the larger part; once more for rounding.
@@ -31,7 +31,7 @@ macro_rules! compare {
         }
     )* }
 }
-compare!(f32: f32, 1; f64: f64, 1; Complex<f32>: f32, 2; Complex<f64>: f64, 2);
+for_each_type!(compare);
 
 /// Matrices of numbers of C components; `factor` is √2 over the tolerance.
 struct Doubtful<'a, R, const C: usize> {
