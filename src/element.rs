@@ -138,10 +138,6 @@ pub trait Element: Pod {
     fn as_scalars(x: &[Self]) -> Option<&[Self::Scalar]>;
     /// As [`Element::as_scalars`], to be written.
     fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self::Scalar]>;
-    /// The number in the first bytes, little-endian, real part first; nothing if there are too few.
-    fn from_le_bytes(bytes: &[u8]) -> Option<Self>;
-    /// Appends the number's bytes, little-endian, real part first.
-    fn extend_le_bytes(self, bytes: &mut Vec<u8>);
 }
 
 /// [`Element`] computed in `T`, eigenvalues too: what outputs of a computation in `T` may be stored as.
@@ -240,10 +236,6 @@ macro_rules! computed_in_itself {
             fn narrow(x: Self) -> Self { x }
             fn as_scalars(x: &[Self]) -> Option<&[Self]> { Some(x) }
             fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self]> { Some(x) }
-            fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
-                bytes.first_chunk().map(|&bytes| Self::from_le_bytes(bytes))
-            }
-            fn extend_le_bytes(self, bytes: &mut Vec<u8>) { bytes.extend(self.to_le_bytes()); }
         }
         impl Element for Complex<$real> {
             type Scalar = Self;
@@ -254,14 +246,6 @@ macro_rules! computed_in_itself {
             fn narrow(x: Self) -> Self { x }
             fn as_scalars(x: &[Self]) -> Option<&[Self]> { Some(x) }
             fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self]> { Some(x) }
-            fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
-                let (re, im) = bytes.split_at_checked(size_of::<$real>())?;
-                Some(Self { re: Element::from_le_bytes(re)?, im: Element::from_le_bytes(im)? })
-            }
-            fn extend_le_bytes(self, bytes: &mut Vec<u8>) {
-                self.re.extend_le_bytes(bytes);
-                self.im.extend_le_bytes(bytes);
-            }
         }
         impl Scalar for $real {
             const COMPLEX: bool = false;
@@ -294,10 +278,6 @@ macro_rules! computed_in_f32 {
             fn narrow(x: f32) -> Self { Self::from_f32(x) }
             fn as_scalars(_: &[Self]) -> Option<&[f32]> { None }
             fn as_scalars_mut(_: &mut [Self]) -> Option<&mut [f32]> { None }
-            fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
-                bytes.first_chunk().map(|&bytes| Self::from_le_bytes(bytes))
-            }
-            fn extend_le_bytes(self, bytes: &mut Vec<u8>) { bytes.extend(self.to_le_bytes()); }
         }
         impl Element for Complex<$half> {
             type Scalar = Complex<f32>;
@@ -308,14 +288,6 @@ macro_rules! computed_in_f32 {
             fn narrow(x: Complex<f32>) -> Self { Self { re: $half::from_f32(x.re), im: $half::from_f32(x.im) } }
             fn as_scalars(_: &[Self]) -> Option<&[Complex<f32>]> { None }
             fn as_scalars_mut(_: &mut [Self]) -> Option<&mut [Complex<f32>]> { None }
-            fn from_le_bytes(bytes: &[u8]) -> Option<Self> {
-                let (re, im) = bytes.split_at_checked(size_of::<$half>())?;
-                Some(Self { re: Element::from_le_bytes(re)?, im: Element::from_le_bytes(im)? })
-            }
-            fn extend_le_bytes(self, bytes: &mut Vec<u8>) {
-                self.re.extend_le_bytes(bytes);
-                self.im.extend_le_bytes(bytes);
-            }
         }
     )* }
 }

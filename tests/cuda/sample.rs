@@ -47,11 +47,10 @@ where
     (pairs.to_host().unwrap(), gradient.to_host().unwrap())
 }
 
-/// The bytes of numbers.
+/// The bytes of the parts of numbers, as of f64, which holds every number exactly.
 pub fn bytes<'a, T: Element>(numbers: impl IntoIterator<Item = &'a T>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    numbers.into_iter().for_each(|x| x.extend_le_bytes(&mut bytes));
-    bytes
+    let parts = |x: T::Scalar| [x.re(), x.im()].into_iter().flat_map(|part| part.to_f64().to_le_bytes());
+    numbers.into_iter().flat_map(|x| parts(x.widen())).collect()
 }
 
 /// Asserts that two runs have the same bits.

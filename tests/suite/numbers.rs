@@ -74,12 +74,14 @@ pub fn range<T: Element>() -> (f64, f64) {
     (tiny, <T::Scalar as Element>::Real::max_value().to_f64())
 }
 
+/// The bits of the parts of a number, as of f64, which holds every number exactly.
+pub fn bits<T: Element>(x: T) -> impl Iterator<Item = u64> {
+    let x = x.widen();
+    let parts = [x.re(), x.im()].map(|part| part.to_f64().to_bits());
+    parts.into_iter().take(if T::Scalar::COMPLEX { 2 } else { 1 })
+}
+
 /// Whether two slices hold the same bits.
 pub fn same_bits<T: Element>(a: impl IntoIterator<Item = T>, b: impl IntoIterator<Item = T>) -> bool {
-    let bytes = |x: &mut dyn Iterator<Item = T>| {
-        let mut bytes = Vec::new();
-        x.for_each(|x| x.extend_le_bytes(&mut bytes));
-        bytes
-    };
-    bytes(&mut a.into_iter()) == bytes(&mut b.into_iter())
+    a.into_iter().flat_map(bits).eq(b.into_iter().flat_map(bits))
 }

@@ -2,7 +2,7 @@
 
 use crate::backward::mixed;
 use crate::calculus_oracle::Bars;
-use crate::numbers::{C, Matrix, narrow, rounded, rows, stack, wide};
+use crate::numbers::{C, Matrix, bits, narrow, rounded, rows, stack, wide};
 use crate::plan::{BATCH, N, each_length};
 use crate::random::Rng;
 use crate::run;
@@ -31,14 +31,8 @@ fn inputs<T: Scalar>(n: usize, count: usize, seed: u64) -> Vec<Input> {
     all.map(|(((a, e), bars), more)| Input { a, e, bars, more }).collect()
 }
 
-/// The names, bytes and statuses of all results of a matrix.
-type Bits = Vec<(&'static str, Vec<u8>, Status)>;
-
-fn bytes<O: Element>(x: impl IntoIterator<Item = O>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    x.into_iter().for_each(|x| x.extend_le_bytes(&mut bytes));
-    bytes
-}
+/// The names, bits and statuses of all results of a matrix.
+type Bits = Vec<(&'static str, Vec<u64>, Status)>;
 
 fn bars<O: Element, B: Engine<O::Scalar>>(pairs: &Eigenpairs<O, B>, bars: &[&Bars]) -> Cotangents<O, B> {
     let (values, vectors): (Vec<_>, Vec<_>) = bars.iter().map(|x| (x.values.clone(), x.vectors.clone())).unzip();
@@ -49,7 +43,7 @@ fn bars<O: Element, B: Engine<O::Scalar>>(pairs: &Eigenpairs<O, B>, bars: &[&Bar
 fn add<O: Element>(all: &mut [Bits], name: &'static str, x: ArrayView3<'_, O>, status: ArrayView1<'_, Status>) {
     let batch = all.len();
     for (b, status) in status.iter().enumerate() {
-        all[b % batch].push((name, bytes(x.index_axis(Axis(0), b).iter().copied()), *status));
+        all[b % batch].push((name, x.index_axis(Axis(0), b).iter().copied().flat_map(bits).collect(), *status));
     }
 }
 
@@ -78,11 +72,13 @@ fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<
         let slopes = trace.gradient.to_host().unwrap();
         add(&mut all, "f′(A)", slopes.data(), slopes.status());
         let sums = trace.values.to_host().unwrap();
-        sums.iter().enumerate().for_each(|(b, &x)| all[b].push(("tr f(A)", bytes([x]), Status::OK)));
+        sums.iter().enumerate().for_each(|(b, &x)| all[b].push(("tr f(A)", bits(x).collect(), Status::OK)));
     }
-    for (b, bits) in all.iter_mut().enumerate() {
-        bits.push(("λ̇", bytes(tangents.values().row(b).iter().chain(tangents.values().row(batch + b)).copied()), Status::OK));
-        bits.push(("λ̄̄", bytes(second.values_bar_bar().row(b).iter().copied()), Status::OK));
+    for (b, of_matrix) in all.iter_mut().enumerate() {
+        let values = tangents.values();
+        let both = values.row(b).into_iter().chain(values.row(batch + b)).copied();
+        of_matrix.push(("λ̇", both.flat_map(bits).collect(), Status::OK));
+        of_matrix.push(("λ̄̄", second.values_bar_bar().row(b).iter().copied().flat_map(bits).collect(), Status::OK));
     }
     all
 }
@@ -135,9 +131,8 @@ pub fn one_bad_matrix_beside_others<T: Scalar, B: Engine<T>>(backend: &B) {
                 assert_same(&clean[b], &dirty[b], &format!("n = {n}, matrix {b}"));
             }
         }
-        for (name, bytes, status) in &dirty[4] {
-            let size = size_of::<T::Real>();
-            assert!(bytes.chunks_exact(size).all(is_nan::<T>), "{name}, n = {n}");
+        for (name, bits, status) in &dirty[4] {
+            assert!(bits.iter().all(|&x| f64::from_bits(x).is_nan()), "{name}, n = {n}");
             assert!(["tr f(A)", "λ̇", "λ̄̄"].contains(name) || *status == Status::NOT_FINITE, "{name}, n = {n}: {status}");
         }
         for (name, _, status) in &dirty[9] {
@@ -148,15 +143,8 @@ pub fn one_bad_matrix_beside_others<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-fn is_nan<T: Scalar>(bytes: &[u8]) -> bool {
-    <T::Real as Element>::from_le_bytes(bytes).is_some_and(|x| wide(x).re.is_nan())
-}
-
 /// One thread or three: the same bits.
 pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B) {
-    if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
-        return; // threads are the CPU's
-    }
     // From n = 256 on, threads share each matrix, too.
     for (n, count) in [(3, 41), (16, 41), (67, 41), (300, 3)] {
         let inputs = inputs::<T>(n, count, 103);
@@ -204,7 +192,7 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
             ];
             for (name, got) in all {
                 for b in 0..9 {
-                    let got = bytes(got.index_axis(Axis(0), b).iter().copied());
+                    let got = got.index_axis(Axis(0), b).iter().copied().flat_map(bits).collect::<Vec<_>>();
                     assert!(named(b, name).1 == got, "{name}, n = {n}, matrix {b}, step {seed}");
                 }
             }
@@ -384,12 +372,10 @@ pub fn operations_stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B
     }
 }
 
-/// The bytes of numbers in f32 as those of numbers of half precision.
-fn as_halves<T: Element>(bytes: &[u8]) -> Vec<u8> {
-    let numbers = bytes.chunks_exact(4).filter_map(<<T::Scalar as Element>::Real as Element>::from_le_bytes);
-    let mut halves = Vec::new();
-    numbers.for_each(|x| <T::Real as Element>::narrow(x).extend_le_bytes(&mut halves));
-    halves
+/// The bits of numbers in f32 as those of numbers of half precision.
+fn as_halves<T: Element>(of_numbers: &[u64]) -> Vec<u64> {
+    let halves = of_numbers.iter().map(|&x| <T::Real as Element>::narrow(eigengrad::Real::of(f64::from_bits(x))));
+    halves.flat_map(bits).collect()
 }
 
 /// What overflows is a status.

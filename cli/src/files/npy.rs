@@ -5,7 +5,8 @@ mod fuzz;
 
 use crate::failure::{Failure, Result, reason};
 use crate::files::header::{self, Header};
-use eigengrad::{Dtype, Element};
+use eigengrad::half::{bf16, f16};
+use eigengrad::{Dtype, Element, Precision, Real, Scalar};
 use ndarray::{ArrayD, ArrayView, Dimension, IxDyn, ShapeBuilder};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -63,14 +64,16 @@ pub(crate) fn elements<T: Element>(file: &mut impl Read, header: &Header) -> Res
     let mut data = Vec::new();
     data.try_reserve_exact(count).map_err(|e| e.to_string())?;
     let size = header.element_size();
-    let component = if T::DTYPE == T::Real::DTYPE { size } else { size / 2 };
+    let component = if T::Scalar::COMPLEX { size / 2 } else { size };
     let mut bytes = vec![0; size];
     for _ in 0..count {
         file.read_exact(&mut bytes).map_err(|e| format!("truncated or unreadable: {e}"))?;
         if header.big_endian {
             bytes.chunks_exact_mut(component).for_each(<[u8]>::reverse);
         }
-        data.extend(T::from_le_bytes(&bytes));
+        let mut parts = bytes.chunks_exact(component).map(|part| Real::of(number(T::PRECISION, part)));
+        let mut part = || parts.next().unwrap_or_else(|| Real::of(0.0));
+        data.push(T::narrow(T::Scalar::from_parts(part(), part())));
     }
     let shape = IxDyn(&header.shape).set_f(header.fortran_order);
     ArrayD::from_shape_vec(shape, data).map_err(|e| format!("shape {:?}: {e}", header.shape))
@@ -83,7 +86,13 @@ pub(crate) fn elements<T: Element>(file: &mut impl Read, header: &Header) -> Res
 pub fn write<T: Element, D: Dimension>(to: &mut impl Write, array: ArrayView<'_, T, D>) -> io::Result<()> {
     let code = header::code(T::DTYPE);
     let code = code.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, format!("{} has no .npy form", T::DTYPE)))?;
-    write_as(to, code, array, T::extend_le_bytes)
+    write_as(to, code, array, |x, bytes| {
+        let x = x.widen();
+        let parts = [x.re().to_f64(), x.im().to_f64()];
+        for &part in &parts[..if T::Scalar::COMPLEX { 2 } else { 1 }] {
+            extend(T::PRECISION, part, bytes);
+        }
+    })
 }
 
 /// Writes a mask of any strides.
@@ -92,6 +101,27 @@ pub fn write<T: Element, D: Dimension>(to: &mut impl Write, array: ArrayView<'_,
 /// What the writer says.
 pub fn write_mask<D: Dimension>(to: &mut impl Write, mask: ArrayView<'_, bool, D>) -> io::Result<()> {
     write_as(to, "b1", mask, |x, bytes| bytes.push(x.into()))
+}
+
+/// The number in little-endian bytes of a precision, which f64 holds exactly.
+fn number(precision: Precision, bytes: &[u8]) -> f64 {
+    let of = match precision {
+        Precision::F16 => bytes.first_chunk().map(|&bytes| f16::from_le_bytes(bytes).to_f64()),
+        Precision::Bf16 => bytes.first_chunk().map(|&bytes| bf16::from_le_bytes(bytes).to_f64()),
+        Precision::F32 => bytes.first_chunk().map(|&bytes| f32::from_le_bytes(bytes).into()),
+        _ => bytes.first_chunk().map(|&bytes| f64::from_le_bytes(bytes)),
+    };
+    of.unwrap_or(f64::NAN)
+}
+
+/// Appends the little-endian bytes of a number of a precision.
+fn extend(precision: Precision, x: f64, bytes: &mut Vec<u8>) {
+    match precision {
+        Precision::F16 => bytes.extend(f16::from_f64(x).to_le_bytes()),
+        Precision::Bf16 => bytes.extend(bf16::from_f64(x).to_le_bytes()),
+        Precision::F32 => bytes.extend((x as f32).to_le_bytes()),
+        _ => bytes.extend(x.to_le_bytes()),
+    }
 }
 
 fn write_as<T: Copy, D: Dimension>(
