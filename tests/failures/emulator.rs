@@ -18,9 +18,13 @@ pub struct Emulator {
 pub type Census = [u64; 13];
 pub const CONTEXT: usize = 0;
 
-/// The emulator's folder, if that is what is used.
+/// The emulator's folder, if that is what is used; says so where it is not.
 pub fn folder() -> Option<PathBuf> {
-    is_emulated().then(|| std::env::var_os("EIGENGRAD_CUDA_LIB_DIR")).flatten().map(PathBuf::from)
+    let folder = is_emulated().then(|| std::env::var_os("EIGENGRAD_CUDA_LIB_DIR")).flatten().map(PathBuf::from);
+    if folder.is_none() {
+        let _ = writeln!(std::io::stderr(), "not run, no emulator in EIGENGRAD_CUDA_LIB_DIR");
+    }
+    folder
 }
 
 /// The turn of a test that uses a device in this process; for failures and objects are counted for the whole of it.
@@ -33,10 +37,7 @@ impl Emulator {
     /// None, and says so, where there is no emulator.
     pub fn take() -> Option<Self> {
         let turn = turn();
-        let Some(folder) = folder() else {
-            let _ = writeln!(std::io::stderr(), "not run, no emulator in EIGENGRAD_CUDA_LIB_DIR");
-            return None;
-        };
+        let folder = folder()?;
         drop(device()); // its libraries are there, or the test fails
         // SAFETY: the library is loaded already, and its initialisers do nothing.
         let library = unsafe { Library::new(folder.join("libeigengrad_emulator.so")) }.unwrap();

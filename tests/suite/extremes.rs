@@ -176,9 +176,6 @@ pub fn steep_and_flat_powers<T: Scalar, B: Engine<T>>(backend: &B) {
 /// diag(1e-25 … 1) keeps every eigenvalue at every order, and blocks of such different sizes do beyond the lanes, whose deflation takes
 /// ε‖A‖ for nothing.
 pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(backend: &B) {
-    if !run::on_the_cpu::<B>() {
-        return; // NVIDIA's solvers keep what is above ε‖A‖
-    }
     let mut rng = Rng::new(102);
     let options = Options::default().with_cut(Cut::none());
     for n in [9, 67, 140] {
@@ -208,9 +205,6 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
 /// Of D B D with the large entries first, over twelve decades, Rayleigh quotients keep the digits of small eigenvalues that QL's own λ loses:
 /// those have errors of 2.4e-8 at n = 8 and 1.2e-7 at n = 16.
 pub fn graded_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
-    if !run::on_the_cpu::<B>() {
-        return; // Jacobi rotations on chip have another accuracy
-    }
     let mut rng = Rng::new(104);
     for (n, bound) in [(8, 1e-11), (16, 5e-9)] {
         let matrices: Vec<Matrix> = (0..20)
@@ -264,7 +258,7 @@ fn by_jacobi(a: &Matrix) -> Vec<f64> {
 /// Errors of λ, residuals and VᴴV − I in units of ε, whatever n: LAPACK's are 3 to 5 and 10 to 12.
 pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(103);
-    let bounds = if run::on_the_cpu::<B>() { [10.0, 25.0, 25.0] } else { return };
+    let bounds = [10.0, 25.0, 25.0];
     for n in [16, 67, 128, 129, 256, 512] {
         // A known spectrum in a random basis; rounding to the type moves λ by about ε‖A‖√n/4 at most, hence symmetric integers instead.
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));

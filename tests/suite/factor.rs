@@ -310,9 +310,6 @@ fn assert_same<T: Scalar>(x: &Results<T>, y: &Results<T>, b: usize) {
 
 /// From 256 rows on, threads share each factor, too.
 pub fn factors_by_any_number_of_threads<T: Scalar, B: Engine<T>>(_: &B) {
-    if std::any::type_name::<B>() != std::any::type_name::<Cpu>() {
-        return; // threads are the CPU's
-    }
     for (n, r, count) in [(33, 7, 9), (600, 40, 4), (400, 390, 3)] {
         let mut rng = Rng::new(71);
         let factors: Vec<_> = (0..count).map(|_| rounded::<T>(&rng.matrix::<T>(n, r))).collect();

@@ -149,9 +149,6 @@ pub fn what_is_not_read_cannot_be_wrong<T: Scalar, B: Engine<T>>(backend: &B) {
 
 /// One thread or several, of a pool of its own or of another: the same bits.
 pub fn any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B) {
-    if !run::on_the_cpu::<B>() {
-        return; // threads are the CPU's
-    }
     // From n = 256 on, threads share each matrix, too.
     for (n, count) in [(3, 61), (16, 61), (67, 61), (130, 61), (400, 3)] {
         let (matrices, lambda_bar, v_bar) = problem::<T>(n, count, 29);

@@ -72,12 +72,10 @@ macro_rules! of_scalars {
                 the_identity_and_zero_without_a_cut;
             exact_ties: exact_ties_are_told_and_right directions_that_split_ties_are_told losses_of_values_at_ties;
             extremes: gaps_that_overflow gaps_without_reciprocals gradients_of_tiny_and_huge_matrices functions_at_the_ends_of_the_range
-                even_powers_of_opposite_signs steep_and_flat_powers graded_matrices_keep_their_small_eigenvalues
-                errors_in_units_of_epsilon;
+                even_powers_of_opposite_signs steep_and_flat_powers;
             gauge: the_defect_is_relative invariant_losses_and_others the_threshold_of_the_finding
                 the_phase_dependent_part_is_ignored;
-            isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong
-                any_number_of_threads;
+            isolation: the_same_bits_again_elsewhere_and_alone matrices_that_are_not_finite what_is_not_read_cannot_be_wrong;
             plan: reuse wrong_lengths_for_eigh wrong_lengths_for_backward statuses_are_carried_on;
             tangents: tangents_by_the_formula tangents_beside_what_is_dropped tangents_adjoint_to_the_backward parallel_transport
                 one_triangle_of_a_direction tangents_of_tied_pairs;
@@ -88,12 +86,10 @@ macro_rules! of_scalars {
                 functions_at_every_scale functions_as_in_f64 nothing_to_take_functions_of;
             fidelity: fidelity_of_commuting_states fidelity_of_pure_states fidelity_of_little_overlap fidelity_at_every_scale
                 fidelity_of_what_is_no_state entropy_of_states;
-            operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_by_any_number_of_threads
-                operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
+            operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
                 wrong_lengths_for_functions scratch_of_another_plan;
             layouts: means_of_both_triangles triangles_are_compared cotangents_by_rows several_losses_at_once
                 one_workspace_for_several_threads;
-            parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
             input: two_and_three_dimensions the_first_entry_that_is_not_hermitian every_entry_and_its_mirror the_ends_of_the_range
                 eigenvalues_that_overflow;
         }
@@ -107,7 +103,6 @@ macro_rules! of_f64 {
         use super::*;
         tests! { $backend, $t;
             differences: losses_of_kept_eigenpairs the_gradient_by_one_triangle a_tied_group_as_a_subspace;
-            extremes: graded_spectra;
             hvp: hessians_by_differences hessians_of_fixed_rank hessians_are_symmetric;
             spectral: functions_by_differences;
             fidelity: fidelity_by_differences;
@@ -123,7 +118,7 @@ macro_rules! of_factors {
         use super::*;
         tests! { $backend, $t;
             factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
-                factors_keep_to_themselves factors_by_any_number_of_threads factors_that_underflow ties_of_factors shapes_of_factors factors_as_on_the_cpu;
+                factors_keep_to_themselves factors_that_underflow ties_of_factors shapes_of_factors;
             layouts: factor_cotangents_by_rows;
         }
     })* };
@@ -144,18 +139,61 @@ macro_rules! of_halves {
     })* };
 }
 
-/// The table: one line for each backend, which is an option where a machine may lack it.
+/// The tests of the CPU alone: threads are its own, and other solvers keep no more than ε‖A‖.
+macro_rules! of_the_cpu {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            extremes: graded_matrices_keep_their_small_eigenvalues errors_in_units_of_epsilon;
+            isolation: any_number_of_threads;
+            operations: operations_by_any_number_of_threads;
+            factor: factors_by_any_number_of_threads;
+        }
+    })* };
+    ($backend:expr) => {
+        of_the_cpu! { $backend; alone_float32 = f32, alone_float64 = f64, alone_complex64 = Complex<f32>, alone_complex128 = Complex<f64> }
+        mod graded_float64 {
+            tests! { $backend, f64; extremes: graded_spectra; }
+        }
+        mod graded_complex128 {
+            use super::*;
+            tests! { $backend, Complex<f64>; extremes: graded_spectra; }
+        }
+    };
+}
+
+/// The tests that compare a device with the CPU.
+#[cfg(feature = "cuda")]
+macro_rules! beside_the_cpu {
+    ($backend:expr; $($name:ident = $t:ty),*) => { $(mod $name {
+        #[allow(unused_imports)] // the primitive types need none
+        use super::*;
+        tests! { $backend, $t;
+            parity: spectra_as_on_the_cpu gradients_as_on_the_cpu;
+            factor: factors_as_on_the_cpu;
+        }
+    })* };
+    ($backend:expr) => {
+        beside_the_cpu! {
+            $backend; beside_float32 = f32, beside_float64 = f64, beside_complex64 = Complex<f32>, beside_complex128 = Complex<f64>
+        }
+    };
+}
+
+/// The table: one line for each backend, which is an option where a machine may lack it, and what belongs to it alone.
 macro_rules! suite {
-    ($($(#[$condition:meta])* $name:ident = $backend:expr;)*) => { $($(#[$condition])* mod $name {
+    ($($(#[$condition:meta])* $name:ident = $backend:expr, $own:ident;)*) => { $($(#[$condition])* mod $name {
         use super::*;
         of_scalars! { $backend; float32 = f32, float64 = f64, complex64 = Complex<f32>, complex128 = Complex<f64> }
         of_factors! { $backend; factors_float32 = f32, factors_float64 = f64, factors_complex64 = Complex<f32>, factors_complex128 = Complex<f64> }
         of_f64! { $backend; differences_float64 = f64, differences_complex128 = Complex<f64> }
         of_halves! { $backend; float16 = f16, bfloat16 = bf16, complex_float16 = Complex<f16>, complex_bfloat16 = Complex<bf16> }
+        $own! { $backend }
     })* };
 }
 suite! {
-    cpu = Some(eigengrad::Cpu::default());
+    cpu = Some(eigengrad::Cpu::default()), of_the_cpu;
     #[cfg(feature = "cuda")]
-    cuda = gpu::device();
+    cuda = gpu::device(), beside_the_cpu;
 }
