@@ -1,5 +1,6 @@
-//! What each derivative costs beside the first backward, on the same batch: `cargo bench --bench calculus [-- FILTER]`. After the
-//! groups a table of medians over the backward's, of interleaved runs.
+//! What each derivative costs beside the first backward, on the same batch: `cargo bench --bench
+//! calculus [-- FILTER]`. After the groups a table of medians over the backward's, of interleaved
+//! runs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

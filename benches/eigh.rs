@@ -1,5 +1,5 @@
-//! Forward and backward over n × dtype, the cases of `eigengrad bench`: `cargo bench [-- FILTER]`. Results are checked once before they
-//! are timed.
+//! Forward and backward over n × dtype, the cases of `eigengrad bench`: `cargo bench [-- FILTER]`.
+//! Results are checked once before they are timed.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

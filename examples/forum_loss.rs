@@ -1,10 +1,12 @@
-//! The loss of a question that forums keep asking: |v|² of the kept eigenvectors of predicted against true matrices, on matrices
-//! with a null space, where automatic differentiation through an eigensolver returns NaN.
+//! The loss of a question that forums keep asking: |v|² of the kept eigenvectors of predicted
+//! against true matrices, on matrices with a null space, where automatic differentiation through an
+//! eigensolver returns NaN.
 
 use eigengrad::{Cotangents, Cut, HermitianBatch, Options, Result, eigh};
 use ndarray::{Array3, Axis, Zip};
 
-/// Σ over kept eigenvectors and components of (|v|² − |v*|²)², and its gradient by the predicted matrices.
+/// Σ over kept eigenvectors and components of (|v|² − |v*|²)², and its gradient by the predicted
+/// matrices.
 fn loss(predicted: &Array3<f64>, truth: &Array3<f64>) -> Result<(f64, Array3<f64>)> {
     let options = Options::default().with_cut(Cut::at_most(3));
     let pairs = eigh(&HermitianBatch::new(predicted.view())?, &options)?;
@@ -18,7 +20,8 @@ fn loss(predicted: &Array3<f64>, truth: &Array3<f64>) -> Result<(f64, Array3<f64
     Ok((difference.iter().map(|d| d * d).sum(), gradient.a_bar().to_owned()))
 }
 
-/// Two matrices B Bᵀ, B 6×3 with two rows of zeros: of rank 3, and with rows of zeros, thus with bit-equal null eigenvalues.
+/// Two matrices B Bᵀ, B 6×3 with two rows of zeros: of rank 3, and with rows of zeros, thus with
+/// bit-equal null eigenvalues.
 fn matrices(shift: f64) -> Array3<f64> {
     let wave = |m: usize, i: usize, k: usize| (1.0 + m as f64 + 2.3 * i as f64 * (k as f64 + shift)).sin();
     let b = Array3::from_shape_fn((2, 6, 3), |(m, i, k)| if i < 4 { wave(m, i, k) } else { 0.0 });

@@ -1,4 +1,5 @@
-//! Writes what a CUDA compiler needs: `kernels FOLDER [N …]` makes `kernels.cu` and `kernels.jsonl`, a line for each instantiation.
+//! Writes what a CUDA compiler needs: `kernels FOLDER [N …]` makes `kernels.cu` and
+//! `kernels.jsonl`, a line for each instantiation.
 
 use eigengrad::cuda::{instantiations, source};
 use std::error::Error;

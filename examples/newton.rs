@@ -1,5 +1,6 @@
-//! Newton's method for a loss of kept eigenpairs alone: steps from Hessian-vector products by conjugate gradients, among the directions
-//! that keep the rank to first order, and back to that rank after each step.
+//! Newton's method for a loss of kept eigenpairs alone: steps from Hessian-vector products by
+//! conjugate gradients, among the directions that keep the rank to first order, and back to that
+//! rank after each step.
 
 use eigengrad::{Cotangents, Cut, Eigenpairs, Function, HermitianBatch, Options, Result, Tangents, Triangle, eigh};
 use ndarray::{Array2, Array3, Axis, Zip};
@@ -94,7 +95,8 @@ fn main() -> Result<()> {
         let hessian = |x: &Array2<f64>| {
             let of_x = pairs.hvp(&cotangents, &batch(x)?, |along| loss.cotangents_dot(&pairs, along))?;
             let of_x = of_x.data().index_axis(Axis(0), 0).to_owned();
-            Ok(&of_x - null.dot(&of_x).dot(&null)) // a step within the null space would change the rank
+            // a step within the null space would change the rank
+            Ok(&of_x - null.dot(&of_x).dot(&null))
         };
         let (direction, products) = solve(hessian, &g)?;
         let norm = g.iter().map(|x| x * x).sum::<f64>().sqrt();

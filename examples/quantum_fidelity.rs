@@ -1,5 +1,5 @@
-//! The fidelity of quantum states of rank 2, on four levels, and its gradient: finite, where √ has an infinite slope at the null
-//! eigenvalues of either.
+//! The fidelity of quantum states of rank 2, on four levels, and its gradient: finite, where √ has
+//! an infinite slope at the null eigenvalues of either.
 
 use eigengrad::{Cut, HermitianBatch, Options, Result, fidelity};
 use ndarray::{Array2, Array3, Axis};

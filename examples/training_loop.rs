@@ -1,5 +1,6 @@
-//! A training loop that never leaves the device: matrices whose kept eigenvectors shall have given intensities |v|², by gradient descent.
-//! Forward, a kernel of one's own for the loss and its cotangents, backward and another for the step are one CUDA graph.
+//! A training loop that never leaves the device: matrices whose kept eigenvectors shall have given
+//! intensities |v|², by gradient descent. Forward, a kernel of one's own for the loss and its
+//! cotangents, backward and another for the step are one CUDA graph.
 //!
 //! `cargo run --release --features cuda --example training_loop`
 
@@ -20,8 +21,9 @@ const RANK: usize = 3;
 const STEPS: usize = 300;
 const RATE: f32 = 0.05;
 
-/// L = Σ (|v_ik|² − p_ik)² over kept k, which no phase of a vector changes, and V̄ = 4 (|v|² − p) v. A thread for each matrix, whose sum
-/// has one order; v is `[batch, k, i]`, complex numbers are pairs.
+/// L = Σ (|v_ik|² − p_ik)² over kept k, which no phase of a vector changes, and V̄ = 4 (|v|² − p) v.
+/// A thread for each matrix, whose sum has one order; v is `[batch, k, i]`, complex numbers are
+/// pairs.
 const KERNELS: &str = r#"
 extern "C" __global__ void cotangents(int batch, int n, const float* v, const bool* kept, const float* target, float* v_bar, float* loss)
 {
@@ -69,7 +71,8 @@ impl Loss {
     fn new(cuda: &Cuda, options: &Options) -> Result<Self, Box<dyn Error>> {
         let truth = eigh(&HermitianBatch::new(matrices(0.0).view())?, options)?;
         let target = truth.vectors().permuted_axes([0, 2, 1]).iter().map(|v| v.norm_sqr()).collect();
-        probe().into_iter().collect::<Result<Vec<_>, _>>()?; // cudarc panics if it does not find NVRTC
+        // cudarc panics if it does not find NVRTC
+        probe().into_iter().collect::<Result<Vec<_>, _>>()?;
         let oldest = CompileOptions { arch: Some("compute_75"), ..CompileOptions::default() };
         let module = cuda.stream().context().load_module(compile_ptx_with_opts(KERNELS, oldest)?)?;
         Ok(Self {
@@ -89,7 +92,8 @@ impl Loss {
             (pairs.vectors.memory().address(), pairs.spectrum.kept.memory().address(), Cuda::view(&self.target).address());
         let mut launch = stream.launch_builder(&self.cotangents);
         launch.arg(&batch).arg(&n).arg(&v).arg(&kept).arg(&target).arg(&v_bar).arg(&loss);
-        // SAFETY: the arguments are those of the kernel; all memory is of this stream and holds as many numbers.
+        // SAFETY: the arguments are those of the kernel; all memory is of this stream and holds as
+        // many numbers.
         unsafe { launch.launch(LaunchConfig::for_num_elems(BATCH as u32)) }.map(drop).map_err(failed)
     }
 

@@ -1,5 +1,5 @@
-//! Whitening by a singular covariance, with its gradient: W = C^(−½) on the range of C and zero on its null space, for data of six
-//! features of which two follow from the others.
+//! Whitening by a singular covariance, with its gradient: W = C^(−½) on the range of C and zero on
+//! its null space, for data of six features of which two follow from the others.
 
 use eigengrad::{Cut, Eigenpairs, Function, HermitianBatch, Options, Result, Triangle, eigh};
 use ndarray::{Array2, ArrayView2, Axis};
@@ -31,7 +31,8 @@ fn covariance(x: &Array2<f64>) -> Result<Eigenpairs<f64>> {
     eigh(&of_one((x.t().dot(x) / SAMPLES as f64).view())?, &options)
 }
 
-/// Σ (W x)⁴ / samples, the fourth moment of whitened data, and its gradient by the covariance C, with the samples as they are.
+/// Σ (W x)⁴ / samples, the fourth moment of whitened data, and its gradient by the covariance C,
+/// with the samples as they are.
 fn fourth_moment(c: &Eigenpairs<f64>, x: &Array2<f64>) -> Result<(f64, Array2<f64>)> {
     let whitening = c.spectral(&Function::Rsqrt.into())?;
     whitening.check()?;

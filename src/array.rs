@@ -1,4 +1,5 @@
-//! One array: [`Array`], memory of a backend with its shape, owned or borrowed; and structs of arrays that belong to one batch.
+//! One array: [`Array`], memory of a backend with its shape, owned or borrowed; and structs of
+//! arrays that belong to one batch.
 
 use crate::element::sealed::Sealed;
 use crate::{Backend, Cpu, Error, Pod, Result, Status};
@@ -353,7 +354,8 @@ impl<const D: usize, S: Storage> Array<Status, Cpu, D, S> {
 }
 
 impl<T: Pod, B: Backend, const D: usize> Array<T, B, D, View<'_>> {
-    /// What belongs to the first `at` along the first axis, and the rest; of an array that is left empty, nothing.
+    /// What belongs to the first `at` along the first axis, and the rest; of an array that is left
+    /// empty, nothing.
     pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
         let at = at.min(self.shape[0]);
         let (left, right) = B::split(self.memory, at * elements_behind(&self.shape));
@@ -391,9 +393,11 @@ fn without_first<const D: usize>(mut shape: [usize; D], first: usize) -> [usize;
     shape
 }
 
-/// Declares a struct of arrays whose first axis is the batch, and what is done to all of them alike.
+/// Declares a struct of arrays whose first axis is the batch, and what is done to all of them
+/// alike.
 ///
-/// `field, "symbol": type, rank [extents]` is an array; `@` before it, a struct of such arrays. Extents are of the sizes in brackets.
+/// `field, "symbol": type, rank [extents]` is an array; `@` before it, a struct of such arrays.
+/// Extents are of the sizes in brackets.
 macro_rules! arrays {
     (
         $(#[$meta:meta])*
@@ -441,7 +445,8 @@ macro_rules! arrays {
             /// A copy in host memory, where it can be looked at; waits for the device.
             ///
             /// # Errors
-            /// [`Error::Backend`](crate::Error::Backend) if the device, or work enqueued before, failed.
+            /// [`Error::Backend`](crate::Error::Backend) if the device, or work enqueued before,
+            /// failed.
             pub fn to_host(&self) -> Result<$name<$e, Cpu>> {
                 Ok($name { $($field: self.$field.to_host()?,)* $($part: self.$part.to_host()?,)? $($known: self.$known,)? })
             }

@@ -14,7 +14,8 @@ use std::fmt::Debug;
 /// impl eigengrad::Backend for Mine {}
 /// ```
 ///
-/// Views are contiguous and borrow; `'a` is what keeps a tensor framework's memory alive while an operation is given it.
+/// Views are contiguous and borrow; `'a` is what keeps a tensor framework's memory alive while an
+/// operation is given it.
 #[diagnostic::on_unimplemented(message = "`{Self}` is no backend", note = "`Cpu` and `cuda::Cuda` are")]
 pub trait Backend: Clone + Debug + Send + Sync + Sealed + 'static {
     /// Owned memory of a fixed number of elements.
@@ -64,11 +65,13 @@ pub trait Backend: Clone + Debug + Send + Sync + Sealed + 'static {
     /// Memory of another owner by its address: `len` elements, of a front end's array, say.
     ///
     /// # Safety
-    /// The memory is this backend's, holds `len` elements that are values of `T`, and is not written by others during `'a`; on a
-    /// device, nor until the work that it is given to has run, and what was written before is ordered before the work of the stream.
+    /// The memory is this backend's, holds `len` elements that are values of `T`, and is not
+    /// written by others during `'a`; on a device, nor until the work that it is given to has run,
+    /// and what was written before is ordered before the work of the stream.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if the address is null or not aligned to an element.
+    /// [`Error::Backend`](crate::Error::Backend) if the address is null or not aligned to an
+    /// element.
     #[cfg(feature = "foreign")]
     #[allow(unsafe_code, reason = "the caller's memory")]
     unsafe fn borrow<'a, T: Pod>(&self, address: usize, len: usize) -> Result<Self::View<'a, T>>;

@@ -1,7 +1,9 @@
-//! The operations of a backend in one number type: a trait for each, implemented in the file that does the work.
+//! The operations of a backend in one number type: a trait for each, implemented in the file that
+//! does the work.
 //!
-//! The traits are public for [`Engine`](crate::Engine)'s sake, and in a private module: nobody else implements them. Nor does anybody
-//! else call them, since no one outside the crate comes by a [`Problem`], for which [`Plan`](crate::Plan) has checked all lengths.
+//! The traits are public for [`Engine`](crate::Engine)'s sake, and in a private module: nobody else
+//! implements them. Nor does anybody else call them, since no one outside the crate comes by a
+//! [`Problem`], for which [`Plan`](crate::Plan) has checked all lengths.
 
 use crate::options::Problem;
 use crate::{
@@ -11,7 +13,8 @@ use crate::{
 };
 use std::fmt::Debug;
 
-/// Memory of another owner, that of a workspace as long as this lives: whoever made it promised that.
+/// Memory of another owner, that of a workspace as long as this lives: whoever made it promised
+/// that.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "the CPU has scratch of its own"))]
 pub struct Lent {
@@ -21,15 +24,18 @@ pub struct Lent {
 
 /// Memory that the operations work in, made for one problem size and reused call after call.
 ///
-/// An operation enqueues its work and returns; only these may allocate, and only `Backend::download` may wait.
+/// An operation enqueues its work and returns; only these may allocate, and only
+/// `Backend::download` may wait.
 pub trait Workspaces<T: Scalar>: Backend {
     /// Of the forward and the backward pass.
     type Workspace: Debug + Send + Sync + 'static;
 
-    /// The scratch memory that the forward and the backward pass need for `problem`, in memory that is `lent` or its own.
+    /// The scratch memory that the forward and the backward pass need for `problem`, in memory that
+    /// is `lent` or its own.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it, or too little is lent.
+    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it, or too little is
+    /// lent.
     fn workspace(&self, problem: &Problem, lent: Option<Lent>) -> Result<Self::Workspace>;
 
     /// Bytes of the backend's memory that a workspace takes.
@@ -44,7 +50,8 @@ pub trait Workspaces<T: Scalar>: Backend {
     /// Of derivatives beyond the first and functions of the spectrum.
     type Scratch: Debug + Send + Sync + 'static;
 
-    /// The scratch memory that derivatives beyond the first and functions of the spectrum need for `problem`.
+    /// The scratch memory that derivatives beyond the first and functions of the spectrum need for
+    /// `problem`.
     ///
     /// # Errors
     /// As [`Workspaces::workspace`].
@@ -83,7 +90,8 @@ pub trait Eigh<T: Scalar>: Workspaces<T> {
     /// A = V Λ Vᴴ with λ ascending, and what the cut makes of it.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if the device refuses; a bad matrix is a status, not an error.
+    /// [`Error::Backend`](crate::Error::Backend) if the device refuses; a bad matrix is a status,
+    /// not an error.
     fn eigh<'a, I: Element<Scalar = T>, O: ElementOf<T>>(
         &self,
         problem: &Problem,
@@ -123,7 +131,8 @@ pub trait Backward<T: Scalar>: Workspaces<T> {
 
 /// Ȧ ↦ (λ̇, V̇).
 pub trait Jvp<T: Scalar>: Workspaces<T> {
-    /// λ̇ and V̇ of Ȧ `[directions·batch, n, n]`: docs/derivation.md, equations (4) and (5) with Ω_jj = 0.
+    /// λ̇ and V̇ of Ȧ `[directions·batch, n, n]`: docs/derivation.md, equations (4) and (5) with Ω_jj
+    /// = 0.
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
@@ -158,7 +167,8 @@ pub trait BackwardJvp<T: Scalar>: Workspaces<T> {
 
 /// The transpose of the backward pass.
 pub trait DoubleBackward<T: Scalar>: Workspaces<T> {
-    /// The cotangents of A, λ̄ and V̄ of a cotangent H of Ā; those that come from downstream of λ and V are added.
+    /// The cotangents of A, λ̄ and V̄ of a cotangent H of Ā; those that come from downstream of λ and
+    /// V are added.
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
@@ -191,7 +201,8 @@ pub trait SpectralFunctions<T: Scalar>: Workspaces<T> {
         scratch: &Self::Scratch,
     ) -> Result<()>;
 
-    /// s·V (W ∘ Vᴴ E V) Vᴴ, a self-adjoint map of E, with a factor s for each matrix that may be absent.
+    /// s·V (W ∘ Vᴴ E V) Vᴴ, a self-adjoint map of E, with a factor s for each matrix that may be
+    /// absent.
     ///
     /// # Errors
     /// As [`Eigh::eigh`].
@@ -224,7 +235,8 @@ pub trait SpectralFunctions<T: Scalar>: Workspaces<T> {
 
 /// B Bᴴ = V Λ Vᴴ.
 pub trait EighFactor<T: Scalar>: Workspaces<T> {
-    /// B Bᴴ = V Λ Vᴴ for factors B, one column after the other, with S = Vᴴ B: docs/derivation.md §12.
+    /// B Bᴴ = V Λ Vᴴ for factors B, one column after the other, with S = Vᴴ B: docs/derivation.md
+    /// §12.
     ///
     /// # Errors
     /// As [`Eigh::eigh`].

@@ -1,4 +1,5 @@
-//! K and D of one spectrum, its gaps, and which kept eigenvalues tie. Pure functions of λ; docs/derivation.md §1 and §4.
+//! K and D of one spectrum, its gaps, and which kept eigenvalues tie. Pure functions of λ;
+//! docs/derivation.md §1 and §4.
 
 use crate::options::Problem;
 use crate::{Element, Real, Status, TieRule};
@@ -24,7 +25,8 @@ pub(crate) fn norm<R: Real>(lambda: &[R]) -> R {
     }
 }
 
-/// Marks the kept eigenvalues: |λ| > τ, of them the `at_most` largest. In an ascending spectrum D is a run of neighbours.
+/// Marks the kept eigenvalues: |λ| > τ, of them the `at_most` largest. In an ascending spectrum D
+/// is a run of neighbours.
 pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]) -> Selection<R> {
     let (n, norm) = (lambda.len(), norm(lambda));
     let tau = problem.tau.map(|(atol, rtol)| R::of(atol).max(R::of(rtol) * norm));
@@ -33,7 +35,8 @@ pub(crate) fn select<R: Real>(problem: &Problem, lambda: &[R], kept: &mut [bool]
     let within = R::of(problem.tie_rtol::<R>()) * norm;
     let mut status = Status::OK;
     while low + n - high > problem.at_most {
-        // Of the neighbours of D that with the smaller |λ| goes, the negative one if both are alike.
+        // Of the neighbours of D that with the smaller |λ| goes, the negative one if both are
+        // alike.
         let negative = low > 0 && (high == n || lambda[low - 1].abs() <= lambda[high].abs());
         let dropped = if negative { low - 1 } else { high };
         (low, high) = if negative { (low - 1, high) } else { (low, high + 1) };
@@ -51,7 +54,8 @@ fn across<R: Real>(gap_dropped: R, within: R) -> Status {
     Status::TIE_ACROSS_CUT.when(gap_dropped.is_finite() && gap_dropped <= within)
 }
 
-/// As [`select`] for the r eigenvalues of B Bᴴ that B can make other than null: beside them lie `nulls` exact zeros, which are dropped.
+/// As [`select`] for the r eigenvalues of B Bᴴ that B can make other than null: beside them lie
+/// `nulls` exact zeros, which are dropped.
 pub(crate) fn select_beside<R: Real>(nulls: usize, problem: &Problem, lambda: &[R], kept: &mut [bool]) -> Selection<R> {
     let mut selection = select(problem, lambda, kept);
     if nulls > 0 && selection.rank > 0 {
@@ -62,7 +66,8 @@ pub(crate) fn select_beside<R: Real>(nulls: usize, problem: &Problem, lambda: &[
     selection
 }
 
-/// min |λ|/τ over K and max |λ|/τ over D: ∞ and 0 where there is no τ or no such eigenvalue, and 0 for 0/0.
+/// min |λ|/τ over K and max |λ|/τ over D: ∞ and 0 where there is no τ or no such eigenvalue, and 0
+/// for 0/0.
 pub(crate) fn margins<R: Element<Scalar: Real>>(problem: &Problem, lambda: &[R], kept: &[bool]) -> [R::Scalar; 2] {
     let size = |x: &R| Float::abs(x.widen());
     let norm = lambda.iter().map(size).fold(Real::of(0.0), Float::max);
@@ -78,7 +83,8 @@ pub(crate) fn margins<R: Element<Scalar: Real>>(problem: &Problem, lambda: &[R],
     [if tau.is_none() { Float::infinity() } else { over(least) }, over(most)]
 }
 
-/// The kept–kept and the kept–dropped gap, D being low … high − 1: each minimum is attained between neighbours.
+/// The kept–kept and the kept–dropped gap, D being low … high − 1: each minimum is attained between
+/// neighbours.
 fn gaps<R: Real>(lambda: &[R], low: usize, high: usize) -> (R, R) {
     let smaller = |x: R, y: R| if y < x { y } else { x }; // no NaN is there to be taken care of
     // Infinity means that there is no pair: what overflows is the largest number instead.
@@ -90,8 +96,9 @@ fn gaps<R: Real>(lambda: &[R], low: usize, high: usize) -> (R, R) {
     (gap_kept, smaller(between(below.last(), dropped.first()), between(dropped.last(), above.first())))
 }
 
-/// Labels each eigenvalue so that F_ij = 1/(λ_j − λ_i) where labels differ and 0 where they agree: 0 for the dropped, and for the
-/// kept a number of their own, or of their group under a rule that takes ties out. Returns whether kept eigenvalues tie.
+/// Labels each eigenvalue so that F_ij = 1/(λ_j − λ_i) where labels differ and 0 where they agree:
+/// 0 for the dropped, and for the kept a number of their own, or of their group under a rule that
+/// takes ties out. Returns whether kept eigenvalues tie.
 ///
 /// A group is a chain of consecutive kept eigenvalues, each within `tie_rtol`·‖A‖₂ of the next.
 pub(crate) fn label<R: Real>(ties: TieRule, tie_rtol: f64, lambda: &[R], kept: &[bool], labels: &mut [R]) -> bool {

@@ -1,4 +1,5 @@
-//! The erased boundary: element type and backend named at run time, code generic in both. One table.
+//! The erased boundary: element type and backend named at run time, code generic in both. One
+//! table.
 
 use crate::{Cpu, Dtype, Element, Engine};
 use half::{bf16, f16};

@@ -7,7 +7,8 @@ use num_traits::{Float, NumAssign};
 use std::fmt::{self, Debug};
 use std::ops::Neg;
 
-/// Plain data that a [`Backend`](crate::Backend) buffer can hold: no padding, no pointers, zero is valid.
+/// Plain data that a [`Backend`](crate::Backend) buffer can hold: no padding, no pointers, zero is
+/// valid.
 pub trait Pod: Copy + Default + Debug + PartialEq + Send + Sync + 'static + sealed::Sealed {}
 
 /// The element types by name, for callers that know them only at run time.
@@ -72,11 +73,13 @@ impl Precision {
         }
     }
 
-    /// The default relative cutoff for n×n matrices of this precision: max(n, 10)·ε, and √n·ε for halves.
+    /// The default relative cutoff for n×n matrices of this precision: max(n, 10)·ε, and √n·ε for
+    /// halves.
     ///
-    /// An eigensolver leaves null eigenvalues of at most about 3.4·ε·|λ|ₘₐₓ at every n where A is exact, and up to 7·ε where A is a rounded
-    /// product B Bᴴ, which grows with n: hence the floor of 10. Halves are only
-    /// storage: rounding to them perturbs A by ½·ε·√n·‖A‖₂, and n·ε of bfloat16 would drop everything at n = 128.
+    /// An eigensolver leaves null eigenvalues of at most about 3.4·ε·|λ|ₘₐₓ at every n where A is
+    /// exact, and up to 7·ε where A is a rounded product B Bᴴ, which grows with n: hence the floor
+    /// of 10. Halves are only storage: rounding to them perturbs A by ½·ε·√n·‖A‖₂, and n·ε of
+    /// bfloat16 would drop everything at n = 128.
     pub fn cutoff(self, n: usize) -> f64 {
         match self {
             Self::F16 | Self::Bf16 => (n as f64).sqrt() * self.epsilon(),
@@ -84,17 +87,19 @@ impl Precision {
         }
     }
 
-    /// The default absolute cutoff for n×n matrices of this precision: √n·2⁻²⁴ for [`Precision::F16`], otherwise 0.
+    /// The default absolute cutoff for n×n matrices of this precision: √n·2⁻²⁴ for
+    /// [`Precision::F16`], otherwise 0.
     ///
-    /// Below 2⁻¹⁴ numbers of binary16 are multiples of 2⁻²⁴, so that rounding an entry to it moves it by up to 2⁻²⁵ however small it is.
+    /// Below 2⁻¹⁴ numbers of binary16 are multiples of 2⁻²⁴, so that rounding an entry to it moves
+    /// it by up to 2⁻²⁵ however small it is.
     pub fn quantum(self, n: usize) -> f64 {
         if self == Self::F16 { (n as f64).sqrt() * 2f64.powi(-24) } else { 0.0 }
     }
 
     /// The fraction of ‖A‖₂ within which eigenvalues tie by default: 12·ε, and √n·ε for halves.
     ///
-    /// The solvers part exact ties by at most 9.7·ε·‖A‖₂ at every n that was measured (docs/performance.md, "Round-off").
-    /// Rounding to halves parts ties by up to √n·ε·‖A‖₂.
+    /// The solvers part exact ties by at most 9.7·ε·‖A‖₂ at every n that was measured
+    /// (docs/performance.md, "Round-off"). Rounding to halves parts ties by up to √n·ε·‖A‖₂.
     pub fn tie_cutoff(self, n: usize) -> f64 {
         match self {
             Self::F16 | Self::Bf16 => (n as f64).sqrt() * self.epsilon(),
@@ -102,8 +107,8 @@ impl Precision {
         }
     }
 
-    /// What the gauge defect of a loss that does not depend on phases, and the tie defect of one that sees tied groups as subspaces,
-    /// stay below by rounding: 8·√n·ε.
+    /// What the gauge defect of a loss that does not depend on phases, and the tie defect of one
+    /// that sees tied groups as subspaces, stay below by rounding: 8·√n·ε.
     pub fn round_off(self, n: usize) -> f64 {
         8.0 * (n as f64).sqrt() * self.epsilon()
     }
@@ -116,7 +121,8 @@ impl Precision {
 
 /// A number type that batches, eigenpairs and gradients can be stored in.
 ///
-/// `f32`, `f64`, `Complex<f32>`, `Complex<f64>` are computed in themselves; `f16`, `bf16` and their complexes in 32 bits.
+/// `f32`, `f64`, `Complex<f32>`, `Complex<f64>` are computed in themselves; `f16`, `bf16` and their
+/// complexes in 32 bits.
 #[diagnostic::on_unimplemented(
     message = "batches cannot be stored in `{Self}`",
     note = "`f16`, `bf16`, `f32`, `f64` and `Complex` of each can; integers are converted to one of them first"
@@ -134,13 +140,15 @@ pub trait Element: Pod {
     fn widen(self) -> Self::Scalar;
     /// The nearest number of this type; beyond its range, infinity.
     fn narrow(x: Self::Scalar) -> Self;
-    /// The numbers as they are, where they are computed in themselves; nothing where they are storage only.
+    /// The numbers as they are, where they are computed in themselves; nothing where they are
+    /// storage only.
     fn as_scalars(x: &[Self]) -> Option<&[Self::Scalar]>;
     /// As [`Element::as_scalars`], to be written.
     fn as_scalars_mut(x: &mut [Self]) -> Option<&mut [Self::Scalar]>;
 }
 
-/// [`Element`] computed in `T`, eigenvalues too: what outputs of a computation in `T` may be stored as.
+/// [`Element`] computed in `T`, eigenvalues too: what outputs of a computation in `T` may be stored
+/// as.
 #[diagnostic::on_unimplemented(
     message = "what is computed in `{T}` cannot be stored as `{Self}`",
     note = "real and complex do not mix, nor 32 and 64 bits; halves are computed in 32 bits"
@@ -200,7 +208,8 @@ pub(crate) mod sealed {
 
     use num_traits::Float;
 
-    /// Only this crate adds element types and backends: buffers and kernels exist for the ones it knows.
+    /// Only this crate adds element types and backends: buffers and kernels exist for the ones it
+    /// knows.
     pub trait Sealed {}
 
     impl<R: Float> Ldexp for R {}

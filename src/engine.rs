@@ -1,9 +1,11 @@
-//! Who computes: [`Engine`], a backend that computes in one number type, and the memory that it works in.
+//! Who computes: [`Engine`], a backend that computes in one number type, and the memory that it
+//! works in.
 
 use crate::compute::{Compute, Workspaces};
 use crate::{Cpu, Scalar};
 
-/// A backend that computes in `T`. [`Cpu`] and `cuda::Cuda` do in `f32`, `f64` and their complex types, and nothing else is one.
+/// A backend that computes in `T`. [`Cpu`] and `cuda::Cuda` do in `f32`, `f64` and their complex
+/// types, and nothing else is one.
 ///
 /// Generic code on the CPU needs [`Scalar`] alone:
 ///
@@ -20,7 +22,8 @@ use crate::{Cpu, Scalar};
 /// # eigengrad::Result::<()>::Ok(())
 /// ```
 ///
-/// [`Plan`](crate::Plan) has the operations. That no other door leads to them keeps programs without unsafe code in their memory:
+/// [`Plan`](crate::Plan) has the operations. That no other door leads to them keeps programs
+/// without unsafe code in their memory:
 ///
 /// ```compile_fail
 /// let plan = eigengrad::Plan::<f32>::new(&eigengrad::Cpu::default(), 1_000_000, 4, &Default::default())?;

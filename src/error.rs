@@ -1,4 +1,5 @@
-//! Everything that can go wrong, with what was expected, what came, and which matrices are meant: [`Error`].
+//! Everything that can go wrong, with what was expected, what came, and which matrices are meant:
+//! [`Error`].
 
 use crate::{Precision, Status};
 use std::collections::BTreeMap;
@@ -39,12 +40,12 @@ pub enum Error {
         /// 8·n·ε·max|A|.
         tolerance: f64,
     },
-    /// An array that is used where it lies is not row-major and contiguous; [`HermitianBatch::new`](crate::HermitianBatch::new)
-    /// copies one of any strides.
+    /// An array that is used where it lies is not row-major and contiguous;
+    /// [`HermitianBatch::new`](crate::HermitianBatch::new) copies one of any strides.
     #[error("the array is not row-major and contiguous: HermitianBatch::new copies such a one")]
     NotContiguous,
-    /// Cotangents that are used where they lie have gaps, or an order that is neither that of rows nor of columns;
-    /// [`Cotangents::new`](crate::Cotangents::new) copies those of any strides.
+    /// Cotangents that are used where they lie have gaps, or an order that is neither that of rows
+    /// nor of columns; [`Cotangents::new`](crate::Cotangents::new) copies those of any strides.
     #[error("{what} lies neither row by row nor column by column without gaps: Cotangents::new copies such an array")]
     NotByColumns {
         /// The argument.
@@ -104,7 +105,8 @@ pub enum Error {
         /// √n·ε.
         rtol: f64,
     },
-    /// Matrices with findings, from `check()` or from a gradient under [`TieRule::Error`](crate::TieRule::Error).
+    /// Matrices with findings, from `check()` or from a gradient under
+    /// [`TieRule::Error`](crate::TieRule::Error).
     #[error("{}", Findings(.0))]
     Matrices(
         /// The matrices and what was found of each.
@@ -138,7 +140,8 @@ impl Error {
     }
 }
 
-/// Prints an entry that differs from its mirror; of the diagonal, which can but be imaginary, as such.
+/// Prints an entry that differs from its mirror; of the diagonal, which can but be imaginary, as
+/// such.
 struct Difference {
     at: [usize; 2],
     difference: f64,

@@ -1,14 +1,18 @@
-//! What to keep of a spectrum and what to make of ties: [`Options`], resolved for one shape and type into a [`Problem`].
+//! What to keep of a spectrum and what to make of ties: [`Options`], resolved for one shape and
+//! type into a [`Problem`].
 
 use crate::{Element, Error, Precision, Result, Triangle};
 
-/// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D, is dropped.
+/// Which eigenpairs are kept: K = {k : |λ_k| > τ}, of them at most the r largest |λ|; the rest, D,
+/// is dropped.
 ///
-/// τ = max(atol, rtol·max|λ|) for each matrix. The comparison is strict, so that the zero matrix keeps nothing.
-/// An absolute tolerance given alone means rtol = 0, as in torch's `matrix_rank`.
+/// τ = max(atol, rtol·max|λ|) for each matrix. The comparison is strict, so that the zero matrix
+/// keeps nothing. An absolute tolerance given alone means rtol = 0, as in torch's `matrix_rank`.
 ///
-/// Matrices of full rank take [`Cut::none`]: the default drops what may be round-off, and of an ill-conditioned matrix that can be a
-/// true eigenvalue. [`Report::kept_over_cutoff`](crate::Report) and [`Report::dropped_over_cutoff`](crate::Report) tell how clear the cut was.
+/// Matrices of full rank take [`Cut::none`]: the default drops what may be round-off, and of an
+/// ill-conditioned matrix that can be a true eigenvalue.
+/// [`Report::kept_over_cutoff`](crate::Report) and [`Report::dropped_over_cutoff`](crate::Report)
+/// tell how clear the cut was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cut {
     keep_all: bool,
@@ -39,24 +43,28 @@ impl Cut {
         Self::default().with_atol(atol)
     }
 
-    /// Sets the absolute tolerance, in the units of A (default 0). Without [`Cut::with_rtol`] the relative one is then 0.
+    /// Sets the absolute tolerance, in the units of A (default 0). Without [`Cut::with_rtol`] the
+    /// relative one is then 0.
     pub fn with_atol(self, atol: f64) -> Self {
         Self { atol: Some(atol), ..self }
     }
 
-    /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`], and no less than [`Precision::quantum`]).
+    /// Sets the relative tolerance, a fraction of max|λ| (default [`Precision::cutoff`], and no
+    /// less than [`Precision::quantum`]).
     pub fn with_rtol(self, rtol: f64) -> Self {
         Self { rtol: Some(rtol), ..self }
     }
 
-    /// Sets the precision in which the data were computed, which the default relative tolerance follows: `f32` data cast to
-    /// `f64` keep the round-off of `f32` (default: the type that the batch is stored in).
+    /// Sets the precision in which the data were computed, which the default relative tolerance
+    /// follows: `f32` data cast to `f64` keep the round-off of `f32` (default: the type that the
+    /// batch is stored in).
     pub fn with_computed_in(self, precision: Precision) -> Self {
         Self { computed_in: Some(precision), ..self }
     }
 
-    /// Keeps at most the `r` largest |λ| among those above τ. Equal λ on both sides are [`Status::TIE_ACROSS_CUT`](crate::Status), λ and
-    /// −λ are [`Status::AMBIGUOUS_RANK`](crate::Status).
+    /// Keeps at most the `r` largest |λ| among those above τ. Equal λ on both sides are
+    /// [`Status::TIE_ACROSS_CUT`](crate::Status), λ and −λ are
+    /// [`Status::AMBIGUOUS_RANK`](crate::Status).
     pub fn with_at_most(self, r: usize) -> Self {
         Self { at_most: Some(r), ..self }
     }
@@ -68,13 +76,16 @@ impl Cut {
 pub enum TieRule {
     /// Divide all the same: infinity or NaN shows.
     Exact,
-    /// F = 0 inside the group, and [`Status::TIED`](crate::Status) with the defect that tells whether this was right.
+    /// F = 0 inside the group, and [`Status::TIED`](crate::Status) with the defect that tells
+    /// whether this was right.
     ///
-    /// Right for every loss that sees the group as a subspace with a mean eigenvalue, and the default: those are the only losses
-    /// that have a gradient there, and the numbers that an eigensolver returns inside a group are round-off.
+    /// Right for every loss that sees the group as a subspace with a mean eigenvalue, and the
+    /// default: those are the only losses that have a gradient there, and the numbers that an
+    /// eigensolver returns inside a group are round-off.
     #[default]
     ZeroAndReport,
-    /// Refuse: NaN for that matrix, and [`Error::Matrices`] from [`Eigenpairs::backward`](crate::Eigenpairs::backward).
+    /// Refuse: NaN for that matrix, and [`Error::Matrices`] from
+    /// [`Eigenpairs::backward`](crate::Eigenpairs::backward).
     Error,
 }
 
@@ -85,8 +96,9 @@ pub enum Dropped {
     /// Nothing: the gradient uses them as they are.
     #[default]
     AsComputed,
-    /// They are zero, and what was computed for them is round-off: the gradient needs the kept eigenvectors only, and is cheaper.
-    /// Declared for a spectrum whose dropped part is *not* zero the gradient is wrong by up to max|λ_D| / min|λ_K|.
+    /// They are zero, and what was computed for them is round-off: the gradient needs the kept
+    /// eigenvectors only, and is cheaper. Declared for a spectrum whose dropped part is *not* zero
+    /// the gradient is wrong by up to max|λ_D| / min|λ_K|.
     Zero,
 }
 
@@ -97,7 +109,8 @@ pub enum GradientForm {
     /// The Hermitian Ā with dL = Re tr(Āᴴ dA), as in PyTorch.
     #[default]
     Hermitian,
-    /// By the entries of one triangle alone, the other following by symmetry: twice Ā off the diagonal, zero in the other triangle.
+    /// By the entries of one triangle alone, the other following by symmetry: twice Ā off the
+    /// diagonal, zero in the other triangle.
     Triangle(Triangle),
 }
 
@@ -109,7 +122,8 @@ pub struct Options {
     pub cut: Cut,
     /// What to do where kept eigenvalues tie.
     pub ties: TieRule,
-    /// Eigenvalues tie when each is within `tie_rtol`·‖A‖₂ of the next (default [`Precision::tie_cutoff`] of the coarsest precision at hand).
+    /// Eigenvalues tie when each is within `tie_rtol`·‖A‖₂ of the next (default
+    /// [`Precision::tie_cutoff`] of the coarsest precision at hand).
     pub tie_rtol: Option<f64>,
     /// What is known of the dropped eigenvalues.
     pub dropped: Dropped,
@@ -218,12 +232,14 @@ impl Problem {
         self.tie_rtol.unwrap_or_else(|| self.precision.coarser(R::PRECISION).tie_cutoff(self.n))
     }
 
-    /// This problem for numbers in the type computed in that were stored as `O`: ties stay what they are.
+    /// This problem for numbers in the type computed in that were stored as `O`: ties stay what
+    /// they are.
     pub(crate) fn with_ties_of<O: Element>(&self) -> Self {
         Self { tie_rtol: Some(self.tie_rtol::<O::Real>()), ..*self }
     }
 
-    /// What defects of cotangents stored as `O` stay below by rounding: [`Precision::round_off`] of the coarser precision.
+    /// What defects of cotangents stored as `O` stay below by rounding: [`Precision::round_off`] of
+    /// the coarser precision.
     pub fn round_off<O: Element>(&self) -> f64 {
         self.precision.coarser(O::PRECISION).round_off(self.n)
     }

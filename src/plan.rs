@@ -1,4 +1,5 @@
-//! [`Plan`]: one problem size on one backend, run over caller-owned inputs, outputs and workspace without allocating.
+//! [`Plan`]: one problem size on one backend, run over caller-owned inputs, outputs and workspace
+//! without allocating.
 
 #[cfg(feature = "foreign")]
 use crate::compute::Lent;
@@ -9,7 +10,8 @@ use crate::{
 };
 use std::marker::PhantomData;
 
-/// The eigendecomposition of `batch` n×n matrices stored as `T`, and its backward pass, ready to run again and again.
+/// The eigendecomposition of `batch` n×n matrices stored as `T`, and its backward pass, ready to
+/// run again and again.
 ///
 /// ```
 /// use eigengrad::{Cotangents, Cpu, HermitianBatch, Options, Plan};
@@ -72,8 +74,9 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend.workspace(&self.problem, None)
     }
 
-    /// Bytes of the backend's memory that [`Plan::workspace_at`] wants for the whole batch at a time, if the device has room for it; with
-    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    /// Bytes of the backend's memory that [`Plan::workspace_at`] wants for the whole batch at a
+    /// time, if the device has room for it; with less it works in parts. 0 on the CPU, whose
+    /// threads have scratch of their own.
     ///
     /// # Errors
     /// [`Error::Backend`] if the backend refuses.
@@ -81,11 +84,13 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend.workspace_bytes(&self.problem)
     }
 
-    /// As [`Plan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    /// As [`Plan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which need
+    /// not be cleared.
     ///
     /// # Safety
-    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
-    /// was enqueued on it before is ordered before the work of the stream.
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the
+    /// work that it was given to has run; what was enqueued on it before is ordered before the work
+    /// of the stream.
     ///
     /// # Errors
     /// [`Error::Backend`] if it is too little for one matrix.
@@ -152,8 +157,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         pairs.expect(self.problem.batch, self.problem.n).map(|()| pairs)
     }
 
-    /// What operations on eigenpairs read of them, in memory of the caller's: λ and K `[batch, n]`, statuses `[batch]`, V `[batch, k, i]`.
-    /// Ranks and gaps are empty.
+    /// What operations on eigenpairs read of them, in memory of the caller's: λ and K `[batch, n]`,
+    /// statuses `[batch]`, V `[batch, k, i]`. Ranks and gaps are empty.
     ///
     /// # Errors
     /// [`Error::Shape`] if an array has another shape than the plan's.
@@ -177,8 +182,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
     /// A = V Λ Vᴴ, as [`eigh`](crate::eigh()), into caller-owned memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the workspace is another plan's;
-    /// [`Error::Backend`].
+    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the
+    /// workspace is another plan's; [`Error::Backend`].
     pub fn eigh_into<'a, O: ElementOf<T::Scalar>>(
         &self,
         a: HermitianBatch<T, B, View<'a>>,
@@ -209,9 +214,10 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend.eigvalsh(&self.problem, a, out, workspace)
     }
 
-    /// Ā of (λ̄, V̄), as [`Eigenpairs::backward`], into caller-owned memory. Cotangents may be those of several losses, direction after
-    /// direction, as the gradients are: `[directions·batch, …]`. Under [`TieRule::Error`](crate::TieRule::Error) a tied
-    /// matrix gets a NaN gradient and [`Status::TIES_REFUSED`](crate::Status::TIES_REFUSED).
+    /// Ā of (λ̄, V̄), as [`Eigenpairs::backward`], into caller-owned memory. Cotangents may be those
+    /// of several losses, direction after direction, as the gradients are: `[directions·batch, …]`.
+    /// Under [`TieRule::Error`](crate::TieRule::Error) a tied matrix gets a NaN gradient and
+    /// [`Status::TIES_REFUSED`](crate::Status::TIES_REFUSED).
     ///
     /// # Errors
     /// As [`Plan::eigh_into`].
@@ -245,8 +251,9 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend.scratch(&self.problem, None)
     }
 
-    /// Bytes of the backend's memory that [`Plan::scratch_at`] wants for the whole batch at a time, if the device has room for it; with
-    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    /// Bytes of the backend's memory that [`Plan::scratch_at`] wants for the whole batch at a time,
+    /// if the device has room for it; with less it works in parts. 0 on the CPU, whose threads have
+    /// scratch of their own.
     ///
     /// # Errors
     /// [`Error::Backend`] if the backend refuses.
@@ -254,11 +261,13 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend.scratch_bytes(&self.problem)
     }
 
-    /// As [`Plan::scratch`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    /// As [`Plan::scratch`], in memory of the caller's: `bytes` at a multiple of 256, which need
+    /// not be cleared.
     ///
     /// # Safety
-    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
-    /// was enqueued on it before is ordered before the work of the stream.
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the
+    /// work that it was given to has run; what was enqueued on it before is ordered before the work
+    /// of the stream.
     ///
     /// # Errors
     /// [`Error::Backend`] if it is too little for one matrix.

@@ -20,44 +20,51 @@ impl Status {
     pub const NOT_FINITE: Self = Self(1);
     /// The eigensolver did not converge: λ, V and the gradient are NaN, nothing is kept.
     pub const NOT_CONVERGED: Self = Self(1 << 1);
-    /// A kept and a dropped eigenvalue are within the solver's round-off, whoever cut: the gradient there is infinite or round-off.
+    /// A kept and a dropped eigenvalue are within the solver's round-off, whoever cut: the gradient
+    /// there is infinite or round-off.
     pub const TIE_ACROSS_CUT: Self = Self(1 << 2);
-    /// Information: kept eigenvalues tie. The gradient is exact for losses that see each tied group as a subspace with a mean
-    /// eigenvalue; a loss tr(C f(A)) is none, and its defect can be 0 all the same: take [`Eigenpairs::spectral`](crate::Eigenpairs::spectral).
+    /// Information: kept eigenvalues tie. The gradient is exact for losses that see each tied group
+    /// as a subspace with a mean eigenvalue; a loss tr(C f(A)) is none, and its defect can be 0 all
+    /// the same: take [`Eigenpairs::spectral`](crate::Eigenpairs::spectral).
     pub const TIED: Self = Self(1 << 3);
     /// The loss depends on the phase of an eigenvector: its gradient is not defined.
     pub const PHASE_DEPENDENT: Self = Self(1 << 4);
     /// An entry of the gradient is not finite in the type it is stored in.
     pub const GRADIENT_NOT_FINITE: Self = Self(1 << 5);
 
-    /// An eigenvalue overflows the type it is stored in: λ, V and the gradient are NaN, nothing is kept.
+    /// An eigenvalue overflows the type it is stored in: λ, V and the gradient are NaN, nothing is
+    /// kept.
     pub const VALUES_OVERFLOW: Self = Self(1 << 6);
 
-    /// The eigensolver's V is not orthonormal, which a backend that was asked to looks for: λ, V and the gradient are NaN, nothing is
-    /// kept.
+    /// The eigensolver's V is not orthonormal, which a backend that was asked to looks for: λ, V
+    /// and the gradient are NaN, nothing is kept.
     pub const NOT_ORTHONORMAL: Self = Self(1 << 7);
 
     /// A kept eigenvalue is outside the domain of the function: what is made of it is NaN.
     pub const OUTSIDE_DOMAIN: Self = Self(1 << 8);
 
-    /// An entry of a function of the matrix, a tangent or a second derivative is not finite in the type it is stored in.
+    /// An entry of a function of the matrix, a tangent or a second derivative is not finite in the
+    /// type it is stored in.
     pub const RESULT_NOT_FINITE: Self = Self(1 << 9);
 
     /// "At most r" chose between λ and −λ of equal modulus: which of the two was kept is arbitrary.
     pub const AMBIGUOUS_RANK: Self = Self(1 << 10);
 
-    /// Kept eigenvalues tie, and more is asked of a tied group than its subspace and mean eigenvalue: the tie defect is beyond
-    /// round-off, or [`TieRule::Exact`](crate::TieRule::Exact) divided by round-off.
+    /// Kept eigenvalues tie, and more is asked of a tied group than its subspace and mean
+    /// eigenvalue: the tie defect is beyond round-off, or [`TieRule::Exact`](crate::TieRule::Exact)
+    /// divided by round-off.
     pub const TIE_DEFECT: Self = Self(1 << 11);
 
-    /// Kept eigenvalues tie, which [`TieRule::Error`](crate::TieRule::Error) refuses: the result is NaN.
+    /// Kept eigenvalues tie, which [`TieRule::Error`](crate::TieRule::Error) refuses: the result is
+    /// NaN.
     pub const TIES_REFUSED: Self = Self(1 << 12);
 
-    /// The largest eigenvalue underflows to 0, though the matrix is not zero: of a factor B of A = B Bᴴ with tiny entries.
+    /// The largest eigenvalue underflows to 0, though the matrix is not zero: of a factor B of A =
+    /// B Bᴴ with tiny entries.
     pub const VALUES_UNDERFLOW: Self = Self(1 << 13);
 
-    /// λ and V do not make A, by its trace, its Frobenius norm or its product with a vector, which a backend that was asked to looks
-    /// for: λ, V and the gradient are NaN, nothing is kept.
+    /// λ and V do not make A, by its trace, its Frobenius norm or its product with a vector, which
+    /// a backend that was asked to looks for: λ, V and the gradient are NaN, nothing is kept.
     pub const LARGE_RESIDUAL: Self = Self(1 << 14);
 
     /// What is no failure: see [`Status::passes`].
@@ -90,8 +97,8 @@ impl Status {
         (Self::LARGE_RESIDUAL, "eigenpairs do not make the matrix", "take another eigensolver"),
     ];
 
-    /// The findings as bits, whose numbers do not change from version to version: that of [`Status::NOT_FINITE`] is 1, and each constant
-    /// has the next bit.
+    /// The findings as bits, whose numbers do not change from version to version: that of
+    /// [`Status::NOT_FINITE`] is 1, and each constant has the next bit.
     pub const fn bits(self) -> u32 {
         self.0
     }
@@ -132,8 +139,8 @@ impl Status {
         Self::NOT_FINITE.0 | Self::NOT_CONVERGED.0 | Self::VALUES_OVERFLOW.0 | Self::NOT_ORTHONORMAL.0 | Self::LARGE_RESIDUAL.0,
     );
 
-    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, its eigenvalues overflow, its eigenvectors
-    /// are not orthonormal, or they do not make the matrix.
+    /// Whether there is no eigendecomposition: the matrix is not finite, did not converge, its
+    /// eigenvalues overflow, its eigenvectors are not orthonormal, or they do not make the matrix.
     pub const fn failed(self) -> bool {
         self.intersects(Self::FAILURES)
     }

@@ -1,5 +1,6 @@
-//! Calls allocate nothing once every thread has its scratch, and have errors where there is no memory for it: by the global allocator
-//! of this test binary, which counts, and refuses when it is told to.
+//! Calls allocate nothing once every thread has its scratch, and have errors where there is no
+//! memory for it: by the global allocator of this test binary, which counts, and refuses when it is
+//! told to.
 
 use eigengrad::{
     Cotangents, Cpu, Cut, Derivative, Dropped, Element, ElementOf, Error, FactorBatch, FactorPlan, Function, HermitianBatch,
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 struct Counting;
 
 thread_local! {
-    /// Counts the allocations of this thread. Those of the test harness, which allocates whenever it likes, are not counted.
+    /// Counts the allocations of this thread. Those of the test harness, which allocates whenever
+    /// it likes, are not counted.
     static COUNTER: Cell<Option<&'static AtomicUsize>> = const { Cell::new(None) };
     /// No allocation of this thread of so many bytes or more succeeds.
     static REFUSED_FROM: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -48,7 +50,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// The allocations of each call, forward and backward, by all threads of the pool that this is called in.
+/// The allocations of each call, forward and backward, by all threads of the pool that this is
+/// called in.
 fn allocations<T: Scalar, O: ElementOf<T>>(count: usize, n: usize, dropped: Dropped, counter: &AtomicUsize) -> Vec<usize> {
     let cpu = Cpu::default();
     let a = Array3::from_shape_fn((count, n, n), |(b, i, j)| {
@@ -78,7 +81,8 @@ fn check<T: Scalar, O: ElementOf<T>>() {
         let counter: &AtomicUsize = Box::leak(Box::default());
         let start = move |_| COUNTER.set(Some(counter));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(start).build().unwrap();
-        // A thread keeps memory for its first product, and for its first matrices of another thread.
+        // A thread keeps memory for its first product, and for its first matrices of another
+        // thread.
         pool.broadcast(|_| allocations::<T, O>(1, 129, Dropped::AsComputed, counter));
         let barrier = Barrier::new(threads);
         (threads == 2).then(|| pool.join(|| barrier.wait(), || barrier.wait()));
@@ -125,8 +129,9 @@ fn complex_bfloat16() {
     check::<Complex<f32>, Complex<bf16>>();
 }
 
-/// A workspace takes nothing before it is needed, and then, for one large matrix on one thread, some five times the matrix to decompose
-/// it: A, V and 3.06 n² of faer's. What the backward pass needs comes with the first of these.
+/// A workspace takes nothing before it is needed, and then, for one large matrix on one thread,
+/// some five times the matrix to decompose it: A, V and 3.06 n² of faer's. What the backward pass
+/// needs comes with the first of these.
 #[test]
 fn scratch_of_a_large_matrix() {
     let (cpu, n) = (Cpu::inline(), 1024);
@@ -152,7 +157,8 @@ fn scratch_of_a_large_matrix() {
     assert!(backward > 1.0 && backward < 6.0, "{backward} matrices for the gradient");
 }
 
-/// Without memory for scratch every operation has an error, in lanes and beyond, and with it again it works.
+/// Without memory for scratch every operation has an error, in lanes and beyond, and with it again
+/// it works.
 fn refused<T: Scalar>(n: usize) {
     let (cpu, options, r) = (Cpu::inline(), Options::default(), n);
     let entry = |(_, i, k): (usize, usize, usize)| T::from_parts(Real::of(1.0 / (1 + i + k) as f64), Real::of(0.0));

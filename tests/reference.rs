@@ -1,4 +1,5 @@
-//! The library against fixtures that the reference implementation made: tests/reference/make_fixtures.py.
+//! The library against fixtures that the reference implementation made:
+//! tests/reference/make_fixtures.py.
 
 use eigengrad::{Array, Cotangents, Cpu, Dropped, HermitianBatch, Options, Plan, Scalar, Status, View, eigh};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
@@ -11,7 +12,8 @@ mod functions;
 
 const CASES: [&str; 5] = ["random", "rank_deficient", "tied_null", "ragged", "badly_scaled"];
 
-/// What the library owes the reference, relative to max|Ā| of each matrix: both are off by some n·ε·κ ≈ 10⁻¹⁴.
+/// What the library owes the reference, relative to max|Ā| of each matrix: both are off by some
+/// n·ε·κ ≈ 10⁻¹⁴.
 const TOLERANCE: f64 = 1e-12;
 
 struct Fixture<T> {

@@ -1,4 +1,5 @@
-//! ‖AV − VΛ‖₁ / (n·ε·‖A‖₂), ‖VᴴV − I‖₁ / (n·ε) and null noise of each solver on several spectra, the largest of a batch.
+//! ‖AV − VΛ‖₁ / (n·ε·‖A‖₂), ‖VᴴV − I‖₁ / (n·ε) and null noise of each solver on several spectra,
+//! the largest of a batch.
 
 use crate::arguments::Way;
 use crate::input;
@@ -120,7 +121,8 @@ where
     }
 }
 
-/// The largest ratios of a batch, and how many matrices have no decomposition or, where that is known, another rank.
+/// The largest ratios of a batch, and how many matrices have no decomposition or, where that is
+/// known, another rank.
 fn judged<T: Scalar>(a: &Array3<T>, pairs: &Eigenpairs<T, Cpu>, kind: Kind) -> Vec<Field> {
     let n = pairs.n();
     let (mut residual, mut orthogonality, mut noise) = (0.0, 0.0, 0.0);

@@ -36,8 +36,8 @@ impl Form {
         if matches!(self, Self::HalfRank | Self::DeclaredZero) { n.div_ceil(2) } else { n }
     }
 
-    /// Bytes that have to move for a matrix, and flops in the fewest products, as kernels/backward/backward.cu counts both; of this the gradient
-    /// cannot be made faster.
+    /// Bytes that have to move for a matrix, and flops in the fewest products, as
+    /// kernels/backward/backward.cu counts both; of this the gradient cannot be made faster.
     fn floor<T: Scalar>(self, n: usize) -> (usize, f64) {
         let (entry, real, rank) = (size_of::<T>(), size_of::<T::Real>(), self.rank(n));
         let by_kept = self == Self::DeclaredZero && rank < n;
@@ -101,8 +101,8 @@ where
     }
 }
 
-/// Eigenpairs and cotangents on the device that repeat those of the matrices that differ: λ̄ Gaussian, V̄ = 2 W∘V with W uniform, a
-/// loss that does not depend on phases.
+/// Eigenpairs and cotangents on the device that repeat those of the matrices that differ: λ̄
+/// Gaussian, V̄ = 2 W∘V with W uniform, a loss that does not depend on phases.
 pub fn prepared<T: Scalar>(cuda: &Cuda, batch: usize, n: usize, form: Form) -> Result<(Eigenpairs<T, Cuda>, Cotangents<T, Cuda>)>
 where
     Cuda: Engine<T, Workspace = Workspace<T>>,

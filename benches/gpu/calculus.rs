@@ -1,4 +1,5 @@
-//! Nanoseconds per matrix of each operation beyond the gradient, and how many backward passes that is.
+//! Nanoseconds per matrix of each operation beyond the gradient, and how many backward passes that
+//! is.
 
 use crate::backward::{Form, prepared};
 use crate::clock::Times;

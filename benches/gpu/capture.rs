@@ -1,4 +1,5 @@
-//! Whether the passes can be captured into a CUDA graph, whether its replay gives the same bits, and what a replay takes.
+//! Whether the passes can be captured into a CUDA graph, whether its replay gives the same bits,
+//! and what a replay takes.
 
 use crate::arguments::Way;
 use crate::clock::Times;
@@ -65,7 +66,8 @@ fn forward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
     let calls = Times::of(cuda, reps, || Ok(plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?))?;
     let expected = cuda.download(pairs.vectors.view().memory())?;
     let graph = cuda.capture(|| plan.eigh_into(a.view(), pairs.view_mut(), &workspace))?;
-    plan.eigh_into(zero.view(), pairs.view_mut(), &workspace)?; // so that what the replay writes is seen
+    // so that what the replay writes is seen
+    plan.eigh_into(zero.view(), pairs.view_mut(), &workspace)?;
     compared(cuda, reps, &calls, graph, || Ok(cuda.download(pairs.vectors.view().memory())? == expected))
 }
 

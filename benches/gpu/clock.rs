@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 /// A case gets no further run after this long.
 const ENOUGH: Duration = Duration::from_millis(1200);
-/// What a run on the whole batch may be expected to take; a batch for which it would take longer is made smaller.
+/// What a run on the whole batch may be expected to take; a batch for which it would take longer is
+/// made smaller.
 const RUN: Duration = Duration::from_millis(1500);
 /// The batch by which that is judged is smaller by this factor.
 const SAMPLE: usize = 64;
@@ -20,7 +21,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// Runs once or twice to warm up and then up to `reps` times, waiting for the device after each.
+    /// Runs once or twice to warm up and then up to `reps` times, waiting for the device after
+    /// each.
     pub fn of(cuda: &Cuda, reps: usize, mut run: impl FnMut() -> Result<()>) -> Result<Self> {
         let start = Instant::now();
         run()?;
@@ -64,7 +66,8 @@ fn median(sorted: &[f64]) -> f64 {
     (sorted[sorted.len() / 2] + sorted[(sorted.len() - 1) / 2]) / 2.0
 }
 
-/// Of `batch` matrices as many as one run is expected to be done with in time, judged by what `once` takes on fewer.
+/// Of `batch` matrices as many as one run is expected to be done with in time, judged by what
+/// `once` takes on fewer.
 pub fn affordable(batch: usize, mut once: impl FnMut(usize) -> Result<Duration>) -> Result<usize> {
     let sample = (batch / SAMPLE).max(16);
     if sample >= batch {

@@ -1,4 +1,5 @@
-//! What a new process waits for: the libraries and the context, the kernels, the first results. Run it with an empty and a full cache.
+//! What a new process waits for: the libraries and the context, the kernels, the first results. Run
+//! it with an empty and a full cache.
 
 use crate::run::{Result, Run, in_type};
 use crate::{fact, input};

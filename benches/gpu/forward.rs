@@ -22,7 +22,8 @@ pub fn measure(run: &mut Run, cuda: &Cuda) {
     }
 }
 
-/// The solver that is taken by itself, on as large a batch as the peers are given, in lines like theirs.
+/// The solver that is taken by itself, on as large a batch as the peers are given, in lines like
+/// theirs.
 pub fn beside_peers(run: &mut Run, cuda: &Cuda) {
     run.ways = vec![Way::Auto];
     for dtype in run.dtypes.clone() {

@@ -15,7 +15,8 @@ pub fn different(batch: usize, n: usize) -> usize {
     batch.min((DIFFERENT / (n * n)).max(16))
 }
 
-/// A = X Xᴴ / n `[batch, n, n]`, X Gaussian `[batch, n, rank]` with E|X_ij|² = 1, as benches/peers/eigh_peers.py draws it.
+/// A = X Xᴴ / n `[batch, n, n]`, X Gaussian `[batch, n, rank]` with E|X_ij|² = 1, as
+/// benches/peers/eigh_peers.py draws it.
 pub fn positive<T: Scalar>(batch: usize, n: usize, rank: usize) -> Array3<T> {
     let mut random = fastrand::Rng::with_seed(0);
     let mut a = Array3::from_elem((batch, n, n), T::default());

@@ -1,4 +1,5 @@
-//! Measures the CUDA backend and prints a line of JSON for each figure: gpu SECTION [--seconds N] [--elements N] [--reps N] …
+//! Measures the CUDA backend and prints a line of JSON for each figure: gpu SECTION [--seconds N]
+//! [--elements N] [--reps N] …
 #![allow(missing_docs, reason = "a program")]
 
 mod accuracy;

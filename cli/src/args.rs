@@ -7,7 +7,8 @@ use eigengrad::{Cut, Function, Options, Precision, TieRule, Triangle};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Eigenpairs of batches of Hermitian matrices, and exact gradients through them, null spaces included
+/// Eigenpairs of batches of Hermitian matrices, and exact gradients through them, null spaces
+/// included
 #[derive(Debug, Parser)]
 #[command(name = "eigengrad", version)]
 pub struct Arguments {
@@ -27,46 +28,55 @@ pub enum Command {
     Backward(Backward),
     /// Write the tangents of the kept eigenpairs along directions
     ///
-    /// Eigenvectors are those that `eigh` writes and move by parallel transport: none turns a phase. Tangents of dropped pairs are 0.
+    /// Eigenvectors are those that `eigh` writes and move by parallel transport: none turns a
+    /// phase. Tangents of dropped pairs are 0.
     Jvp(Jvp),
-    /// Write the gradients by matrices and cotangents from one by the gradient that `backward` writes: the backward of the backward pass
+    /// Write the gradients by matrices and cotangents from one by the gradient that `backward`
+    /// writes: the backward of the backward pass
     ///
-    /// A cotangent H of A_BAR comes to cotangents of the matrices, of L and of V, with L and V held fixed: what a loss of its own adds is added
-    /// by whoever has that loss.
+    /// A cotangent H of A_BAR comes to cotangents of the matrices, of L and of V, with L and V held
+    /// fixed: what a loss of its own adds is added by whoever has that loss.
     DoubleBackward(DoubleBackward),
     /// `double-backward`, by the name that it had
     #[command(hide = true)]
     Hvp(DoubleBackward),
-    /// Write a function of the matrices through their kept eigenvalues, and its gradient; dropped eigenvalues count as mapped to 0
+    /// Write a function of the matrices through their kept eigenvalues, and its gradient; dropped
+    /// eigenvalues count as mapped to 0
     Spectral(Spectral),
     /// Write the projectors on the kept eigenvectors, and their gradient
     Projector(Projector),
     /// Learn factors B such that the kept eigenpairs of B Bᴴ are those of the target
     ///
-    /// For every matrix a factor B [n, r] is trained with Adam from B*∘(1 + σN), where B* Bᴴ* is the target, r its kept rank and N
-    /// Gaussian. The loss is the mean over the kept pairs of ((λ − λ*)/λ*)² and of a distance of v and v* that does not depend on
-    /// their phases; the null block of both is never looked at.
+    /// For every matrix a factor B [n, r] is trained with Adam from B*∘(1 + σN), where B* Bᴴ* is
+    /// the target, r its kept rank and N Gaussian. The loss is the mean over the kept pairs of ((λ
+    /// − λ*)/λ*)² and of a distance of v and v* that does not depend on their phases; the null
+    /// block of both is never looked at.
     ///
-    /// Pairs are matched by index, in the order of eigenvalues. Where two eigenvalues of B Bᴴ cross, two eigenvectors change places,
-    /// and so the loss jumps; close to it the gradient grows as 1/gap. That ends no training: Adam's steps have bounded length, a
-    /// matrix's gradient acts on that matrix only, and a pair in the wrong order is a maximum of the loss along the rotation that
-    /// exchanges the two, so that they usually turn back. Where eigenvalues of the target itself tie, its eigenvectors mean
-    /// nothing, and the loss need not go to 0.
+    /// Pairs are matched by index, in the order of eigenvalues. Where two eigenvalues of B Bᴴ
+    /// cross, two eigenvectors change places, and so the loss jumps; close to it the gradient grows
+    /// as 1/gap. That ends no training: Adam's steps have bounded length, a matrix's gradient acts
+    /// on that matrix only, and a pair in the wrong order is a maximum of the loss along the
+    /// rotation that exchanges the two, so that they usually turn back. Where eigenvalues of the
+    /// target itself tie, its eigenvectors mean nothing, and the loss need not go to 0.
     Fit(Fit),
     /// List the backends: what was found, and what is missing and why
     Devices,
     /// Compile the CUDA kernels into the cache, for machines that have no compiler (NVRTC)
     ///
-    /// The files are written to EIGENGRAD_CACHE, or to eigengrad below XDG_CACHE_HOME or ~/.cache, and may be copied elsewhere.
+    /// The files are written to EIGENGRAD_CACHE, or to eigengrad below XDG_CACHE_HOME or ~/.cache,
+    /// and may be copied elsewhere.
     Warm(Warm),
-    /// Time the forward and the backward pass, beside torch, CuPy and JAX if asked, on every device that is found
+    /// Time the forward and the backward pass, beside torch, CuPy and JAX if asked, on every device
+    /// that is found
     ///
-    /// Inputs are A = X Xᴴ / n with Gaussian X, cotangents λ̄ Gaussian and V̄ = 2 W∘V, W uniform. On the CPU the forward is timed from
-    /// the user's array to the outputs, the Hermitian check included; on a GPU both passes are timed from memory that is there to
-    /// memory that is there, as the peers are everywhere.
+    /// Inputs are A = X Xᴴ / n with Gaussian X, cotangents λ̄ Gaussian and V̄ = 2 W∘V, W uniform. On
+    /// the CPU the forward is timed from the user's array to the outputs, the Hermitian check
+    /// included; on a GPU both passes are timed from memory that is there to memory that is there,
+    /// as the peers are everywhere.
     ///
-    /// GB/s counts what must move, once: forward A in, λ and V out; backward V, V̄, λ and λ̄ in, Ā out. Next to it is what part that is
-    /// of the bandwidth of a copy, measured on the same device in the same run. A batch that fits in the caches can exceed it.
+    /// GB/s counts what must move, once: forward A in, λ and V out; backward V, V̄, λ and λ̄ in, Ā
+    /// out. Next to it is what part that is of the bandwidth of a copy, measured on the same device
+    /// in the same run. A batch that fits in the caches can exceed it.
     Bench(Bench),
 }
 
@@ -76,7 +86,8 @@ pub struct Warm {
     /// Compute capabilities to compile for [default: those of the GPUs that are here]
     #[arg(long, num_args = 1.., value_name = "X.Y", value_parser = capability)]
     pub capability: Vec<(i32, i32)>,
-    /// Orders of matrices whose kernels are compiled, too; the other orders need the compiler when they first come up
+    /// Orders of matrices whose kernels are compiled, too; the other orders need the compiler when
+    /// they first come up
     #[arg(long, num_args = 1.., value_name = "N")]
     pub n: Vec<usize>,
 }
@@ -137,8 +148,8 @@ pub struct Jvp {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
-    /// A direction for each matrix, of IN's type and shape, or several: [directions, batch, n, n], or [directions, n, n] where IN is one
-    /// matrix. What is not Hermitian is projected
+    /// A direction for each matrix, of IN's type and shape, or several: [directions, batch, n, n],
+    /// or [directions, n, n] where IN is one matrix. What is not Hermitian is projected
     #[arg(long, value_name = "T.npy")]
     pub tangent: PathBuf,
     /// Directory for values_dot.npy and vectors_dot.npy, with T's leading axis
@@ -158,7 +169,8 @@ pub struct DoubleBackward {
     /// What the loss sends back.
     #[command(flatten)]
     pub bars: Bars,
-    /// A cotangent for each gradient by a matrix, of IN's type and shape. What is not Hermitian is projected
+    /// A cotangent for each gradient by a matrix, of IN's type and shape. What is not Hermitian is
+    /// projected
     #[arg(long, value_name = "H.npy")]
     pub cotangent: PathBuf,
     /// Directory for a_bar.npy, values_bar_bar.npy and vectors_bar_bar.npy
@@ -194,7 +206,8 @@ pub struct OfMatrix {
     /// Hermitian matrices, [batch, n, n] or [n, n]: f2, f4, f8, c8 or c16
     #[arg(value_name = "IN.npy")]
     pub input: PathBuf,
-    /// The loss's gradient by the result, of IN's type and shape. What is not Hermitian is projected
+    /// The loss's gradient by the result, of IN's type and shape. What is not Hermitian is
+    /// projected
     #[arg(long, value_name = "B.npy")]
     pub bar: Option<PathBuf>,
     /// Directory for value.npy and, with --bar, a_bar.npy
@@ -246,7 +259,8 @@ pub struct Hardware {
     /// auto, cpu, cuda or cuda:K; cuda is an error where it cannot be had, auto then takes the CPU
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
-    /// The eigensolver of a GPU: ours, heevjBatched, XsyevBatched, or the one that suits [default: auto]
+    /// The eigensolver of a GPU: ours, heevjBatched, XsyevBatched, or the one that suits [default:
+    /// auto]
     #[arg(long, value_enum)]
     pub solver: Option<SolverName>,
     /// Threads of the CPU [default: one a core]
@@ -279,20 +293,22 @@ pub struct Common {
     /// Keep at most the R largest |λ| among those above the cut
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub rank: Option<usize>,
-    /// The absolute tolerance of the cut, in the units of A; alone it sets the relative one to 0 [default: 0]
+    /// The absolute tolerance of the cut, in the units of A; alone it sets the relative one to 0
+    /// [default: 0]
     #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
     atol: Option<f64>,
     /// The relative tolerance of the cut [default: max(n, 10)·ε; for f2 √n·ε]
     #[arg(long, allow_negative_numbers = true, conflicts_with = "cut")]
     rtol: Option<f64>,
-    /// The precision in which the data were computed, if it is coarser than that of the file: it sets the default cut, the tolerance
-    /// of the Hermitian check and what counts as a tie
+    /// The precision in which the data were computed, if it is coarser than that of the file: it
+    /// sets the default cut, the tolerance of the Hermitian check and what counts as a tie
     #[arg(long, value_enum, value_name = "PRECISION")]
     computed_in: Option<ComputedIn>,
     /// What to do where kept eigenvalues tie
     #[arg(long, value_enum, default_value_t = Ties::Zero)]
     ties: Ties,
-    /// Eigenvalues tie when each is within this fraction of max|λ| of the next [default: 12·ε; for f2 √n·ε]
+    /// Eigenvalues tie when each is within this fraction of max|λ| of the next [default: 12·ε; for
+    /// f2 √n·ε]
     #[arg(long, allow_negative_numbers = true)]
     tie_rtol: Option<f64>,
     /// Read one triangle only [default: both, compared]

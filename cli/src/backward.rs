@@ -35,7 +35,8 @@ impl Operation for Work<'_> {
         let bars = load::bars::<T>(bars, stored.shape(), &batch)?;
         let mut outputs = Outputs::one(out, common.force)?.beside(&inputs)?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
+        // deterministic: bit for bit what `eigh` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?;
         let cotangents = bars.of(&pairs)?;
         let gradient = pairs.backward_as::<T>(&cotangents)?.to_host()?;
         let time = start.elapsed();

@@ -25,7 +25,8 @@ use std::time::Duration;
 use table::{Heading, Row, distinct};
 use work::OURS;
 
-/// How long OpenMP's threads may wait busily for more work: a package that is done should not slow down who is next.
+/// How long OpenMP's threads may wait busily for more work: a package that is done should not slow
+/// down who is next.
 const BUSY: Duration = Duration::from_millis(200);
 
 /// Runs the command: rows as soon as all rounds of a case are measured.

@@ -6,7 +6,8 @@ use crate::gpu;
 use crate::report::{self, Table};
 use eigengrad::{Cpu, Device};
 
-/// The backend that was asked for; `cuda` is never replaced by another, `auto` is a GPU if one can be used.
+/// The backend that was asked for; `cuda` is never replaced by another, `auto` is a GPU if one can
+/// be used.
 ///
 /// # Errors
 /// If it cannot be had.

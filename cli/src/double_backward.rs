@@ -1,4 +1,5 @@
-//! `double-backward`: the double backward pass, from a cotangent of the gradient that `backward` writes to those of matrices, λ̄ and V̄.
+//! `double-backward`: the double backward pass, from a cotangent of the gradient that `backward`
+//! writes to those of matrices, λ̄ and V̄.
 
 use crate::args::DoubleBackward;
 use crate::failure::Result;
@@ -38,7 +39,8 @@ impl Operation for Work<'_> {
         let h = hermitian::projected::<T, B>(cotangent, stored.shape(), backend)?;
         let mut outputs = Outputs::in_directory(out, &NAMES, common.force)?.beside(&inputs)?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
+        // deterministic: bit for bit what `eigh` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?;
         let gradient = pairs.double_backward(&bars.of(&pairs)?, &h, None)?.to_host()?;
         let time = start.elapsed();
         let [a_bar, values, vectors] = NAMES.map(Path::new);

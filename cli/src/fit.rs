@@ -1,6 +1,8 @@
-//! `fit`: a factor B for every matrix of a target such that the kept eigenpairs of B Bᴴ are the target's.
+//! `fit`: a factor B for every matrix of a target such that the kept eigenpairs of B Bᴴ are the
+//! target's.
 //!
-//! This is the training loop that the crate is for. The null block of target and fit is never compared.
+//! This is the training loop that the crate is for. The null block of target and fit is never
+//! compared.
 
 mod adam;
 mod comparison;
@@ -71,7 +73,8 @@ impl Operation for Work<'_> {
         if let Err(findings) = target.check() {
             report::warn(path, &findings);
         }
-        let unconverged = if self.arguments.steps == 0 { Vec::new() } else { unconverged }; // the start is no fit
+        // the start is no fit
+        let unconverged = if self.arguments.steps == 0 { Vec::new() } else { unconverged };
         unconverged.iter().take(8).for_each(|far| report::warn(path, far));
         if unconverged.len() > 8 {
             report::warn(path, &format!("{} more matrices did not converge", unconverged.len() - 8));
@@ -136,7 +139,8 @@ fn quality<S: Scalar>(table: &mut Table, target: &Eigenpairs<S, Cpu>, outcome: &
     table.row("gradients that were not finite", outcome.not_finite);
 }
 
-/// B Bᴴ in the type of the target, both triangles the same to the bit; NaN where the target has no eigenpairs.
+/// B Bᴴ in the type of the target, both triangles the same to the bit; NaN where the target has no
+/// eigenpairs.
 fn storable<T: Element>(target: &Eigenpairs<T::Scalar, Cpu>, fitted: Array3<T::Scalar>) -> Array3<T> {
     let nan = T::Scalar::from_parts(Real::of(f64::NAN), Real::of(f64::NAN));
     Array3::from_shape_fn(fitted.dim(), |(b, i, j)| {

@@ -29,7 +29,8 @@ pub fn open(ordinal: usize, solver: Option<SolverName>) -> Result<Device> {
 
 /// The numbers of all GPUs, or why one cannot be had.
 pub fn ordinals() -> Vec<Result<usize>> {
-    let found = if usable() { cuda::devices().unwrap_or_default() } else { Vec::new() }; // `devices` says why
+    // `devices` says why
+    let found = if usable() { cuda::devices().unwrap_or_default() } else { Vec::new() };
     found.into_iter().map(|gpu| gpu.map(|gpu| gpu.ordinal).map_err(|e| Failure::new(e.to_string()))).collect()
 }
 
@@ -85,7 +86,8 @@ pub fn warm(capability: (i32, i32), orders: &[usize]) -> Result<Vec<PathBuf>> {
     Ok(cuda::warm(capability, orders)?)
 }
 
-/// Copies the numbers within a GPU's memory so many times, when it is called; nothing on another device.
+/// Copies the numbers within a GPU's memory so many times, when it is called; nothing on another
+/// device.
 ///
 /// # Errors
 /// If there is no memory for them.

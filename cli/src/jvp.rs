@@ -35,7 +35,8 @@ impl Operation for Work<'_> {
         let mut outputs =
             Outputs::in_directory(out, &["values_dot.npy", "vectors_dot.npy"], common.force)?.beside(&[input, tangent])?;
         let start = Instant::now();
-        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?; // deterministic: bit for bit what `eigh` writes
+        // deterministic: bit for bit what `eigh` writes
+        let pairs = eigh_as::<T, T, B>(&batch, &common.options())?;
         let tangents = pairs.jvp(&a_dot)?.to_host()?;
         let time = start.elapsed();
         let (values, vectors) = (tangents.values(), tangents.vectors());
@@ -56,7 +57,8 @@ impl Operation for Work<'_> {
     }
 }
 
-/// The shape that the tangent has to have: the input's, after an axis of directions if the file has one.
+/// The shape that the tangent has to have: the input's, after an axis of directions if the file has
+/// one.
 fn shape_of(tangent: &Path, input: &[usize]) -> Result<Vec<usize>> {
     let (_, found) = npy::peek(tangent)?;
     let directions = (found.len() == input.len() + 1).then_some(found[0]);

@@ -90,7 +90,8 @@ pub fn rate(time: Duration, batch: usize) -> String {
     format!("{:.3} ms, {:.3e} matrices/s", seconds * 1e3, batch as f64 / seconds.max(1e-9))
 }
 
-/// How many matrices there are of each kind, the largest first, at most eight: "5 in 30 matrices, 4 in 1 matrix".
+/// How many matrices there are of each kind, the largest first, at most eight: "5 in 30 matrices, 4
+/// in 1 matrix".
 fn histogram<K: Ord + fmt::Display>(kinds: impl IntoIterator<Item = K>) -> String {
     let mut counts = BTreeMap::<K, usize>::new();
     kinds.into_iter().for_each(|kind| *counts.entry(kind).or_default() += 1);

@@ -40,8 +40,8 @@ pub(crate) fn allocate(call: &'static str, body: impl FnOnce() -> Result<(), i32
     body().err().unwrap_or(0)
 }
 
-/// The same of a function that gives something back: that succeeds even if the function then fails on purpose, since it "may also return
-/// error codes from previous, asynchronous launches".
+/// The same of a function that gives something back: that succeeds even if the function then fails
+/// on purpose, since it "may also return error codes from previous, asynchronous launches".
 pub(crate) fn give_back(call: &'static str, body: impl FnOnce() -> Result<(), i32>) -> c_int {
     let strikes = fault::strikes(call);
     let done = body();
@@ -53,7 +53,8 @@ pub(crate) fn store<T>(out: *mut T, value: T) -> Result<(), i32> {
     if out.is_null() {
         return Err(INVALID_VALUE);
     }
-    // SAFETY: a result parameter of C: not null, and to be written to, by the documentation of every function that has one.
+    // SAFETY: a result parameter of C: not null, and to be written to, by the documentation of
+    // every function that has one.
     unsafe { out.write_unaligned(value) };
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The state of the block that is running in one thread of the host: its threads, and the stacks that they run on.
+//! The state of the block that is running in one thread of the host: its threads, and the stacks
+//! that they run on.
 
 use crate::fiber::{STACKS, Stacks};
 use crate::kernel::{Block, Thread};

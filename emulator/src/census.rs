@@ -50,7 +50,8 @@ fn alive() -> MutexGuard<'static, Option<[HashMap<usize, usize>; NAMES.len()]>> 
 pub(crate) fn born(kind: Kind, object: usize) {
     static REPORT: Once = Once::new();
     REPORT.call_once(|| {
-        // SAFETY: `report` is a function without arguments that lives as long as the library, which is never unloaded.
+        // SAFETY: `report` is a function without arguments that lives as long as the library, which
+        // is never unloaded.
         unsafe { libc::atexit(report) };
     });
     *alive().get_or_insert_default()[kind as usize].entry(object).or_default() += 1;

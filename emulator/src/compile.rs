@@ -22,7 +22,8 @@ const RUNTIME: [(&str, &str); 4] = [
     ("eigengrad_emulator_kernel.hpp", include_str!("../runtime/kernel.hpp")),
 ];
 
-/// -fno-gnu-unique: a static variable of a template is not one with that of another module. The rest is what nvcc does, or for speed.
+/// -fno-gnu-unique: a static variable of a template is not one with that of another module. The
+/// rest is what nvcc does, or for speed.
 const FLAGS: [&str; 16] = [
     "-x",
     "c++",
@@ -89,7 +90,8 @@ pub(crate) fn compile(unit: &Unit, options: &Options) -> Result<(Vec<u8>, String
             ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1", "-nodefaultlibs", "-g1", "-O1"].map(str::to_owned),
         );
     } else if let Some(list) = &sanitizers {
-        // The last -O counts. Two thirds of the time with -O2 and -g: nearly all of it is g++'s own.
+        // The last -O counts. Two thirds of the time with -O2 and -g: nearly all of it is g++'s
+        // own.
         flags.extend([format!("-fsanitize={list}"), "-fno-sanitize-recover=all".to_owned(), "-g1".to_owned(), "-O1".to_owned()]);
     }
     let text = text(unit, options);
@@ -158,7 +160,8 @@ fn text(unit: &Unit, options: &Options) -> String {
     text
 }
 
-/// The source without the barrier that EIGENGRAD_EMULATOR_WITHOUT names, as `backward/f_matrix.cu:58`: a test of what finds that it is missing.
+/// The source without the barrier that EIGENGRAD_EMULATOR_WITHOUT names, as
+/// `backward/f_matrix.cu:58`: a test of what finds that it is missing.
 fn without_barrier<'a>(unit: &Unit<'a>) -> Cow<'a, str> {
     match env::var("EIGENGRAD_EMULATOR_WITHOUT").ok().filter(|site| !site.is_empty()) {
         Some(site) => Cow::Owned(leave_out(unit, &site)),
@@ -189,7 +192,8 @@ fn leave_out(unit: &Unit, site: &str) -> String {
     kept
 }
 
-/// `extern __shared__ type name[];`, which is no C++, as a pointer to the memory that the launch asks for.
+/// `extern __shared__ type name[];`, which is no C++, as a pointer to the memory that the launch
+/// asks for.
 fn with_dynamic_memory(source: &str) -> String {
     let mut parts = source.split("extern __shared__ ");
     let mut text = parts.next().unwrap_or_default().to_owned();

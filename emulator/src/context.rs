@@ -1,4 +1,5 @@
-//! Contexts: the primary one of each device, and those made beside it; which is current in a thread; what broke one.
+//! Contexts: the primary one of each device, and those made beside it; which is current in a
+//! thread; what broke one.
 
 use crate::answer::*;
 use crate::census::{self, Kind};
@@ -60,7 +61,8 @@ impl Context {
         self.check()
     }
 
-    /// Ends it with all that belongs to it. The census keeps counting that, since its owner did not give it back.
+    /// Ends it with all that belongs to it. The census keeps counting that, since its owner did not
+    /// give it back.
     fn end(&self) {
         let _ = self.synchronize();
         CONTEXTS.remove(self.name as *mut c_void);
@@ -125,7 +127,8 @@ extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> c_int {
     })
 }
 
-/// Mends a broken context too: all that belonged to it is gone, and those who retained it hold a new one.
+/// Mends a broken context too: all that belonged to it is gone, and those who retained it hold a
+/// new one.
 #[unsafe(no_mangle)]
 extern "C" fn cuDevicePrimaryCtxReset_v2(device: c_int) -> c_int {
     answer("cuDevicePrimaryCtxReset_v2", || {

@@ -40,7 +40,8 @@ fn host(address: usize) -> Result<End, i32> {
 fn work(to: End, from: End, bytes: usize) -> Work {
     Box::new(move || {
         let (to, from) = (to.address(bytes)?, from.address(bytes)?);
-        // SAFETY: both ends are device memory that is alive, the copy of host memory, or memory that the caller of the driver vouches for.
+        // SAFETY: both ends are device memory that is alive, the copy of host memory, or memory
+        // that the caller of the driver vouches for.
         unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes) };
         Ok(())
     })
@@ -114,7 +115,8 @@ fn fill<T: Copy + Send + 'static>(to: usize, value: T, count: usize, stream: *mu
     }
     let run = move || {
         let to = to.address(bytes)? as *mut T;
-        // SAFETY: `count` aligned places of this size lie in device memory that is alive; T is a plain integer.
+        // SAFETY: `count` aligned places of this size lie in device memory that is alive; T is a
+        // plain integer.
         unsafe { std::slice::from_raw_parts_mut(to, count) }.fill(value);
         Ok(())
     };

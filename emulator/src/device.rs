@@ -29,7 +29,8 @@ pub(crate) fn capability() -> (c_int, c_int) {
     given.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))).unwrap_or((9, 0))
 }
 
-/// Bytes of shared memory that a block can opt in to, by the CUDA C++ Programming Guide's table of compute capabilities.
+/// Bytes of shared memory that a block can opt in to, by the CUDA C++ Programming Guide's table of
+/// compute capabilities.
 pub(crate) fn most_shared() -> c_int {
     let kibibytes = match capability() {
         (7, 5) => 64,
@@ -40,7 +41,8 @@ pub(crate) fn most_shared() -> c_int {
     kibibytes << 10
 }
 
-/// Whether a device has no context for anybody, as one in prohibited compute mode: EIGENGRAD_EMULATOR_UNAVAILABLE=0.
+/// Whether a device has no context for anybody, as one in prohibited compute mode:
+/// EIGENGRAD_EMULATOR_UNAVAILABLE=0.
 pub(crate) fn refuses(device: usize) -> bool {
     env::var("EIGENGRAD_EMULATOR_UNAVAILABLE").is_ok_and(|refused| refused.parse() == Ok(device))
 }
@@ -132,38 +134,42 @@ extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_
     answer("cuDeviceGetAttribute", || {
         let device = parse(device)?;
         let value = match attribute {
-            1 => 1024,                   // threads per block
-            2 | 3 => 1024,               // block x, y
-            4 => 64,                     // block z
-            5 => c_int::MAX,             // grid x
-            6 | 7 => 65_535,             // grid y, z
-            8 => 49_152,                 // shared memory per block
-            9 => 65_536,                 // constant memory
-            10 => 32,                    // warp size
-            11 => c_int::MAX,            // pitch
-            12 => 65_536,                // registers per block
-            13 => 1_980_000,             // clock, kHz
-            14 => 512,                   // texture alignment
-            15 | 31 | 41 | 78..=80 => 1, // overlap, concurrent kernels, unified addressing, priorities, L1 caches
-            16 => 132,                   // multiprocessors
-            19 => 1,                     // maps host memory
-            32 => 1,                     // ECC
-            33 => device as c_int + 1,   // PCI bus
-            36 => 3_201_000,             // memory clock, kHz
-            37 => 6144,                  // memory bus, bits
-            38 => 62_914_560,            // L2, bytes
-            39 => 2048,                  // threads per multiprocessor
-            40 => 3,                     // copy engines
-            51 => 32,                    // texture pitch alignment
+            1 => 1024,        // threads per block
+            2 | 3 => 1024,    // block x, y
+            4 => 64,          // block z
+            5 => c_int::MAX,  // grid x
+            6 | 7 => 65_535,  // grid y, z
+            8 => 49_152,      // shared memory per block
+            9 => 65_536,      // constant memory
+            10 => 32,         // warp size
+            11 => c_int::MAX, // pitch
+            12 => 65_536,     // registers per block
+            13 => 1_980_000,  // clock, kHz
+            14 => 512,        // texture alignment
+            // overlap, concurrent kernels, unified addressing, priorities, L1 caches
+            15 | 31 | 41 | 78..=80 => 1,
+            16 => 132,                 // multiprocessors
+            19 => 1,                   // maps host memory
+            32 => 1,                   // ECC
+            33 => device as c_int + 1, // PCI bus
+            36 => 3_201_000,           // memory clock, kHz
+            37 => 6144,                // memory bus, bits
+            38 => 62_914_560,          // L2, bytes
+            39 => 2048,                // threads per multiprocessor
+            40 => 3,                   // copy engines
+            51 => 32,                  // texture pitch alignment
             75 => capability().0,
             76 => capability().1,
-            81 => 233_472,                                          // shared memory per multiprocessor
-            82 => 65_536,                                           // registers per multiprocessor
-            85 => device as c_int,                                  // board group
-            87 => 2,                                                // f32 : f64
-            97 => most_shared(),                                    // shared memory per block, opted in
-            106 => 32,                                              // blocks per multiprocessor
-            111 => 1024,                                            // reserved shared memory per block
+            // shared memory per multiprocessor
+            81 => 233_472,
+            82 => 65_536,          // registers per multiprocessor
+            85 => device as c_int, // board group
+            87 => 2,               // f32 : f64
+            // shared memory per block, opted in
+            97 => most_shared(),
+            106 => 32, // blocks per multiprocessor
+            // reserved shared memory per block
+            111 => 1024,
             115 => setting("EIGENGRAD_EMULATOR_POOLS", 1) as c_int, // memory pools
             ..=0 | 150.. => return Err(INVALID_VALUE),
             _ => 0,

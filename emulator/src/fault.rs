@@ -1,5 +1,6 @@
-//! Failures on purpose: the N-th call that can fail does, with N from EIGENGRAD_EMULATOR_FAIL or `eigengrad_emulator_fail`; the N-th piece
-//! of a stream's work, from EIGENGRAD_EMULATOR_BREAK or `eigengrad_emulator_break`, breaks its context when it runs. 0 is never.
+//! Failures on purpose: the N-th call that can fail does, with N from EIGENGRAD_EMULATOR_FAIL or
+//! `eigengrad_emulator_fail`; the N-th piece of a stream's work, from EIGENGRAD_EMULATOR_BREAK or
+//! `eigengrad_emulator_break`, breaks its context when it runs. 0 is never.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -58,7 +59,8 @@ fn from_environment() {
     });
 }
 
-/// Whether this piece of work, a kernel, a copy or a solver's, shall touch memory that is not there. Each asks once, when it runs.
+/// Whether this piece of work, a kernel, a copy or a solver's, shall touch memory that is not
+/// there. Each asks once, when it runs.
 pub(crate) fn breaks() -> bool {
     from_environment();
     WORK.fetch_add(1, Ordering::SeqCst) + 1 == BREAKING.load(Ordering::SeqCst)
@@ -90,7 +92,8 @@ extern "C" fn eigengrad_emulator_calls() -> u64 {
     CALLS.load(Ordering::SeqCst)
 }
 
-/// Writes the name of the call that failed on purpose, with a final zero and cut to `len` bytes; returns its length, 0 if none did.
+/// Writes the name of the call that failed on purpose, with a final zero and cut to `len` bytes;
+/// returns its length, 0 if none did.
 #[unsafe(no_mangle)]
 extern "C" fn eigengrad_emulator_struck(out: *mut u8, len: usize) -> usize {
     let name = *STRUCK.lock().unwrap_or_else(PoisonError::into_inner);

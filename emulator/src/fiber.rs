@@ -5,13 +5,15 @@ use std::arch::naked_asm;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The distance of two stacks, of which the lowest page is inaccessible. AddressSanitizer makes frames several times larger.
+/// The distance of two stacks, of which the lowest page is inaccessible. AddressSanitizer makes
+/// frames several times larger.
 const STRIDE: usize = 256 << 10;
 const PAGE: usize = 4096;
 /// As many as a block can have threads.
 pub(crate) const STACKS: usize = 1024;
 
-/// Stores the callee-saved registers and the stack pointer, and goes on with those of another stack.
+/// Stores the callee-saved registers and the stack pointer, and goes on with those of another
+/// stack.
 ///
 /// # Safety
 /// `to` is a stack pointer that this function stored or `fresh` made, and nobody else goes on from.
@@ -74,12 +76,14 @@ impl Stacks {
         ((self.0 + index * STRIDE + PAGE) as *const c_void, STRIDE - PAGE)
     }
 
-    /// A stack on which `entry`, which never returns, is about to be called; whatever was on it is forgotten.
+    /// A stack on which `entry`, which never returns, is about to be called; whatever was on it is
+    /// forgotten.
     pub(crate) fn fresh(&self, index: usize, entry: extern "C" fn() -> !) -> *mut c_void {
         let (low, size) = self.bounds(index);
         asan().shade(low.addr(), size, false);
-        // SAFETY: the stack lies inside this mapping. From its end: the return address of `entry`, which is none, and so that the stack is
-        // aligned when `switch` returns into it, below that `entry` and six registers.
+        // SAFETY: the stack lies inside this mapping. From its end: the return address of `entry`,
+        // which is none, and so that the stack is aligned when `switch` returns into it, below that
+        // `entry` and six registers.
         unsafe {
             libc::mprotect(low.cast_mut(), size, libc::PROT_READ | libc::PROT_WRITE);
             let end = (low.addr() + size) as *mut usize;
@@ -94,7 +98,8 @@ impl Stacks {
 impl Drop for Stacks {
     fn drop(&mut self) {
         ARENAS.iter().filter(|arena| arena.load(Ordering::Acquire) == self.0).for_each(|arena| arena.store(0, Ordering::Release));
-        // SAFETY: the mapping is this value's own, and no stack of it is in use: the thread whose they are ends.
+        // SAFETY: the mapping is this value's own, and no stack of it is in use: the thread whose
+        // they are ends.
         unsafe { libc::munmap(self.0 as *mut c_void, STACKS * STRIDE) };
     }
 }

@@ -1,4 +1,5 @@
-//! Graphs: what streams captured, to be run again. Work is kept in the order of the calls, which honours every dependency.
+//! Graphs: what streams captured, to be run again. Work is kept in the order of the calls, which
+//! honours every dependency.
 
 use crate::answer::*;
 use crate::census::{self, Kind};

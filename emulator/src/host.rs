@@ -14,7 +14,8 @@ use std::sync::Mutex;
 /// The allocations by their start, with their contexts.
 static PINNED: Mutex<BTreeMap<usize, (Region, usize)>> = Mutex::new(BTreeMap::new());
 
-/// Whether the bytes lie within one pinned allocation: copies of them run in the order of the stream.
+/// Whether the bytes lie within one pinned allocation: copies of them run in the order of the
+/// stream.
 pub(crate) fn is_pinned(address: usize, bytes: usize) -> bool {
     let pinned = lock(&PINNED);
     let found = pinned.range(..=address).next_back();
@@ -83,7 +84,8 @@ extern "C" fn cuMemHostGetFlags(out: *mut c_uint, address: *mut c_void) -> c_int
     answer("cuMemHostGetFlags", || if is_pinned(address.addr(), 1) { store(out, 0) } else { Err(INVALID_VALUE) })
 }
 
-/// CU_POINTER_ATTRIBUTE_: memory type, device and host pointer, device ordinal, start and size of the allocation, mapped, managed.
+/// CU_POINTER_ATTRIBUTE_: memory type, device and host pointer, device ordinal, start and size of
+/// the allocation, mapped, managed.
 #[unsafe(no_mangle)]
 extern "C" fn cuPointerGetAttribute(out: *mut c_void, attribute: c_int, address: usize) -> c_int {
     answer("cuPointerGetAttribute", || {

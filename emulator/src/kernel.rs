@@ -49,8 +49,10 @@ unsafe impl Sync for Kernel {}
 
 /// The table of kernels, which ends with one without a name.
 pub(crate) const KERNELS: &std::ffi::CStr = c"eigengrad_emulator_kernels";
-/// Tells a module the functions of the scheduler, and gives where the calling thread's `eg_self` is.
+/// Tells a module the functions of the scheduler, and gives where the calling thread's `eg_self`
+/// is.
 pub(crate) const SELF: &std::ffi::CStr = c"eigengrad_emulator_self";
 pub(crate) type SelfOf = unsafe extern "C" fn(*const HostFunctions) -> *mut *const Thread;
-/// How the mark begins by which an image is known, followed by its architecture, as `sm_90`, and a semicolon.
+/// How the mark begins by which an image is known, followed by its architecture, as `sm_90`, and a
+/// semicolon.
 pub(crate) const MARK: &str = "eigengrad emulator module 1 for ";

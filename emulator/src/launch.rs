@@ -81,7 +81,8 @@ fn launch(
         if parameters.is_null() {
             return Err(INVALID_VALUE);
         }
-        // SAFETY: the caller of the driver gives the kernel's parameters; the copy has room for them.
+        // SAFETY: the caller of the driver gives the kernel's parameters; the copy has room for
+        // them.
         unsafe { (kernel.copy)(copy.as_mut_ptr().cast(), parameters) };
         // SAFETY: as above.
         if let Some(reason) = unsafe { foreign(&kernel, parameters, stream.device) } {
@@ -135,7 +136,8 @@ extern "C" fn cuLaunchKernel(
     })
 }
 
-/// CU_FUNC_ATTRIBUTE_: threads per block, registers, PTX and binary version; no shared, constant or local memory is told.
+/// CU_FUNC_ATTRIBUTE_: threads per block, registers, PTX and binary version; no shared, constant or
+/// local memory is told.
 #[unsafe(no_mangle)]
 extern "C" fn cuFuncGetAttribute(out: *mut c_int, attribute: c_int, name: *mut c_void) -> c_int {
     answer("cuFuncGetAttribute", || {

@@ -1,4 +1,5 @@
-//! Device memory: what is allocated on which device, and the driver's functions that allocate and free.
+//! Device memory: what is allocated on which device, and the driver's functions that allocate and
+//! free.
 
 use crate::answer::{INVALID_VALUE, OUT_OF_MEMORY, allocate, answer, give_back, store};
 use crate::census::{self, Kind};
@@ -19,7 +20,8 @@ struct Allocation {
     region: Region,
     device: usize,
     context: usize,
-    /// It was given back in the order of a stream that has not come so far: work before that may use it, no new work may.
+    /// It was given back in the order of a stream that has not come so far: work before that may
+    /// use it, no new work may.
     doomed: bool,
 }
 
@@ -33,7 +35,8 @@ fn write() -> RwLockWriteGuard<'static, BTreeMap<usize, Allocation>> {
     ALLOCATIONS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the bytes lie within one live device allocation, of the device that works or whose context is current.
+/// Whether the bytes lie within one live device allocation, of the device that works or whose
+/// context is current.
 pub(crate) fn is_device(address: *const c_void, bytes: usize) -> bool {
     let (working, device) = match stream::working_on() {
         Some(device) => (true, Some(device)),
@@ -123,7 +126,8 @@ pub(crate) fn abandon(context: usize) {
     });
 }
 
-/// Memory that was given back in the order of a stream, which the driver's pool may give to the same stream at once, as it is.
+/// Memory that was given back in the order of a stream, which the driver's pool may give to the
+/// same stream at once, as it is.
 struct Pooled {
     stream: usize,
     bytes: usize,

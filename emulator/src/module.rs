@@ -20,7 +20,8 @@ pub(crate) struct Code {
     /// Open as long as the library is loaded, since the loader knows libraries by their paths.
     _image: OwnedFd,
     self_of: SelfOf,
-    /// Where the module keeps `eg_self`, from the start of its thread-local memory, and the size of that.
+    /// Where the module keeps `eg_self`, from the start of its thread-local memory, and the size of
+    /// that.
     slot: usize,
     shared: usize,
     pub(crate) kernels: Vec<Kernel>,
@@ -39,7 +40,8 @@ impl Drop for Code {
 }
 
 impl Code {
-    /// Where the calling thread of the host has `eg_self`, and the thread-local memory of the module.
+    /// Where the calling thread of the host has `eg_self`, and the thread-local memory of the
+    /// module.
     pub(crate) fn memory(&self) -> (*mut *const Thread, (*mut u8, usize)) {
         // SAFETY: the module's function, of this type; it stores where the constant table is.
         let slot = unsafe { (self.self_of)(&raw const HOST) };
@@ -58,7 +60,8 @@ impl Code {
         let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
         std::fs::write(&path, image).map_err(|e| format!("{path}: {e}"))?;
         let c_path = CString::new(path).map_err(|e| e.to_string())?;
-        // SAFETY: the image bears the mark of this emulator's compiler: its initialisers do nothing.
+        // SAFETY: the image bears the mark of this emulator's compiler: its initialisers do
+        // nothing.
         let library = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         if library.is_null() {
             // SAFETY: dlopen has just failed in this thread.
@@ -97,7 +100,8 @@ fn thread_local_memory(address: usize) -> Option<(usize, usize)> {
         found: Option<(usize, usize)>,
     }
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
-        // SAFETY: dl_iterate_phdr gives a description that is valid for this call, and the pointer that it was given.
+        // SAFETY: dl_iterate_phdr gives a description that is valid for this call, and the pointer
+        // that it was given.
         let (info, search) = unsafe { (&*info, &mut *search.cast::<Search>()) };
         // SAFETY: the description says how many headers there are.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
@@ -153,7 +157,8 @@ pub(crate) fn abandon(context: usize) {
 /// # Safety
 /// A whole image lies there, or text that ends in a zero.
 unsafe fn bytes<'a>(image: *const u8) -> Option<&'a [u8]> {
-    // SAFETY: the caller's; no byte is read behind a zero, which a string may end with, and all 64 of an ELF header are there.
+    // SAFETY: the caller's; no byte is read behind a zero, which a string may end with, and all 64
+    // of an ELF header are there.
     unsafe {
         let is_elf = b"\x7fELF\x02\x01".iter().enumerate().all(|(i, byte)| image.add(i).read() == *byte);
         let header = is_elf.then(|| image.cast::<libc::Elf64_Ehdr>().read_unaligned())?;
@@ -162,14 +167,16 @@ unsafe fn bytes<'a>(image: *const u8) -> Option<&'a [u8]> {
     }
 }
 
-/// The architecture that an image is for, as `sm_90` or `compute_90`; none if it is not the emulator's.
+/// The architecture that an image is for, as `sm_90` or `compute_90`; none if it is not the
+/// emulator's.
 fn architecture(image: &[u8]) -> Option<&str> {
     let at = image.windows(MARK.len()).position(|window| window == MARK.as_bytes())? + MARK.len();
     let len = image[at..].iter().take(16).position(|byte| *byte == b';')?;
     std::str::from_utf8(&image[at..at + len]).ok()
 }
 
-/// Machine code runs on devices of its own major version and no lower minor one, PTX on all that are no older.
+/// Machine code runs on devices of its own major version and no lower minor one, PTX on all that
+/// are no older.
 fn runs_here(architecture: &str) -> bool {
     let (major, minor) = device::capability();
     let number = |text: &str| text.trim_end_matches(['a', 'f']).parse::<c_int>().ok();

@@ -227,7 +227,8 @@ impl Part {
             if out.is_null() {
                 return Err(INVALID_INPUT);
             }
-            // SAFETY: by the documentation there is room for as many bytes as the function for the size tells.
+            // SAFETY: by the documentation there is room for as many bytes as the function for the
+            // size tells.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len()) };
             Ok(())
         })

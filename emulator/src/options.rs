@@ -1,4 +1,5 @@
-//! The options of nvrtcCompileProgram: which there are, what of them g++ is told, and the architecture.
+//! The options of nvrtcCompileProgram: which there are, what of them g++ is told, and the
+//! architecture.
 
 /// What the options ask for.
 #[derive(Clone, Debug, PartialEq)]

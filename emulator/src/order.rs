@@ -1,4 +1,5 @@
-//! Random orders: of blocks, place ↦ (a·place + b) mod count with a prime to count, which takes no memory; of threads, a shuffle.
+//! Random orders: of blocks, place ↦ (a·place + b) mod count with a prime to count, which takes no
+//! memory; of threads, a shuffle.
 
 /// An order of 0..count.
 #[derive(Clone, Copy, Debug)]

@@ -81,7 +81,8 @@ pub(crate) fn working_on() -> Option<usize> {
     WORKING_ON.get()
 }
 
-/// Breaks a context for a reason, which is written out; the error code that its calls return from now on.
+/// Breaks a context for a reason, which is written out; the error code that its calls return from
+/// now on.
 pub(crate) fn break_down(broken: &AtomicI32, reason: &str) -> i32 {
     eprintln!("emulator: {reason}");
     let code = if reason.contains("device memory") { ILLEGAL_ADDRESS } else { LAUNCH_FAILED };
@@ -107,7 +108,8 @@ impl Stream {
         lock(&self.capture).clone()
     }
 
-    /// An error while a graph is captured, which is then spoilt: what was called would wait, or is no part of a graph.
+    /// An error while a graph is captured, which is then spoilt: what was called would wait, or is
+    /// no part of a graph.
     pub(crate) fn refuse_capture(&self) -> Result<(), i32> {
         match self.capturing() {
             None => Ok(()),
@@ -164,7 +166,8 @@ impl Stream {
         self.drain_to(appended);
     }
 
-    /// Runs what was appended up to a place. No lock is held while another stream is waited for, so that no two threads block each other.
+    /// Runs what was appended up to a place. No lock is held while another stream is waited for, so
+    /// that no two threads block each other.
     fn drain_to(&self, place: u64) {
         let mut state = lock(&self.state);
         while state.completed < place {
@@ -181,7 +184,8 @@ impl Stream {
                 marker.wait();
                 state = lock(&self.state);
                 if marker.stream.strong_count() == 0 {
-                    marker.reached.store(true, Ordering::SeqCst); // its stream has ended, after all its work
+                    // its stream has ended, after all its work
+                    marker.reached.store(true, Ordering::SeqCst);
                 }
                 continue;
             }

@@ -1,7 +1,8 @@
 //! Races: accesses of two threads to one byte, one of them a write, that no barrier orders.
 //!
-//! A kernel that g++ compiled with -fsanitize=thread calls the hooks of runtime/race.hpp before each access. Block barriers order the
-//! threads of a block, and `__syncwarp` the lanes of a warp. Shuffles and votes order no memory, nor does anything order two blocks.
+//! A kernel that g++ compiled with -fsanitize=thread calls the hooks of runtime/race.hpp before
+//! each access. Block barriers order the threads of a block, and `__syncwarp` the lanes of a warp.
+//! Shuffles and votes order no memory, nor does anything order two blocks.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -51,7 +52,8 @@ impl Access {
     }
 }
 
-/// The last write to a byte, and two reads since: if none covers the other, everyone else's write races with one of them.
+/// The last write to a byte, and two reads since: if none covers the other, everyone else's write
+/// races with one of them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Byte {
     write: Access,
@@ -143,7 +145,8 @@ fn told(access: Access, wrote: bool) -> String {
     format!("thread {thread} of block {} {verb} in {}", block - 1, place(access.code))
 }
 
-/// The functions and lines of an address that a call returns to: those that were inlined come first.
+/// The functions and lines of an address that a call returns to: those that were inlined come
+/// first.
 fn place(code: usize) -> String {
     // SAFETY: zeros are a value of the structure, which the call fills.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };

@@ -1,4 +1,5 @@
-//! Memory between two inaccessible pages, filled with NaN patterns, and inaccessible for a while after its end.
+//! Memory between two inaccessible pages, filled with NaN patterns, and inaccessible for a while
+//! after its end.
 
 use crate::handle::lock;
 use crate::{launch, memory};
@@ -67,7 +68,8 @@ impl Region {
     pub(crate) fn retire(self) {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         asan().shade(self.base, self.total, false);
-        // SAFETY: replaces this mapping, which its only owner gives up, by one that holds no memory.
+        // SAFETY: replaces this mapping, which its only owner gives up, by one that holds no
+        // memory.
         unsafe { libc::mmap(self.base as *mut c_void, self.total, libc::PROT_NONE, flags, -1, 0) };
         let mut retired = lock(&RETIRED);
         retired.push_back(self);
@@ -112,7 +114,8 @@ pub(crate) fn asan() -> &'static Asan {
     ASAN.get_or_init(|| {
         // SAFETY: looks a name up in what is loaded.
         let find = |name: &std::ffi::CStr| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        // SAFETY: null is None; else it is the function of that name, declared so in sanitizer/asan_interface.h and common_interface_defs.h.
+        // SAFETY: null is None; else it is the function of that name, declared so in
+        // sanitizer/asan_interface.h and common_interface_defs.h.
         unsafe {
             Asan {
                 poison: std::mem::transmute::<*mut c_void, Option<_>>(find(c"__asan_poison_memory_region")),
@@ -140,7 +143,8 @@ fn install_handler() {
         });
         PREVIOUS.get_or_init(|| previous);
         for signal in SIGNALS {
-            // SAFETY: the handler has the type that SA_SIGINFO asks for, and runs on the signal stack that Rust gives its threads.
+            // SAFETY: the handler has the type that SA_SIGINFO asks for, and runs on the signal
+            // stack that Rust gives its threads.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = on_fault as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
@@ -151,7 +155,8 @@ fn install_handler() {
     });
 }
 
-/// Tells what a kernel touched and aborts; a fault that is not the emulator's goes to whoever handled it before.
+/// Tells what a kernel touched and aborts; a fault that is not the emulator's goes to whoever
+/// handled it before.
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel gives a siginfo_t with the address of the fault.
     let address = unsafe { (*info).si_addr() }.addr();
@@ -186,7 +191,8 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     }
 }
 
-/// What lies at an address of the emulator's. Locks are only tried: the thread that faulted may be any.
+/// What lies at an address of the emulator's. Locks are only tried: the thread that faulted may be
+/// any.
 fn place(address: usize) -> Option<&'static str> {
     if crate::fiber::is_guard(address) {
         return Some("the end of its stack");

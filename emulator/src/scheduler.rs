@@ -1,7 +1,9 @@
-//! Runs a kernel: its blocks one after the other, the threads of a block in turns, in an order that a seed decides.
+//! Runs a kernel: its blocks one after the other, the threads of a block in turns, in an order that
+//! a seed decides.
 //!
-//! A thread runs until it waits, at a barrier or for lanes of its warp, or ends; a thread that never waits costs no switch of stacks. When
-//! none can run on, those whose partners are all there are let go. If there are none, the barriers are divergent.
+//! A thread runs until it waits, at a barrier or for lanes of its warp, or ends; a thread that
+//! never waits costs no switch of stacks. When none can run on, those whose partners are all there
+//! are let go. If there are none, the barriers are divergent.
 
 use crate::block::{Fiber, Scheduler};
 use crate::fiber::switch;
@@ -21,7 +23,8 @@ pub(crate) struct Launch {
     pub(crate) block: [c_uint; 3],
     pub(crate) grid: [c_uint; 3],
     pub(crate) seed: u64,
-    /// Where the module keeps `eg_self`, and the thread-local memory of the module, which holds its shared variables.
+    /// Where the module keeps `eg_self`, and the thread-local memory of the module, which holds its
+    /// shared variables.
     pub(crate) slot: *mut *const Thread,
     pub(crate) shared: (*mut u8, usize),
     /// Bytes of shared memory beside that.
@@ -36,7 +39,8 @@ thread_local! {
     static SCHEDULER: UnsafeCell<Option<Box<Scheduler>>> = const { UnsafeCell::new(None) };
 }
 
-/// The scheduler of this thread of the host. Several stacks use it in turns, so that no reference to it may last over a switch.
+/// The scheduler of this thread of the host. Several stacks use it in turns, so that no reference
+/// to it may last over a switch.
 fn own() -> *mut Scheduler {
     // SAFETY: the cell belongs to this thread, and the reference ends here.
     SCHEDULER.with(|scheduler| unsafe { (*scheduler.get()).as_deref_mut().map_or(std::ptr::null_mut(), |scheduler| scheduler) })
@@ -63,7 +67,8 @@ pub(crate) fn run(launch: &Launch) -> Result<(), String> {
         let at = [(block % x) as c_uint, (block / x % y) as c_uint, (block / x / y) as c_uint];
         dynamic.fill(NAN);
         dynamic[behind] = BEHIND;
-        // SAFETY: the scheduler is this thread's own; no other code of the thread runs meanwhile but the kernel and the functions below.
+        // SAFETY: the scheduler is this thread's own; no other code of the thread runs meanwhile
+        // but the kernel and the functions below.
         let done = unsafe { run_block(own, launch, block, at, dynamic.as_mut_ptr().cast()) };
         let overrun = if dynamic[behind] == BEHIND { Ok(()) } else { Err("a write behind its dynamic shared memory".to_owned()) };
         done.and(overrun).map_err(|error| format!("block ({}, {}, {}): {error}", at[0], at[1], at[2]))?;
@@ -72,7 +77,8 @@ pub(crate) fn run(launch: &Launch) -> Result<(), String> {
 }
 
 /// # Safety
-/// `own` is the scheduler of this thread, which runs no block; the launch describes a kernel that is loaded, with its parameters.
+/// `own` is the scheduler of this thread, which runs no block; the launch describes a kernel that
+/// is loaded, with its parameters.
 unsafe fn run_block(
     own: *mut Scheduler,
     launch: &Launch,
@@ -138,7 +144,8 @@ unsafe fn run_block(
 unsafe fn poison(launch: &Launch) {
     let (memory, bytes) = launch.shared;
     if bytes > size_of::<usize>() {
-        // SAFETY: the caller's: so many bytes lie there, the slot among them; they hold plain numbers.
+        // SAFETY: the caller's: so many bytes lie there, the slot among them; they hold plain
+        // numbers.
         unsafe {
             let kept = *launch.slot;
             std::ptr::write_bytes(memory, 0xff, bytes);
@@ -152,7 +159,8 @@ unsafe fn poison(launch: &Launch) {
 /// # Safety
 /// As `run_block`; the fiber is idle, or its thread was let go.
 unsafe fn resume(own: *mut Scheduler, launch: &Launch, fiber: usize) {
-    // SAFETY: the fiber's stack pointer was stored when it stopped; it stops by a switch back to here.
+    // SAFETY: the fiber's stack pointer was stored when it stopped; it stops by a switch back to
+    // here.
     unsafe {
         (*own).current = fiber;
         let chosen: *mut Fiber = &raw mut *(&mut (*own).fibers)[fiber];
@@ -190,7 +198,8 @@ unsafe fn stop(own: *mut Scheduler) {
 /// What runs on each stack: threads that have not started, one after the other.
 extern "C" fn work() -> ! {
     let own = own();
-    // SAFETY: this is a fiber of this thread's scheduler; each reference to it ends before the kernel runs or the fiber stops.
+    // SAFETY: this is a fiber of this thread's scheduler; each reference to it ends before the
+    // kernel runs or the fiber stops.
     unsafe {
         if let Some(finish) = asan().finish_switch {
             finish(std::ptr::null_mut(), &raw mut (*own).main_stack.0, &raw mut (*own).main_stack.1);
@@ -208,7 +217,8 @@ extern "C" fn work() -> ! {
 
 fn wait(wait: Wait) -> u64 {
     let own = own();
-    // SAFETY: the kernel calls this on a fiber of this thread's scheduler; each reference to it ends before the fiber stops.
+    // SAFETY: the kernel calls this on a fiber of this thread's scheduler; each reference to it
+    // ends before the fiber stops.
     unsafe {
         let thread = (*own).wait(wait);
         stop(own);

@@ -1,4 +1,5 @@
-//! Streams as the driver's functions know them. Their work runs only when something waits for it: see queue.rs.
+//! Streams as the driver's functions know them. Their work runs only when something waits for it:
+//! see queue.rs.
 
 use crate::answer::*;
 use crate::census::{self, Kind};
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) use crate::queue::{break_down, working_on};
 
-/// Work in a stream. It may run more than once, where a graph was captured; its error is text for a person.
+/// Work in a stream. It may run more than once, where a graph was captured; its error is text for a
+/// person.
 pub(crate) type Work = Box<dyn Fn() -> Result<(), String> + Send>;
 
 const NON_BLOCKING: c_uint = 1;
 
 static STREAMS: Table<Stream> = Table::new();
 
-/// Appends work to a stream; null is the legacy default stream of the current context. The error is a CUresult.
+/// Appends work to a stream; null is the legacy default stream of the current context. The error is
+/// a CUresult.
 pub(crate) fn enqueue(stream: *mut c_void, work: Work) -> Result<(), i32> {
     resolve(stream)?.append(Arc::new(Mutex::new(work)))
 }
@@ -42,7 +45,8 @@ pub(crate) fn resolve(stream: *mut c_void) -> Result<Arc<Stream>, i32> {
             let context = current()?;
             let make = || {
                 let stream = Arc::new(Stream::new(context.name, context.device, context.broken(), true));
-                STREAMS.insert(handle::fresh(), stream.clone()); // so that whoever waits for the context waits for it
+                // so that whoever waits for the context waits for it
+                STREAMS.insert(handle::fresh(), stream.clone());
                 stream
             };
             Ok(OWN.with_borrow_mut(|own| own.entry(context.name).or_insert_with(make).clone()))

@@ -1,4 +1,5 @@
-//! Functions that there are, since a missing one is worse, and that do nothing or say that they are not supported.
+//! Functions that there are, since a missing one is worse, and that do nothing or say that they are
+//! not supported.
 
 use crate::answer::{NOT_SUPPORTED, answer, store};
 use std::ffi::{c_int, c_uint, c_void};

@@ -11,7 +11,8 @@ pub(crate) type Site = (c_int, *const c_char);
 pub(crate) enum Wait {
     /// All threads of the block; how many of them count.
     Block { counts: bool, site: Site },
-    /// The lanes of a mask; the value of lane `source`, or for 32 or more which lanes gave one that is not zero; 33 orders memory.
+    /// The lanes of a mask; the value of lane `source`, or for 32 or more which lanes gave one that
+    /// is not zero; 33 orders memory.
     Warp { mask: u32, value: u64, source: u32, site: Site },
 }
 
@@ -76,8 +77,8 @@ fn release_block(threads: &mut [State], ready: &mut Vec<u32>) -> bool {
     true
 }
 
-/// Lanes whose mask names the same lanes at the same line. Lanes that the block does not have need not be there. Whether the memory of the
-/// whole warp is in order now.
+/// Lanes whose mask names the same lanes at the same line. Lanes that the block does not have need
+/// not be there. Whether the memory of the whole warp is in order now.
 fn release_warp(lanes: &mut [State], first: u32, ready: &mut Vec<u32>) -> Result<bool, String> {
     let mut orders = false;
     let present = u32::MAX >> (32 - lanes.len());

@@ -1,14 +1,16 @@
-// Ā of small matrices, on chip from V̄ to Ā: docs/derivation.md, (23) and where λ_D = 0 is declared (24).
+// Ā of small matrices, on chip from V̄ to Ā: docs/derivation.md, (23) and where λ_D = 0 is declared
+// (24).
 //
-//   values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward
-//   vectors    [batch, n, n] V, one vector after the other
-//   values_bar [batch, n] λ̄, vectors_bar [batch, n, n] V̄, either null for 0; what lies outside K is not used
-//   a_bar      [batch, n, n] row-major: Ā, or by the entries of one triangle, or NaN for refused matrices
-//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch]; status [batch] found, and what the backward adds
+// values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward vectors   
+// [batch, n, n] V, one vector after the other values_bar [batch, n] λ̄, vectors_bar [batch, n, n] V̄,
+// either null for 0; what lies outside K is not used a_bar      [batch, n, n] row-major: Ā, or by
+// the entries of one triangle, or NaN for refused matrices gauge_defect [batch, n] |Im v_kᴴ v̄_k| /
+// ‖v̄_k‖; tie_defect [batch]; status [batch] found, and what the backward adds
 //
-// Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A team of TEAM threads shares a matrix, a
-// tile each; MATRICES are in a block. Bytes: V, of it in (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex:
-// 8·n²r for X, 8·(n − r/2)nr for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
+// Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A
+// team of TEAM threads shares a matrix, a tile each; MATRICES are in a block. Bytes: V, of it in
+// (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex: 8·n²r for X, 8·(n − r/2)nr
+// for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
 #include "lib/ties.cuh"
 #include "lib/form.cuh"
 #include "lib/gap.cuh"
@@ -29,8 +31,10 @@ template <class R, int N, int TILE, int TILES>
 struct columns {
     using real = R;
     R lambda[N], lambda_bar[N];
-    R weight[TILE * ((N + TILE - 1) / TILE)]; // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
-    R norm[N], gauge[N], tie[N]; // ‖v̄‖, ρ, tie defects; at first λ, λ̄ and whether it is kept, as they are stored
+    // 1/(2λ) in (24), λ̄/2 where there is no V̄, otherwise 0
+    R weight[TILE * ((N + TILE - 1) / TILE)];
+    // ‖v̄‖, ρ, tie defects; at first λ, λ̄ and whether it is kept, as they are stored
+    R norm[N], gauge[N], tie[N];
     int label[N]; // as in backward/columns.cu
     int place[N]; // of each column as it is stored
     int kept, rank, rows; // |K|, and of G: r columns; n rows, in (24) r; none of a refused matrix
@@ -40,7 +44,8 @@ struct columns {
     unsigned char infinite[TILES];
 };
 
-// K, D and the ties of a matrix ↦ where its columns go. Groups are chains: one thread takes the matrix.
+// K, D and the ties of a matrix ↦ where its columns go. Groups are chains: one thread takes the
+// matrix.
 template <int N, class C>
 __device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vectors) {
     const auto* const lambda = c.norm;
@@ -72,7 +77,8 @@ __device__ void fill(C& c, int k, bool dropped_zero, bool has_vectors) {
     c.weight[place] = !keep ? 0 : c.by_lambda ? 1 / (2 * lambda) : has_vectors ? 0 : lambda_bar / 2;
 }
 
-// X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved, and what is reported: ρ, and above the diagonal
+// X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved, and what is reported: ρ,
+// and above the diagonal
 // |skew(X)| / max ‖v̄‖ where the two are tied.
 template <int LD, class S, class C>
 __device__ void weigh_pair(S* x, C& c, int i, int j) {
@@ -87,7 +93,8 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     const S x_ji = both ? x[j * LD + i] : zero;
     const S skew = times(x_ij - conj(x_ji), R(0.5));
     S g = tied ? zero : over_gap(skew, c.lambda[i], c.lambda[j], c.lift);
-    if (c.weight[j] != 0) g = g - (times(x_ij, c.weight[j]) + times(conj(x_ji), c.weight[i])); // (24)
+    // (24)
+    if (c.weight[j] != 0) g = g - (times(x_ij, c.weight[j]) + times(conj(x_ji), c.weight[i]));
     x[i * LD + j] = g;
     if (!tied) return;
     const R norm = larger(c.norm[i], c.norm[j]);
@@ -95,8 +102,8 @@ __device__ void weigh_pair(S* x, C& c, int i, int j) {
     x[j * LD + i] = make<S>::from(defect, 0);
 }
 
-// The tie defect of column k and the later ones of its group: what weigh_pair left of X, or none of it, and from the first the spread of
-// λ̄, `scale` being the largest.
+// The tie defect of column k and the later ones of its group: what weigh_pair left of X, or none of
+// it, and from the first the spread of λ̄, `scale` being the largest.
 template <int LD, class S, class C>
 __device__ real_of<S> tie_defect_of(const S* x, const C& c, int k, real_of<S> scale) {
     using R = real_of<S>;
@@ -110,7 +117,8 @@ __device__ real_of<S> tie_defect_of(const S* x, const C& c, int k, real_of<S> sc
     return first ? larger(largest, relative(of_group.half(), scale)) : largest;
 }
 
-// A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked for. Whether it is finite as G.
+// A tile of Ā on or below the diagonal ↦ Ā on both sides of it, by rows, in the form that is asked
+// for. Whether it is finite as G.
 template <class G, int N, int LD, class S, int TILE>
 __device__ bool store_both(S* a_bar, const tile<S, TILE>& a, int I, int J, int form, bool refuse) {
     using R = real_of<S>;
@@ -188,7 +196,8 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     tile<S, TILE> x, z;
     if (vectors_bar) {
         for (int k = t; k < rank; k += on::TEAM) c.norm[k] = norm<N, AT_ONCE>(g + k * LD);
-        if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD); // X = VᴴV̄_K, its rows I, I + SIDE, …
+        // X = VᴴV̄_K, its rows I, I + SIDE, …
+        if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD);
     }
     if (works && (c.by_lambda || !vectors_bar)) z = weighted<LD, S, TILE>((vectors_bar ? g : v) + TILE * (J * LD + I), c.weight + TILE * J);
     if (vectors_bar) {
@@ -214,7 +223,8 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     if (works) write_columns<LD>(g + TILE * (J * LD + I), z);
     __syncthreads();
 
-    // Ā = W + Wᴴ, W = Z V_Kᴴ: a tile on or below the diagonal is made by the thread that has it of W, from its mirror image's.
+    // Ā = W + Wᴴ, W = Z V_Kᴴ: a tile on or below the diagonal is made by the thread that has it of
+    // W, from its mirror image's.
     const bool lower = m < here && I >= J;
     tile<S, TILE> a;
     if (m < here) add_outer<LD>(a, rank, g + TILE * I, v + TILE * J);

@@ -1,13 +1,15 @@
 // The tangent of Ā of small matrices, on chip from Ȧ to Ā̇: docs/derivation.md, §10.
 //
-//   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n, n] V, one vector after the other
-//   values_bar, vectors_bar λ̄ and V̄, values_bar_dot, vectors_bar_dot their tangents, each null for 0; what lies outside K is not used
-//   a_dot   [batch, n, n] row-major, of which one triangle is used
-//   out     [batch, n, n] row-major, NaN for refused matrices; status [batch] found, what ties are, and RESULT_NOT_FINITE
+// values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n,
+// n] V, one vector after the other values_bar, vectors_bar λ̄ and V̄, values_bar_dot, vectors_bar_dot
+// their tangents, each null for 0; what lies outside K is not used a_dot   [batch, n, n] row-major,
+// of which one triangle is used out     [batch, n, n] row-major, NaN for refused matrices; status
+// [batch] found, what ties are, and RESULT_NOT_FINITE
 //
-// Ā̇ = V (ΩG − GΩ + Ġ) Vᴴ with Ω = F ∘ P. Where X is 0 in the columns of D, F ∘ X = 2G on D×K, hence P_DD (F ∘ X) is a product with 2G.
-// Threads share matrices as in jvp/jvp.cu. Bytes: V, Ȧ, V̄, V̄̇, λ, λ̄, λ̄̇ read and Ā̇ written once. Flops, complex: 52·n³, 8·n³ more for V̄̇ and
-// 8·n²|D|; a quarter of them if real.
+// Ā̇ = V (ΩG − GΩ + Ġ) Vᴴ with Ω = F ∘ P. Where X is 0 in the columns of D, F ∘ X = 2G on D×K, hence
+// P_DD (F ∘ X) is a product with 2G. Threads share matrices as in jvp/jvp.cu. Bytes: V, Ȧ, V̄, V̄̇, λ,
+// λ̄, λ̄̇ read and Ā̇ written once. Flops, complex: 52·n³, 8·n³ more for V̄̇ and 8·n²|D|; a quarter of
+// them if real.
 #include "double_backward/second_order.cuh"
 
 namespace eigengrad {
@@ -36,7 +38,9 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     __syncthreads();
 
     const int I = TILE * a.I, J = TILE * a.J;
-    tile<S, TILE> x_dot; // VᴴV̄̇ − ΩX, on D×K + P_DD (F ∘ X); less ½(λ̇_j − λ̇_i) 2G, of which twice the skew part is the whole
+    // VᴴV̄̇ − ΩX, on D×K + P_DD (F ∘ X); less ½(λ̇_j − λ̇_i) 2G, of which twice the skew part is the
+    // whole
+    tile<S, TILE> x_dot;
     if (a.works && vectors_bar && c.dropped) {
         add_by_rows<LD>(x_dot, N, p + I, g + J, [&](int k) { return !c.label[k]; });
 #pragma unroll

@@ -1,21 +1,23 @@
-// X = VᴴV̄ ↦ G = diag λ̄ + F ∘ skew(X), equation (8) of docs/derivation.md, or where it divides by λ G' = ½(G − X Λ⁻¹) of
-// equation (10), in place; and the gauge defect ρ and the tie defect of the cotangents.
+// X = VᴴV̄ ↦ G = diag λ̄ + F ∘ skew(X), equation (8) of docs/derivation.md, or where it divides by λ
+// G' = ½(G − X Λ⁻¹) of equation (10), in place; and the gauge defect ρ and the tie defect of the
+// cotangents.
 //
-//   x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read
-//   v_bar      [batch, n, rows] V̄, one column after the other; those outside K are not read
-//   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] or null as backward/columns.cu leaves them
-//   norms      [batch, n] scratch, ‖V̄_k‖
-//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X; status [batch] PHASE_DEPENDENT, TIE_DEFECT
+// x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read v_bar   
+//   [batch, n, rows] V̄, one column after the other; those outside K are not read lambda, labels,
+// lambda_bar, inverse [batch, n], divides [batch] or null as backward/columns.cu leaves them norms 
+//     [batch, n] scratch, ‖V̄_k‖ gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch]
+// raised to what is found in X; status [batch] PHASE_DEPENDENT, TIE_DEFECT
 //
-// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out, V̄ once, n² and n·rows scalars.
-// Flops: about 30·n² a matrix, complex.
+// Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out,
+// V̄ once, n² and n·rows scalars. Flops: about 30·n² a matrix, complex.
 #include "lib/gap.cuh"
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
 namespace eigengrad {
 
-// ‖x‖ of one column, by the lanes of a team that lie in one warp, scaled so that no square over- or underflows.
+// ‖x‖ of one column, by the lanes of a team that lie in one warp, scaled so that no square over- or
+// underflows.
 template <class S>
 __device__ real_of<S> norm_of_lanes(int n, const S* x) {
     using R = real_of<S>;
@@ -55,7 +57,8 @@ __global__ void __launch_bounds__(256, 3)
         gauge_defect[k] = defect;
         largest_defect = larger(largest_defect, defect);
     }
-    largest_defect = largest_of_team(largest_defect); // and then the norms are there, and the diagonal of X has been read
+    // and then the norms are there, and the diagonal of X has been read
+    largest_defect = largest_of_team(largest_defect);
 
     R tie = 0;
     const gaps of(here ? n : 0, lambda, labels);

@@ -1,5 +1,6 @@
-// What the second derivatives that are made on chip share: a matrix in four places of shared memory, from V, a Hermitian E and V̄ to
-// Q = VᴴEV, X = VᴴV̄, 2G = 2 diag λ̄ + F ∘ (X − Xᴴ) and Ω = F ∘ Q, and from B to V B Vᴴ.
+// What the second derivatives that are made on chip share: a matrix in four places of shared
+// memory, from V, a Hermitian E and V̄ to Q = VᴴEV, X = VᴴV̄, 2G = 2 diag λ̄ + F ∘ (X − Xᴴ) and Ω = F
+// ∘ Q, and from B to V B Vᴴ.
 #pragma once
 #include "jvp/columns.cuh"
 

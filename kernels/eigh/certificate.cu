@@ -1,19 +1,20 @@
-// Whether λ and V are an eigendecomposition of A: orthonormal, and with A's trace, Frobenius norm and product with a vector.
+// Whether λ and V are an eigendecomposition of A: orthonormal, and with A's trace, Frobenius norm
+// and product with a vector.
 //
 // probe: what is kept of A before a solver overwrites it
 //   a     [batch, n, n] column-major, both triangles
 //   image [batch, n] A·x of a vector x of signs
 //   sums  [batch, 2] tr A and ‖A‖_F
 //
-// certificate
-//   v      [batch, n, n] one eigenvector after the other, or null; lambda [batch, n]
-//   turned [batch, n] scratch: Λ·Vᴴ·x
-//   weight by which the residual counts
-//   defect [2, batch] max_ij |(VᴴV − I)_ij| by components, 0 without V; the residual: the largest of |Σλ − tr A|/√n, |‖λ‖ − ‖A‖_F| and
+// certificate v      [batch, n, n] one eigenvector after the other, or null; lambda [batch, n]
+// turned [batch, n] scratch: Λ·Vᴴ·x weight by which the residual counts defect [2, batch] max_ij
+// |(VᴴV − I)_ij| by components, 0 without V; the residual: the largest of |Σλ − tr A|/√n, |‖λ‖ −
+// ‖A‖_F| and
 //          ‖VΛVᴴx − Ax‖/√n, over ‖A‖_F. Infinite where an entry is not finite, or λ does not ascend
 //
-// Backward error E = A − VΛVᴴ bounds each of the three by ‖E‖_F. Bytes: n² scalars a matrix, once to probe and once to certify, the rest
-// from the cache. Flops: n² complex multiply-adds to probe; n³, half of what VᴴV takes, and 2·n².
+// Backward error E = A − VΛVᴴ bounds each of the three by ‖E‖_F. Bytes: n² scalars a matrix, once
+// to probe and once to certify, the rest from the cache. Flops: n² complex multiply-adds to probe;
+// n³, half of what VᴴV takes, and 2·n².
 #include "lib/team.cuh"
 
 namespace eigengrad {

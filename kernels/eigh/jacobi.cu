@@ -1,23 +1,24 @@
 // A = V Λ Vᴴ by Jacobi's rotations: docs/derivation.md §13.
 //
-// diagonalise: all of a matrix and its vectors stay in shared memory
-//   v      [batch, n, n] A column-major as eigh/prepare.cu leaves it, both triangles, 1 ≤ max|A_ij| < 2 by components; out: one eigenvector
+// diagonalise: all of a matrix and its vectors stay in shared memory v      [batch, n, n] A
+// column-major as eigh/prepare.cu leaves it, both triangles, 1 ≤ max|A_ij| < 2 by components; out:
+// one eigenvector
 //          after the other, unless `vectors` is 0
 //   lambda [batch, n] ascending
 //   info   [batch] 0, or n + 1 where the rotations did not end
 //   bytes  of shared memory for a matrix
 //
-// repair: the same for those matrices that another solver failed on
-//   a      [batch, n, n] A as above
-//   v, lambda, info as that solver left them; defect [2, batch] of eigh/certificate.cu, 0 where it is repaired
-//   memory `bytes` for each block
+// repair: the same for those matrices that another solver failed on a      [batch, n, n] A as above
+// v, lambda, info as that solver left them; defect [2, batch] of eigh/certificate.cu, 0 where it is
+// repaired memory `bytes` for each block
 //
-// A sweep turns each pair of columns once, in rounds of pairs that have no column in common: players of a tournament, one of whom pauses
-// if n is odd. A thread takes a pair to find its rotation, then a 2×2 block of A's lower triangle where two pairs meet, or a row of V
-// where it meets a pair. A team of at most 32 threads lies in one warp, a larger one is the block.
+// A sweep turns each pair of columns once, in rounds of pairs that have no column in common:
+// players of a tournament, one of whom pauses if n is odd. A thread takes a pair to find its
+// rotation, then a 2×2 block of A's lower triangle where two pairs meet, or a row of V where it
+// meets a pair. A team of at most 32 threads lies in one warp, a larger one is the block.
 //
-// Bytes: 2·n² scalars and n reals a matrix. Flops: a sweep takes about 6·n³ real ones, 24·n³ complex, two thirds of them for V; from
-// 3 sweeps at n = 2 to 8 at n = 64.
+// Bytes: 2·n² scalars and n reals a matrix. Flops: a sweep takes about 6·n³ real ones, 24·n³
+// complex, two thirds of them for V; from 3 sweeps at n = 2 to 8 at n = 64.
 #include "lib/team.cuh"
 
 namespace eigengrad {
@@ -31,8 +32,9 @@ struct rotation {
     S sigma;
 };
 
-// Three shears, by σ and by the tangent of half the angle, t = σ/(1 + c). Their round-off shrinks with the angle, and so does that of VᴴV,
-// where c and σ that are rounded apart leave ε for each of many small angles.
+// Three shears, by σ and by the tangent of half the angle, t = σ/(1 + c). Their round-off shrinks
+// with the angle, and so does that of VᴴV, where c and σ that are rounded apart leave ε for each of
+// many small angles.
 template <class S>
 __device__ void rotate_columns(rotation<S> by, S& p, S& q) {
     const S minus_t = make<S>::from(-re(by.sigma) * by.half, im(by.sigma) * by.half);
@@ -41,14 +43,16 @@ __device__ void rotate_columns(rotation<S> by, S& p, S& q) {
     p = add_product(p, minus_t, q);
 }
 
-// The rotation that makes α, β, β̄, γ diagonal, by the smaller angle, and by how much it lowers α and raises γ. β is not subnormal.
+// The rotation that makes α, β, β̄, γ diagonal, by the smaller angle, and by how much it lowers α
+// and raises γ. β is not subnormal.
 template <class S>
 __device__ rotation<S> rotation_for(real_of<S> alpha, S beta, real_of<S> gamma, real_of<S>& shift) {
     using R = real_of<S>;
     const R largest = size(beta);
     const S unit = times(beta, 1 / largest);
     const R modulus = square_root(square(unit)), tau = (gamma - alpha) / (2 * largest * modulus);
-    const R t = (tau < 0 ? R(-1) : R(1)) / (magnitude(tau) + square_root(1 + tau * tau)); // 0 where τ² overflows
+    // 0 where τ² overflows
+    const R t = (tau < 0 ? R(-1) : R(1)) / (magnitude(tau) + square_root(1 + tau * tau));
     const R c = 1 / square_root(1 + t * t);
     shift = t * largest * modulus;
     return {1 / (1 + c), times(unit, c * t / modulus)};
@@ -88,10 +92,12 @@ __device__ inline bool any_of_team(bool x) {
     return __ballot_sync(ALL_LANES, x) >> first & ALL_LANES >> (32 - blockDim.x);
 }
 
-// Whether a thread of those says so who wait for each other: of a warp, or of a team that is larger.
+// Whether a thread of those says so who wait for each other: of a warp, or of a team that is
+// larger.
 __device__ inline bool any_that_waits(bool x) { return blockDim.x > 32 ? __syncthreads_or(x) : __any_sync(ALL_LANES, x); }
 
-// One matrix in the memory of its team; b numbers it, and those without one take part in what all wait for.
+// One matrix in the memory of its team; b numbers it, and those without one take part in what all
+// wait for.
 template <class S>
 __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here, int n, int vectors, const S* from, S* v,
                                                real_of<S>* lambda, int* info) {
@@ -166,11 +172,13 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
         }
         const bool go_on = any_of_team(turned), far = any_of_team(large);
         settled = far ? 0 : settled + 1;
-        // What is left is round-off of A; a few sweeps more are for eigenvalues that are much smaller.
+        // What is left is round-off of A; a few sweeps more are for eigenvalues that are much
+        // smaller.
         done |= !go_on || settled == 4;
     }
 
-    // Beside vectors λ_k = vᴴAv/vᴴv, in the memory of A: what the rotations made of A carries the round-off of all of them.
+    // Beside vectors λ_k = vᴴAv/vᴴv, in the memory of A: what the rotations made of A carries the
+    // round-off of all of them.
     R* const terms = reinterpret_cast<R*>(a.of);
     R* const quotients = terms + n * n;
     for (int e = lane; here && vectors && e < n * n; e += lanes) {

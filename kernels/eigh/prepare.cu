@@ -1,13 +1,14 @@
 // out = 2^-e·A, the input that the solvers take, and what is wrong with it.
 //
-//   a        [batch, n, n] row-major, as T; one triangle is read, or the mean of both, and no imaginary part of the diagonal
-//   out      [batch, n, n] column-major, computed type: both triangles, 1 ≤ max|A_ij|·2^-e < 2 by components; I if A is not finite
-//   exponent [batch] e
-//   status   [batch] NOT_FINITE or 0
+// a        [batch, n, n] row-major, as T; one triangle is read, or the mean of both, and no
+// imaginary part of the diagonal out      [batch, n, n] column-major, computed type: both
+// triangles, 1 ≤ max|A_ij|·2^-e < 2 by components; I if A is not finite exponent [batch] e status  
+// [batch] NOT_FINITE or 0
 //
-// Row-major memory read as column-major is the conjugate matrix; here it is conjugated back. Scaling by a power of two is exact, and
-// keeps squares from over- and underflowing. Bytes: ½·n²·sizeof(T) from memory, n²·sizeof(scalar) to it; the second read of A comes
-// from the cache. Flops: none to speak of.
+// Row-major memory read as column-major is the conjugate matrix; here it is conjugated back.
+// Scaling by a power of two is exact, and keeps squares from over- and underflowing. Bytes:
+// ½·n²·sizeof(T) from memory, n²·sizeof(scalar) to it; the second read of A comes from the cache.
+// Flops: none to speak of.
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
@@ -30,7 +31,8 @@ __global__ void __launch_bounds__(256, 6)
     using R = real_of<T>;
     const long long b = matrix_of_team();
     const bool here = b < batch;
-    const unsigned entries = here ? static_cast<unsigned>(n) * n : 0; // n < 2^16: a larger batch of one does not fit a device
+    // n < 2^16: a larger batch of one does not fit a device
+    const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
     a += here ? b * n * n : 0;
     out += here ? b * n * n : 0;
 

@@ -1,20 +1,24 @@
-// What the cut makes of eigenvalues: docs/derivation.md §1; and NaN for λ and V of a matrix that failed.
+// What the cut makes of eigenvalues: docs/derivation.md §1; and NaN for λ and V of a matrix that
+// failed.
 //
-//   lambda      [batch, n] of 2^-e·A, ascending; exponent [batch] e; info [batch] of the solver, 0 if it converged
-//   defect      [2, batch] of eigh/certificate.cu, or null where it was not measured; beyond `bound` the matrix failed
-//   values      [batch, n] λ; kept [batch, n]; rank, gap_kept, gap_dropped [batch]; status [batch] read and written
-//   v           [batch, n, n] or null; written for failed matrices alone
+// lambda      [batch, n] of 2^-e·A, ascending; exponent [batch] e; info [batch] of the solver, 0 if
+// it converged defect      [2, batch] of eigh/certificate.cu, or null where it was not measured;
+// beyond `bound` the matrix failed values      [batch, n] λ; kept [batch, n]; rank, gap_kept,
+// gap_dropped [batch]; status [batch] read and written v           [batch, n, n] or null; written
+// for failed matrices alone
 //
-// Eigenvalues that are exact zeros may lie beside these: they are dropped, and count for the kept–dropped gap.
+// Eigenvalues that are exact zeros may lie beside these: they are dropped, and count for the
+// kept–dropped gap.
 //
-// A thread takes a matrix: the largest |λ| of an ascending spectrum is at one of its ends, which makes the cut a walk inwards.
-// Bytes: 3·n reals and flags a matrix. Flops: about 10·n.
+// A thread takes a matrix: the largest |λ| of an ascending spectrum is at one of its ends, which
+// makes the cut a walk inwards. Bytes: 3·n reals and flags a matrix. Flops: about 10·n.
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
 namespace eigengrad {
 
-// τ = max(atol, rtol·max|λ|) unless everything is kept, and at most so many; and how many zeros lie beside.
+// τ = max(atol, rtol·max|λ|) unless everything is kept, and at most so many; and how many zeros lie
+// beside.
 struct cut {
     int everything;
     int at_most;
@@ -36,7 +40,8 @@ __device__ int select(const cut& cut, int n, const R* lambda, R norm, bool* kept
         if (!cut.everything && !(size > tau)) break;
         if (rank == cut.at_most) {
             const R within = static_cast<R>(cut.tie_rtol) * norm;
-            for (int k = low - 1; k <= high; k += high - low + 1) // the kept ones on both sides; of one sign they are too near
+            // the kept ones on both sides; of one sign they are too near
+            for (int k = low - 1; k <= high; k += high - low + 1)
                 if (k >= 0 && k < n && magnitude(lambda[k]) - size <= within && magnitude(lambda[k] - lambda[next]) > within)
                     status |= AMBIGUOUS_RANK;
             break;

@@ -1,7 +1,9 @@
-// Householder's reflections I − τ v vᴴ of columns of n components, v_k = 1 and 0 above: docs/derivation.md §12.
+// Householder's reflections I − τ v vᴴ of columns of n components, v_k = 1 and 0 above:
+// docs/derivation.md §12.
 //
-// The lanes of a team that lie in one warp share a column. Row i is always the same lane's: within a column nothing needs a barrier.
-// All lanes of a warp call these functions equally often; those of a team without a matrix with n = 0.
+// The lanes of a team that lie in one warp share a column. Row i is always the same lane's: within
+// a column nothing needs a barrier. All lanes of a warp call these functions equally often; those
+// of a team without a matrix with n = 0.
 #pragma once
 #include "lib/team.cuh"
 
@@ -10,7 +12,8 @@ namespace eigengrad {
 // The first row of this lane from `row` on.
 __device__ inline int first_row(unsigned row) { return row + ((threadIdx.x - row) & (lanes_of_team() - 1)); }
 
-// Makes the rows of x from k on the reflection that maps them to (β, 0): β in row k, below it v. Returns τ, 0 for the identity.
+// Makes the rows of x from k on the reflection that maps them to (β, 0): β in row k, below it v.
+// Returns τ, 0 for the identity.
 template <class S>
 __device__ real_of<S> reflection(int k, int n, S* x) {
     using R = real_of<S>;
@@ -26,7 +29,8 @@ __device__ real_of<S> reflection(int k, int n, S* x) {
     for (int i = first_row(k + 1); i < n; i += lanes) squares += square(times(x[i], scale));
     squares = sum_of_lanes(squares);
     __syncwarp(); // all have read the head: shuffles order no memory
-    if (largest < limits<R>::least_normal()) return 0; // 0 beside the largest entry of B, which is 1 or more
+    // 0 beside the largest entry of B, which is 1 or more
+    if (largest < limits<R>::least_normal()) return 0;
     // The phase by a scale of its own: the head may be as much smaller as it likes.
     const S by_size = make<S>::from(re(head) / size_of_head, im(head) / size_of_head);
     const R modulus = size_of_head == 0 ? R(0) : square_root(square(by_size));

@@ -1,4 +1,5 @@
-// What the derivatives of eigenpairs that are made on chip share: the columns of a matrix, K, D and ties, and vectors as results.
+// What the derivatives of eigenpairs that are made on chip share: the columns of a matrix, K, D and
+// ties, and vectors as results.
 #pragma once
 #include "lib/shared.cuh"
 #include "lib/gap.cuh"
@@ -22,7 +23,8 @@ struct derivative_columns {
     int label[N];                 // as in jvp/columns.cu
     int dropped, lift;            // |D|; of gaps
     unsigned status;
-    unsigned char infinite[TEAM], split[TEAM]; // whether a thread's part of a result is not finite; of a tied group, is not diagonal
+    // whether a thread's part of a result is not finite; of a tied group, is not diagonal
+    unsigned char infinite[TEAM], split[TEAM];
 
     __device__ bool apart(int i, int j) const { return label[i] != label[j]; }
     // Whether i and j are in one tied group.
@@ -55,7 +57,8 @@ __device__ void measure(C& c, const S* e, int t) {
     for (int k = t; c.status & TIED && k < N; k += ON::TEAM) c.norm[k] = norm<N, ON::AT_ONCE>(e + k * ON::LD);
 }
 
-// What an entry of P within a tied group stays below by rounding: round_off·‖P‖_F, from the norms of the columns.
+// What an entry of P within a tied group stays below by rounding: round_off·‖P‖_F, from the norms
+// of the columns.
 template <int N, class C>
 __device__ typename C::real most_of_group(const C& c, double round_off) {
     using R = typename C::real;
@@ -73,7 +76,8 @@ __device__ unsigned split_ties(const C& c) {
     return split && !refused(c.status) ? TIE_DEFECT : 0;
 }
 
-// A tile of vectors ↦ as they are stored, column after column: 0 outside K, NaN of refused matrices.
+// A tile of vectors ↦ as they are stored, column after column: 0 outside K, NaN of refused
+// matrices.
 template <class O, int N, int LD, class S, int TILE, class C>
 __device__ void write_vectors(S* to, tile<S, TILE>& z, C& c, int t, int I, int J, bool refuse) {
     bool all_finite = true;

@@ -1,12 +1,14 @@
-// Whether a direction splits tied groups: the largest |P_ij| within a group beside ‖P‖_F, docs/derivation.md §4.
+// Whether a direction splits tied groups: the largest |P_ij| within a group beside ‖P‖_F,
+// docs/derivation.md §4.
 #pragma once
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
 namespace eigengrad {
 
-// Sets TIE_DEFECT of a tied matrix, or clears what another direction set; by a team, p [n, n] column-major. Under EXACT no labels
-// agree, and the status stays. What is written to p behind it is not read here.
+// Sets TIE_DEFECT of a tied matrix, or clears what another direction set; by a team, p [n, n]
+// column-major. Under EXACT no labels agree, and the status stays. What is written to p behind it
+// is not read here.
 template <class S>
 __device__ void note_split_ties(bool here, int n, const S* p, const int* labels, real_of<S> round_off, unsigned* status) {
     using R = real_of<S>;

@@ -1,7 +1,8 @@
 // Element types: what is stored, what is computed in, and the conversions between them.
 //
-// float, double, complex<float>, complex<double> are computed in themselves; f16, bf16 and their complexes in 32 bits. The conversions
-// are plain integer arithmetic, since the toolkit's headers are not at hand where kernels are compiled at run time.
+// float, double, complex<float>, complex<double> are computed in themselves; f16, bf16 and their
+// complexes in 32 bits. The conversions are plain integer arithmetic, since the toolkit's headers
+// are not at hand where kernels are compiled at run time.
 #pragma once
 
 namespace eigengrad {
@@ -19,7 +20,8 @@ struct alignas(2 * sizeof(R)) complex {
     R re, im;
 };
 
-// The type computed in, its real type, and the type that eigenvalues are stored in beside eigenvectors of this type.
+// The type computed in, its real type, and the type that eigenvalues are stored in beside
+// eigenvectors of this type.
 template <class T>
 struct element;
 template <>
@@ -69,7 +71,8 @@ __device__ inline double power_of_two(int e, double) {
     return __longlong_as_double(static_cast<long long>(e + 1023) << 52);
 }
 
-// x·2^e, in two steps so that neither factor leaves the exponent range. Further below it the result is 0 in any case.
+// x·2^e, in two steps so that neither factor leaves the exponent range. Further below it the result
+// is 0 in any case.
 template <class R>
 __device__ R scaled(R x, int e) {
     const int least = 2 * least_exponent(R());
@@ -101,7 +104,8 @@ template <>
 struct narrow<bf16> {
     __device__ static bf16 from(float x) {
         const unsigned u = __float_as_uint(x);
-        if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<unsigned short>(u >> 16 | 0x40)}; // a quiet NaN
+        // a quiet NaN
+        if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<unsigned short>(u >> 16 | 0x40)};
         return {static_cast<unsigned short>((u + 0x7fff + (u >> 16 & 1)) >> 16)};
     }
 };
@@ -117,7 +121,8 @@ struct narrow<f16> {
         } else if (magnitude >= 0x38800000u) {
             half = (magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000u) >> 13;
         } else {
-            half = __float_as_uint(__uint_as_float(magnitude) + 0.5f) - 0x3f000000u; // the sum rounds to multiples of 2^-24
+            // the sum rounds to multiples of 2^-24
+            half = __float_as_uint(__uint_as_float(magnitude) + 0.5f) - 0x3f000000u;
         }
         return {static_cast<unsigned short>(sign | half)};
     }
@@ -161,10 +166,12 @@ template <class R>
 __device__ complex<R> add_product(complex<R> sum, complex<R> x, complex<R> y) {
     return {sum.re + x.re * y.re - x.im * y.im, sum.im + x.re * y.im + x.im * y.re};
 }
-// What is read of a Hermitian matrix: a triangle, or the mean of both, ½(A + Aᴴ). `part.rs` has the numbers.
+// What is read of a Hermitian matrix: a triangle, or the mean of both, ½(A + Aᴴ). `part.rs` has the
+// numbers.
 enum read { READ_LOWER, READ_UPPER, READ_MEAN };
 
-// An entry of the mean: of that at its place, and that at the mirrored one. Halves are added, since their sum does not overflow.
+// An entry of the mean: of that at its place, and that at the mirrored one. Halves are added, since
+// their sum does not overflow.
 template <class T>
 __device__ T mean(T x, T mirrored) {
     using R = decltype(re(x));

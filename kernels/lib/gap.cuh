@@ -1,4 +1,5 @@
-// 1/(λ_j − λ_i) where it does not leave the range: of λ·2⁻ᵉ, and the power of two is undone in the product.
+// 1/(λ_j − λ_i) where it does not leave the range: of λ·2⁻ᵉ, and the power of two is undone in the
+// product.
 #pragma once
 #include "lib/element.cuh"
 
@@ -11,11 +12,13 @@ __device__ int unit_of(R first, R last) {
     return norm > 0 && finite(norm) ? binary_exponent(norm) : 0;
 }
 
-// Whether numbers of the size of 2^unit may leave the range with a function, or 1/(λ_j − λ_i), of them: as `is_extreme` of src/cpu/range.rs.
+// Whether numbers of the size of 2^unit may leave the range with a function, or 1/(λ_j − λ_i), of
+// them: as `is_extreme` of src/cpu/range.rs.
 __device__ inline bool is_extreme(int unit, float) { return unit < -30 || unit >= 30; }
 __device__ inline bool is_extreme(int unit, double) { return unit < -240 || unit >= 240; }
 
-// e: ‖A‖₂ to 1 where it is small; a little less where reciprocals of gaps would be subnormal; otherwise 0, for the bits of the plain way.
+// e: ‖A‖₂ to 1 where it is small; a little less where reciprocals of gaps would be subnormal;
+// otherwise 0, for the bits of the plain way.
 template <class R>
 __device__ int lift_of_gaps(R first, R last) {
     const int unit = unit_of(first, last);

@@ -1,10 +1,12 @@
-// A Hermitian matrix that is read by one triangle, or as the mean of both, whole and in the type computed in.
+// A Hermitian matrix that is read by one triangle, or as the mean of both, whole and in the type
+// computed in.
 //
-//   e   [batch, n, n] row-major, as T; of one triangle or both, and no imaginary part of the diagonal
-//   out [batch, n, n] column-major, both triangles
+// e   [batch, n, n] row-major, as T; of one triangle or both, and no imaginary part of the diagonal
+// out [batch, n, n] column-major, both triangles
 //
-// Row-major memory read as column-major is the conjugate matrix, hence the triangle that is read lies as its mirror image: what is copied
-// is conjugated. Bytes: ½·n²·sizeof(T) read, twice, the second time from the cache, n²·sizeof(scalar) written. Flops: none.
+// Row-major memory read as column-major is the conjugate matrix, hence the triangle that is read
+// lies as its mirror image: what is copied is conjugated. Bytes: ½·n²·sizeof(T) read, twice, the
+// second time from the cache, n²·sizeof(scalar) written. Flops: none.
 #include "lib/team.cuh"
 
 namespace eigengrad {
@@ -17,7 +19,8 @@ __global__ void __launch_bounds__(256) hermitian(long long batch, int n, int rea
     e += b * n * n, out += b * n * n;
     for (unsigned at = threadIdx.x; at < entries; at += blockDim.x) {
         const int j = at / n, i = at % n;
-        const bool same_place = (i > j) == (read == READ_UPPER); // E_ji, which lies at this place, is in the triangle that is read
+        // E_ji, which lies at this place, is in the triangle that is read
+        const bool same_place = (i > j) == (read == READ_UPPER);
         const long long other = static_cast<long long>(i) * n + j;
         S x;
         if (read == READ_MEAN) {

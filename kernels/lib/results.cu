@@ -1,12 +1,13 @@
 // Results as they are stored, whether they are finite, and NaN for refused matrices.
 //
-//   from   [batch, n, n] column-major; of Hermitian results factor·scale·herm(from) is taken, so that both triangles agree to the bit
-//   scale  [batch] or null for 1; labels, reals [batch, n]
-//   base   [batch] statuses so far, which may be the memory of `status`; status [batch] base and RESULT_NOT_FINITE
-//   out    [batch, n, n] Hermitian, row-major; or vectors [batch, n, n] one after the other and values [batch, n], both 0 outside K
+// from   [batch, n, n] column-major; of Hermitian results factor·scale·herm(from) is taken, so that
+// both triangles agree to the bit scale  [batch] or null for 1; labels, reals [batch, n] base  
+// [batch] statuses so far, which may be the memory of `status`; status [batch] base and
+// RESULT_NOT_FINITE out    [batch, n, n] Hermitian, row-major; or vectors [batch, n, n] one after
+// the other and values [batch, n], both 0 outside K
 //
-// One team writes a matrix and its status: no atomics. Bytes: n² scalars read, twice where Hermitian, the second time from the cache,
-// and n² numbers written.
+// One team writes a matrix and its status: no atomics. Bytes: n² scalars read, twice where
+// Hermitian, the second time from the cache, and n² numbers written.
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
@@ -27,7 +28,8 @@ __global__ void __launch_bounds__(256)
     R infinite = 0;
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int i = e / n, j = e % n;
-        // Of both triangles the lower one's: a fused multiply-add rounds a sum of products otherwise when they change places.
+        // Of both triangles the lower one's: a fused multiply-add rounds a sum of products
+        // otherwise when they change places.
         const long long row = i > j ? i : j, column = i > j ? j : i;
         S x = times(from[column * n + row], by) + times(conj(from[row * n + column]), by);
         if (i < j) x = conj(x);

@@ -1,5 +1,5 @@
-// What the kernels of derivatives and functions that keep matrices on chip share beyond tiles: whole matrices from triangles and from
-// columns of K, VᴴEV, and Hermitian results.
+// What the kernels of derivatives and functions that keep matrices on chip share beyond tiles:
+// whole matrices from triangles and from columns of K, VᴴEV, and Hermitian results.
 #pragma once
 #include "lib/ties.cuh"
 #include "lib/status.cuh"
@@ -31,7 +31,8 @@ __device__ void gather_kept(const O* __restrict__ from, int here, S* all, const 
             for (int i = 0; i < N; ++i) all[column_at<ON, N>(k) + i] = make<S>::from(0, 0);
 }
 
-// A Hermitian matrix as it lies in memory, row after row, of which one triangle is right, or the mean ↦ whole, column after column.
+// A Hermitian matrix as it lies in memory, row after row, of which one triangle is right, or the
+// mean ↦ whole, column after column.
 template <class ON, int N, class S>
 __device__ void complete(S* e, int t, int read) {
     for (int p = t; p < N * (N + 1) / 2; p += ON::TEAM) {
@@ -49,7 +50,8 @@ template <class ON, int N, int TILE, class S>
 __device__ void to_basis(bool works, const S* v, S* e, int I, int J) {
     constexpr int LD = ON::LD, SIDE = ON::SIDE, STEP = SIDE * LD;
     tile<S, TILE> product, q;
-    if (works) add_inner<STEP, LD, ON::AT_ONCE>(product, N, e + I * LD, v + TILE * J * LD); // E = Eᴴ
+    // E = Eᴴ
+    if (works) add_inner<STEP, LD, ON::AT_ONCE>(product, N, e + I * LD, v + TILE * J * LD);
     __syncthreads();
     if (works) {
 #pragma unroll
@@ -94,7 +96,8 @@ __device__ void subtract_by_rows(tile<S, TILE>& sum, int n, const S* x, const S*
     }
 }
 
-// A tile on or below the diagonal of a matrix of the block, for the threads from the first on, whatever team they are in.
+// A tile on or below the diagonal of a matrix of the block, for the threads from the first on,
+// whatever team they are in.
 template <class ON>
 struct lower_tile {
     int owner, number, row = 0, column;

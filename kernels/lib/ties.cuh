@@ -1,4 +1,5 @@
-// Groups of tied eigenvalues: chains of consecutive kept ones, each within a distance of the next; and what λ̄ says about them.
+// Groups of tied eigenvalues: chains of consecutive kept ones, each within a distance of the next;
+// and what λ̄ says about them.
 #pragma once
 #include "lib/element.cuh"
 #include "lib/status.cuh"

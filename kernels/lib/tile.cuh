@@ -1,4 +1,5 @@
-// Products of small matrices in shared memory, in square tiles of registers; copies between it and global memory, 16 bytes at a time.
+// Products of small matrices in shared memory, in square tiles of registers; copies between it and
+// global memory, 16 bytes at a time.
 #pragma once
 #include "lib/element.cuh"
 
@@ -38,7 +39,8 @@ __device__ real_of<S> norm(const S* x) {
     return squares == 0 ? R(0) : largest * square_root(squares);
 }
 
-// Where the scalars of an N×N matrix lie in shared memory, and the TILE×TILE tiles that a team has, a thread for each.
+// Where the scalars of an N×N matrix lie in shared memory, and the TILE×TILE tiles that a team has,
+// a thread for each.
 template <class S, int N, int TILE>
 struct layout {
     static constexpr int AT_ONCE = sizeof(S) < 16 ? 16 / sizeof(S) : 1; // scalars in 16 bytes
@@ -98,7 +100,8 @@ __device__ void add_inner(tile<S, TILE>& sum, int n, const S* x, const S* y) {
     }
 }
 
-// += X Y over k ∈ [first, n), where Y_kj = 0 for k < j and `first` is the first j: X by columns, Y by rows.
+// += X Y over k ∈ [first, n), where Y_kj = 0 for k < j and `first` is the first j: X by columns, Y
+// by rows.
 template <int LD, class S, int TILE>
 __device__ void add_trapezoid(tile<S, TILE>& sum, int first, int n, const S* x, const S* y) {
 #pragma unroll
@@ -204,7 +207,8 @@ struct spans {
     __device__ unsigned single_at(unsigned number) const { return number < head ? number : number + packs * AT_ONCE; }
 };
 
-// Where columns of N numbers are whole packs, at most all THREADS have a place in a column, and always the same.
+// Where columns of N numbers are whole packs, at most all THREADS have a place in a column, and
+// always the same.
 template <class T, unsigned N, unsigned THREADS>
 struct lanes_of_columns {
     static constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, PACKS = (N + AT_ONCE - 1) / AT_ONCE, AT_A_TIME = THREADS / PACKS;
@@ -215,8 +219,8 @@ struct lanes_of_columns {
     __device__ bool any() const { return first < AT_A_TIME; }
 };
 
-// to[where(k) + i] = from[k·N + i] for i < N and columns k < count where `where`, a multiple of 16 bytes, is not negative; nothing else of
-// `from` needs to be there.
+// to[where(k) + i] = from[k·N + i] for i < N and columns k < count where `where`, a multiple of 16
+// bytes, is not negative; nothing else of `from` needs to be there.
 template <unsigned N, unsigned THREADS, class T, class S, class F>
 __device__ void gather(const T* __restrict__ from, unsigned count, S* to, F where) {
     constexpr unsigned AT_ONCE = spans<T>::AT_ONCE, WIDE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;

@@ -1,7 +1,9 @@
-// f, f′ and divided differences (f(a) − f(b))/(a − b) of functions of the spectrum: no transcendental function for a pair.
+// f, f′ and divided differences (f(a) − f(b))/(a − b) of functions of the spectrum: no
+// transcendental function for a pair.
 //
-// What a pair needs of an eigenvalue is made once, `sampled`. Near ties quotients are polynomials: the series of atanh z / z for |z| ≤ 1/3,
-// that is eigenvalues within a factor of two, and of (eᵗ − 1)/t for |t| ≤ 1, up to a term below ε/10. docs/derivation.md, §11.
+// What a pair needs of an eigenvalue is made once, `sampled`. Near ties quotients are polynomials:
+// the series of atanh z / z for |z| ≤ 1/3, that is eigenvalues within a factor of two, and of (eᵗ −
+// 1)/t for |t| ≤ 1, up to a term below ε/10. docs/derivation.md, §11.
 #pragma once
 #include "lib/gap.cuh"
 
@@ -17,8 +19,9 @@ struct function {
 };
 static_assert(sizeof(function) == 24, "as src/cuda/kernel/function.rs has it");
 
-// What is known of f at an eigenvalue: λ, f(λ), f′(λ), and √λ for 1/√λ, log|λ| where there is a logarithm in it; where differences of
-// logarithms are all that is made of it, that of λ in a unit of the size of ‖A‖₂, which is small and so are its errors.
+// What is known of f at an eigenvalue: λ, f(λ), f′(λ), and √λ for 1/√λ, log|λ| where there is a
+// logarithm in it; where differences of logarithms are all that is made of it, that of λ in a unit
+// of the size of ‖A‖₂, which is small and so are its errors.
 template <class R>
 struct sampled {
     R lambda, f, slope, other;
@@ -76,7 +79,8 @@ __device__ bool defined_at(const function& f, R lambda) {
     }
 }
 
-// e of λ·2⁻ᵉ, of which divided differences of f are taken: even, and 0 where the plain way stays in the range.
+// e of λ·2⁻ᵉ, of which divided differences of f are taken: even, and 0 where the plain way stays in
+// the range.
 template <class R>
 __device__ int lift_of(const function& f, int unit, R) {
     return f.kind != EXP && is_extreme(unit, R()) ? unit & ~1 : 0;
@@ -93,16 +97,19 @@ __device__ S times_weight(S x, real_of<S> w, const function& f, int lift) {
     case PINV: return times_power(x, -2 * lift);
     case XLOGX: return x;
     case POW: {
-        // p·e, whole and in part with what its rounding took: their sum would round what 2 to its power is not small beside.
+        // p·e, whole and in part with what its rounding took: their sum would round what 2 to its
+        // power is not small beside.
         const double product = f.p * lift, whole = floor(product), part = product - whole + fma(f.p, static_cast<double>(lift), -product);
-        const int within = whole > 1e6 ? 1000000 : whole < -1e6 ? -1000000 : static_cast<int>(whole); // beyond, all is 0 or infinite
+        // beyond, all is 0 or infinite
+        const int within = whole > 1e6 ? 1000000 : whole < -1e6 ? -1000000 : static_cast<int>(whole);
         return times_power(times(x, power_of_part(static_cast<real_of<S>>(part))), within - lift);
     }
     default: return times_power(x, -lift);
     }
 }
 
-// f at λ, where it is defined, of a matrix of the size of 2^unit. Logarithms are of λ, all else of λ·2^−lift.
+// f at λ, where it is defined, of a matrix of the size of 2^unit. Logarithms are of λ, all else of
+// λ·2^−lift.
 template <class R>
 __device__ sampled<R> sample(const function& f, R whole, int unit, int lift) {
     const R lambda = lift == 0 ? whole : scaled(whole, -lift);
@@ -148,7 +155,8 @@ __device__ R log_divided(R a, R b, R log_a, R log_b) {
     return magnitude(z) * 3 <= 1 ? atanh_over(z * z) / mean : (log_a - log_b) / (a - b);
 }
 
-// Of λ^p: with t = p·log(a/b), b^p·(eᵗ − 1)/t·p·(log a − log b)/(a − b). Whole powers of negative numbers follow from those of |λ|.
+// Of λ^p: with t = p·log(a/b), b^p·(eᵗ − 1)/t·p·(log a − log b)/(a − b). Whole powers of negative
+// numbers follow from those of |λ|.
 template <class R>
 __device__ R power_divided(const function& f, const sampled<R>& a, const sampled<R>& b) {
     if (a.lambda == b.lambda) return a.slope;
@@ -174,7 +182,8 @@ __device__ R divided(const function& f, const sampled<R>& a, const sampled<R>& b
         return apart <= 1 ? larger(a.f, b.f) * expm1_over(-apart) : quotient(a, b);
     }
     case XLOGX: {
-        const bool first = a.lambda >= b.lambda; // from the larger on: the smaller's log would be cancelled
+        // from the larger on: the smaller's log would be cancelled
+        const bool first = a.lambda >= b.lambda;
         const R high = first ? a.other : b.other, low = first ? b.lambda : a.lambda;
         return low == 0 ? high : high + low * log_divided(a.lambda, b.lambda, a.other, b.other);
     }

@@ -3,12 +3,14 @@
 use crate::{Array, Backend, Cpu, Eigenpairs, Element, Error, Owned, Result, Storage, View};
 use ndarray::{ArrayView2, ArrayView3};
 
-/// Cotangents of eigenpairs stored as `O`: dL = Σ λ̄·dλ + Re tr(V̄ᴴ dV). What is outside K is not read.
+/// Cotangents of eigenpairs stored as `O`: dL = Σ λ̄·dλ + Re tr(V̄ᴴ dV). What is outside K is not
+/// read.
 #[derive(Debug)]
 pub struct Cotangents<O: Element, B: Backend = Cpu, S: Storage = Owned> {
     /// λ̄, `[batch, n]`.
     pub(crate) values: Option<Array<O::Real, B, 2, S>>,
-    /// V̄ in the order of V, one vector after the other: `[batch, k, i]`; or as its rows, `[batch, i, k]`.
+    /// V̄ in the order of V, one vector after the other: `[batch, k, i]`; or as its rows, `[batch,
+    /// i, k]`.
     pub(crate) vectors: Option<Array<O, B, 3, S>>,
     /// Whether V̄ is given by its rows.
     pub(crate) rows: bool,
@@ -22,8 +24,8 @@ impl<O: Element, B: Backend> Clone for Cotangents<O, B, View<'_>> {
 impl<O: Element, B: Backend> Copy for Cotangents<O, B, View<'_>> {}
 
 impl<O: Element, B: Backend> Cotangents<O, B> {
-    /// Copies cotangents for `pairs` from arrays of any strides: λ̄ `[batch, n]`, V̄ `[batch, n, n]` with `v_bar[[b, .., k]]`
-    /// belonging to eigenvector k.
+    /// Copies cotangents for `pairs` from arrays of any strides: λ̄ `[batch, n]`, V̄ `[batch, n, n]`
+    /// with `v_bar[[b, .., k]]` belonging to eigenvector k.
     ///
     /// # Errors
     /// [`Error::Shape`] if an array has another shape than the pairs, [`Error::Backend`].
@@ -85,13 +87,15 @@ impl<O: Element, B: Backend> Cotangents<O, B> {
 }
 
 impl<O: Element, B: Backend, S: Storage> Cotangents<O, B, S> {
-    /// Cotangents in memory of the backend: λ̄ `[batch, n]`, and V̄ by its columns, one vector after the other, `[batch, k, i]`.
+    /// Cotangents in memory of the backend: λ̄ `[batch, n]`, and V̄ by its columns, one vector after
+    /// the other, `[batch, k, i]`.
     pub fn from_columns(values: Option<Array<O::Real, B, 2, S>>, columns: Option<Array<O, B, 3, S>>) -> Self {
         Self { values, vectors: columns, rows: false }
     }
 
-    /// As [`Cotangents::from_columns`], with V̄ by its rows, `[batch, i, k]`: row-major, as `v_bar[[b, i, k]]` belongs to component i of
-    /// eigenvector k. On a device a copy is made of it, in memory that is allocated for the call.
+    /// As [`Cotangents::from_columns`], with V̄ by its rows, `[batch, i, k]`: row-major, as
+    /// `v_bar[[b, i, k]]` belongs to component i of eigenvector k. On a device a copy is made of
+    /// it, in memory that is allocated for the call.
     pub fn from_rows(values: Option<Array<O::Real, B, 2, S>>, rows: Option<Array<O, B, 3, S>>) -> Self {
         Self { values, vectors: rows, rows: true }
     }
@@ -110,8 +114,9 @@ impl<O: Element, B: Backend, S: Storage> Cotangents<O, B, S> {
 }
 
 impl<'a, O: Element> Cotangents<O, Cpu, View<'a>> {
-    /// Cotangents as they lie in host memory: λ̄ `[batch, n]`, V̄ `[batch, n, k]` with `v_bar[[b, .., k]]` belonging to eigenvector k.
-    /// The memory of V̄ has one vector after the other, strides (n·k, 1, n), as [`Eigenpairs::vectors`] has it, or is row-major.
+    /// Cotangents as they lie in host memory: λ̄ `[batch, n]`, V̄ `[batch, n, k]` with `v_bar[[b, ..,
+    /// k]]` belonging to eigenvector k. The memory of V̄ has one vector after the other, strides
+    /// (n·k, 1, n), as [`Eigenpairs::vectors`] has it, or is row-major.
     ///
     /// # Errors
     /// [`Error::NotByColumns`] of arrays that lie otherwise.

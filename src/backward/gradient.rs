@@ -27,20 +27,24 @@ pub struct Report<'a, R> {
     pub gap_kept: R,
     /// min |λ_j − λ_i| over pairs of a dropped and a kept one; ‖Ā‖ grows as its reciprocal.
     pub gap_dropped: R,
-    /// min |λ|/τ over kept eigenvalues, more than 1: how clear the cut was from above. Infinite for τ = 0, without a cut and where nothing
-    /// is kept.
+    /// min |λ|/τ over kept eigenvalues, more than 1: how clear the cut was from above. Infinite for
+    /// τ = 0, without a cut and where nothing is kept.
     pub kept_over_cutoff: R,
-    /// max |λ|/τ over dropped eigenvalues: at most 1 where τ cut, more where "at most r" did. 0 for τ = 0 if they are 0, as without a
-    /// cut and where nothing is dropped; otherwise infinite.
+    /// max |λ|/τ over dropped eigenvalues: at most 1 where τ cut, more where "at most r" did. 0 for
+    /// τ = 0 if they are 0, as without a cut and where nothing is dropped; otherwise infinite.
     pub dropped_over_cutoff: R,
-    /// ρ_j = |Im X_jj| / ‖V̄_j‖ for each eigenvector, X = Vᴴ V̄: 0 to round-off if and only if the loss does not depend on its
-    /// phase. 0 for dropped ones and always 0 in real arithmetic, where phases are signs and cannot be seen in a derivative.
+    /// ρ_j = |Im X_jj| / ‖V̄_j‖ for each eigenvector, X = Vᴴ V̄: 0 to round-off if and only if the
+    /// loss does not depend on its phase. 0 for dropped ones and always 0 in real arithmetic, where
+    /// phases are signs and cannot be seen in a derivative.
     pub gauge_defect: &'a [R],
-    /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) in any group of tied kept eigenvalues, or, if that is larger, the largest
-    /// spread of λ̄ over a group relative to the largest |λ̄| of the matrix. 0 to round-off is necessary, not sufficient, for a loss that sees the
-    /// group as a subspace with a mean eigenvalue. Not measured under [`TieRule::Exact`](crate::TieRule::Exact), which has no groups.
+    /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) in any group of tied kept eigenvalues, or, if
+    /// that is larger, the largest spread of λ̄ over a group relative to the largest |λ̄| of the
+    /// matrix. 0 to round-off is necessary, not sufficient, for a loss that sees the group as a
+    /// subspace with a mean eigenvalue. Not measured under
+    /// [`TieRule::Exact`](crate::TieRule::Exact), which has no groups.
     pub tie_defect: R,
-    /// What both defects stay below by rounding: [`Precision::round_off`](crate::Precision::round_off).
+    /// What both defects stay below by rounding:
+    /// [`Precision::round_off`](crate::Precision::round_off).
     pub round_off: f64,
     /// What is to be known of this matrix, forward and backward.
     pub status: Status,

@@ -36,8 +36,9 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 }
 
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
-    /// The tangent of the gradient Ā of [`Eigenpairs::backward`] when A moves along Ȧ and the cotangents along λ̄̇ and V̄̇: forward
-    /// over reverse. V̄ is held fixed as V moves as [`Eigenpairs::jvp`] says; how V̄ follows V is in V̄̇.
+    /// The tangent of the gradient Ā of [`Eigenpairs::backward`] when A moves along Ȧ and the
+    /// cotangents along λ̄̇ and V̄̇: forward over reverse. V̄ is held fixed as V moves as
+    /// [`Eigenpairs::jvp`] says; how V̄ follows V is in V̄̇.
     ///
     /// # Shapes
     /// As [`Eigenpairs::backward`]; Ȧ and the result `[batch, n, n]`.

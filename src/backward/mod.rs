@@ -10,17 +10,18 @@ pub use gradient::{Gradient, Report};
 use crate::{Eigenpairs, Element, ElementOf, Engine, Error, Plan, Result, Status, TieRule};
 
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
-    /// The gradient Ā of a loss by A, from its cotangents λ̄ and V̄:
-    /// Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ with F_ij = 1/(λ_j − λ_i), and F = 0 on the diagonal and between dropped pairs.
+    /// The gradient Ā of a loss by A, from its cotangents λ̄ and V̄: Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄))
+    /// Vᴴ with F_ij = 1/(λ_j − λ_i), and F = 0 on the diagonal and between dropped pairs.
     ///
     /// Cotangents of several losses, direction after direction, give as many gradients.
     ///
     /// # Shapes
-    /// λ̄ `[directions·batch, n]`, V̄ `[directions·batch, n, n]`, either may be absent; Ā `[directions·batch, n, n]`.
+    /// λ̄ `[directions·batch, n]`, V̄ `[directions·batch, n, n]`, either may be absent; Ā
+    /// `[directions·batch, n, n]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the cotangents are those of another shape; [`Error::Matrices`] for tied matrices under
-    /// [`TieRule::Error`]; [`Error::Backend`].
+    /// [`Error::Shape`] if the cotangents are those of another shape; [`Error::Matrices`] for tied
+    /// matrices under [`TieRule::Error`]; [`Error::Backend`].
     ///
     /// # Source
     /// docs/derivation.md, equations (8) and (10).
@@ -28,7 +29,8 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         self.backward_as(cotangents)
     }
 
-    /// As [`Eigenpairs::backward`], with the gradient stored as `G`. What overflows it is [`Status::GRADIENT_NOT_FINITE`].
+    /// As [`Eigenpairs::backward`], with the gradient stored as `G`. What overflows it is
+    /// [`Status::GRADIENT_NOT_FINITE`].
     ///
     /// # Errors
     /// As [`Eigenpairs::backward`].

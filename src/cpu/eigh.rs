@@ -1,4 +1,5 @@
-//! A = V Λ Vᴴ of a run of matrices, small ones in lanes, large ones one after the other, and what the cut makes of it.
+//! A = V Λ Vᴴ of a run of matrices, small ones in lanes, large ones one after the other, and what
+//! the cut makes of it.
 
 use super::parallel::Chunk;
 use super::{Workspace, transposed};
@@ -16,7 +17,8 @@ use crate::{
 };
 use num_traits::Float;
 
-/// What is read and written of a run of matrices; `vectors` is absent where only values are asked for.
+/// What is read and written of a run of matrices; `vectors` is absent where only values are asked
+/// for.
 pub(super) struct Forward<'a, I: Element, O: Element, R: Element = <O as Element>::Real> {
     pub n: usize,
     pub a: &'a [I],

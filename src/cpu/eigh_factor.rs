@@ -1,4 +1,5 @@
-//! B Bᴴ = V Λ Vᴴ of one factor after the other: B = Q R, R Rᴴ = U Λ Uᴴ, V = Q U, S = Uᴴ R. docs/derivation.md §12.
+//! B Bᴴ = V Λ Vᴴ of one factor after the other: B = Q R, R Rᴴ = U Λ Uᴴ, V = Q U, S = Uᴴ R.
+//! docs/derivation.md §12.
 
 use crate::compute::EighFactor;
 use crate::cpu::backward_factor::FactorProducts;

@@ -10,7 +10,8 @@ pub(super) unsafe fn slice<'a, T: Pod>(address: usize, len: usize) -> Result<&'a
         return Ok(&[]);
     }
     aligned::<T>(address)?;
-    // SAFETY: the address is aligned and not null, and there are so many elements, which nobody writes: the caller's promise.
+    // SAFETY: the address is aligned and not null, and there are so many elements, which nobody
+    // writes: the caller's promise.
     Ok(unsafe { from_raw_parts(address as *const T, len) })
 }
 

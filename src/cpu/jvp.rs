@@ -1,4 +1,5 @@
-//! λ̇ and V̇ of Ȧ: docs/derivation.md, (4) and (5). A group at a time is loaded, calculated, stored and reported on.
+//! λ̇ and V̇ of Ȧ: docs/derivation.md, (4) and (5). A group at a time is loaded, calculated, stored
+//! and reported on.
 
 use super::calculus::work::{Results, of, of_lanes, store_values, view};
 use super::calculus::{Step, StorageOrder};

@@ -1,4 +1,5 @@
-//! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across small ones.
+//! The CPU backend: host memory, rayon over the batch, faer for each matrix, SIMD lanes across
+//! small ones.
 
 mod backward;
 mod backward_factor;
@@ -58,8 +59,9 @@ impl Cpu {
             .map_err(|e| Error::Backend { backend: "cpu", reason: e.to_string() })
     }
 
-    /// A backend that works on the calling thread alone: for callers with threads of their own, and after `fork`, which leaves a pool
-    /// without its threads. Results have the bits of other backends up to n = 255; larger matrices are split otherwise.
+    /// A backend that works on the calling thread alone: for callers with threads of their own, and
+    /// after `fork`, which leaves a pool without its threads. Results have the bits of other
+    /// backends up to n = 255; larger matrices are split otherwise.
     pub fn inline() -> Self {
         Self { threads: Threads::Inline }
     }
@@ -73,7 +75,8 @@ impl Cpu {
         }
     }
 
-    /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for AVX-512.
+    /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for
+    /// AVX-512.
     pub fn instruction_set(&self) -> &'static str {
         simd::vector::dispatch(Name)
     }

@@ -1,11 +1,13 @@
-//! Threads: matrices are split over them, and each large matrix is shared by them, too, through [`par`], which is faer's own parallelism.
+//! Threads: matrices are split over them, and each large matrix is shared by them, too, through
+//! [`par`], which is faer's own parallelism.
 
 use crate::Result;
 use faer::Par;
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// The order from which threads share a matrix: below, handing the work over takes longer than it saves.
+/// The order from which threads share a matrix: below, handing the work over takes longer than it
+/// saves.
 const SHARED_FROM: usize = 256;
 
 /// In as many parts whatever the number of threads, since sums, and with them bits, depend on it.
@@ -33,7 +35,8 @@ fn threads() -> usize {
     if INLINE.get() { 1 } else { rayon::current_num_threads() }
 }
 
-/// How work on a matrix is split whose largest dimension is `n`, no larger than what the thread's scratch was made for.
+/// How work on a matrix is split whose largest dimension is `n`, no larger than what the thread's
+/// scratch was made for.
 pub(super) fn par(n: usize) -> Par {
     if n < SHARED_FROM || INLINE.get() { Par::Seq } else { Par::rayon(PARTS) }
 }
@@ -46,10 +49,12 @@ pub(super) trait Chunk: Send + Sized {
     fn split_at(self, b: usize) -> (Self, Self);
 }
 
-/// Pieces for each thread: a slow core should not hold up the others, and each piece costs a hand-over (8 were slower at n = 16).
+/// Pieces for each thread: a slow core should not hold up the others, and each piece costs a
+/// hand-over (8 were slower at n = 16).
 const PIECES: usize = 4;
 
-/// Numbers of the matrices of a piece, at least: some 3 to 7 µs of work, about what a hand-over takes.
+/// Numbers of the matrices of a piece, at least: some 3 to 7 µs of work, about what a hand-over
+/// takes.
 const LEAST: usize = 2048;
 
 /// Calls `work`, which needs no scratch, on pieces of the chunk.
@@ -57,7 +62,8 @@ pub(super) fn each<C: Chunk>(chunk: C, work: &(impl Fn(C) + Sync)) {
     split(chunk, PIECES * threads(), 1, work);
 }
 
-/// Calls `work` on at most so many pieces, whose sizes are multiples of `grain`, except for the last.
+/// Calls `work` on at most so many pieces, whose sizes are multiples of `grain`, except for the
+/// last.
 fn split<C: Chunk>(chunk: C, pieces: usize, grain: usize, work: &(impl Fn(C) + Sync)) {
     let size = chunk.batch().div_ceil(pieces).max(1).next_multiple_of(grain);
     halve(chunk, size, work);
@@ -89,11 +95,12 @@ impl<S> PerThread<S> {
         Self { n, make, scratch: (0..threads.max(1)).map(|_| Mutex::default()).collect() }
     }
 
-    /// Calls `work` on pieces whose sizes are multiples of what `grain` says of scratch, except for the last, with the scratch of a
-    /// thread.
+    /// Calls `work` on pieces whose sizes are multiples of what `grain` says of scratch, except for
+    /// the last, with the scratch of a thread.
     ///
-    /// While a thread waits for its share of a matrix it may take up another piece, which needs scratch of its own. So there are no
-    /// more pieces of large matrices than scratch, and no piece waits for one that its own thread has put aside.
+    /// While a thread waits for its share of a matrix it may take up another piece, which needs
+    /// scratch of its own. So there are no more pieces of large matrices than scratch, and no piece
+    /// waits for one that its own thread has put aside.
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) without memory for scratch.
@@ -127,8 +134,8 @@ impl<S> PerThread<S> {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of another pool shares one with a thread
-    /// of this.
+    /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of
+    /// another pool shares one with a thread of this.
     fn with<R>(&self, r: usize, f: impl FnOnce(&mut S) -> R) -> Result<R> {
         let own = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
         let (before, from) = self.scratch.split_at(own);

@@ -1,4 +1,5 @@
-//! Powers of two that keep gaps, weights and products in range: all of it is homogeneous, and scaling by them is exact.
+//! Powers of two that keep gaps, weights and products in range: all of it is homogeneous, and
+//! scaling by them is exact.
 
 use crate::element::sealed::Ldexp;
 use crate::{Element, Precision, Real, cut};
@@ -31,7 +32,8 @@ pub(super) fn exponent<R: Real>(sizes: impl IntoIterator<Item = R>) -> Option<i3
     (largest > R::of(0.0) && largest.is_finite()).then(|| largest.binary_exponent())
 }
 
-/// Whether the plain way may lose a number to overflow or underflow where ‖A‖₂ is that of an ascending spectrum.
+/// Whether the plain way may lose a number to overflow or underflow where ‖A‖₂ is that of an
+/// ascending spectrum.
 pub(super) fn is_extreme<O: Element<Scalar: Real>>(lambda: &[O]) -> bool {
     let ends = [lambda.first(), lambda.last()].map(|x| x.map_or(Real::of(0.0), |x| Float::abs(x.widen())));
     let norm = Float::max(ends[0], ends[1]);
@@ -39,7 +41,8 @@ pub(super) fn is_extreme<O: Element<Scalar: Real>>(lambda: &[O]) -> bool {
     norm > Real::of(most) || (norm > Real::of(0.0) && norm < Real::of(1.0 / most))
 }
 
-/// The exponent e for which λ·2⁻ᵉ is where neither differences nor their reciprocals leave the range, however close two of them are.
+/// The exponent e for which λ·2⁻ᵉ is where neither differences nor their reciprocals leave the
+/// range, however close two of them are.
 pub(super) fn lift<R: Real>(lambda: &[R]) -> i32 {
     let centre = if R::PRECISION == Precision::F32 { 40 } else { 300 };
     exponent([cut::norm(lambda)]).map_or(0, |e| e - centre)

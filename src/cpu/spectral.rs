@@ -1,4 +1,5 @@
-//! Functions of the spectrum: V_K f(Λ_K) V_Kᴴ, the map E ↦ s·V (W ∘ Vᴴ E V) Vᴴ, and the trace: docs/derivation.md §11.
+//! Functions of the spectrum: V_K f(Λ_K) V_Kᴴ, the map E ↦ s·V (W ∘ Vᴴ E V) Vᴴ, and the trace:
+//! docs/derivation.md §11.
 
 use super::calculus::Step;
 use super::calculus::functions::finding;

@@ -2,7 +2,8 @@
 
 use crate::{Element, Real, Scalar};
 
-/// One entry, from that at its place and that at the mirrored one; halves are added, since their sum does not overflow.
+/// One entry, from that at its place and that at the mirrored one; halves are added, since their
+/// sum does not overflow.
 pub(super) fn mean<T: Scalar>(x: T, mirrored: T) -> T {
     let half = T::Real::of(0.5);
     x.scale(half) + mirrored.conj().scale(half)

@@ -1,13 +1,16 @@
 //! What the lanes and the products are told of each type that is computed in: one table.
 
-/// The order up to which lanes win over one matrix after the other in eigendecompositions, in every type (docs/performance.md).
+/// The order up to which lanes win over one matrix after the other in eigendecompositions, in every
+/// type (docs/performance.md).
 pub(in crate::cpu) const EIGH_LANES_UP_TO: usize = 128;
 
-/// The order up to which lanes win over products of one matrix after the other in gradients, and in derivatives beyond them.
+/// The order up to which lanes win over products of one matrix after the other in gradients, and in
+/// derivatives beyond them.
 pub(in crate::cpu) const DERIVATIVE_LANES_UP_TO: usize = 64;
 
-/// Calls a macro with the table: a type, its component, the number of components, and how many numbers are worked on abreast. These
-/// are the rows of a block of the micro-kernel, and the columns in a pass of the tridiagonalisation and of the way back.
+/// Calls a macro with the table: a type, its component, the number of components, and how many
+/// numbers are worked on abreast. These are the rows of a block of the micro-kernel, and the
+/// columns in a pass of the tridiagonalisation and of the way back.
 macro_rules! for_each_type {
     ($call:ident) => {
         $call! {

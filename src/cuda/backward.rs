@@ -1,5 +1,5 @@
-//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products around elementwise kernels; small
-//! matrices in one kernel.
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products
+//! around elementwise kernels; small matrices in one kernel.
 
 use super::device::{Cuda, lock};
 use crate::compute::Backward;
@@ -18,7 +18,8 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::mem::offset_of;
 
-/// Device addresses of what is read and written, the first of their matrices; null for a cotangent that is absent.
+/// Device addresses of what is read and written, the first of their matrices; null for a cotangent
+/// that is absent.
 #[derive(Clone, Copy)]
 pub(super) struct Operands<O: Element, G> {
     pub values: DevicePtr<O::Real>,
@@ -54,7 +55,8 @@ impl<O: Element, G: Copy> Operands<O, G> {
 }
 
 kernels! { Eigenpairs:
-    /// kernels/backward/columns.cu: rules, pairs, λ̄; λ, labels, λ̄ on K, whether (10) is used, 1/λ, defects, statuses.
+    /// kernels/backward/columns.cu: rules, pairs, λ̄; λ, labels, λ̄ on K, whether (10) is used, 1/λ,
+    /// defects, statuses.
     Label<O> = "label"(
         i64,
         c_int,
@@ -75,7 +77,8 @@ kernels! { Eigenpairs:
         DevicePtr<RealOf<O>>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/f_matrix.cu: X that becomes G, V̄, what [`Label`] found, ‖V̄_k‖, defects, statuses.
+    /// kernels/backward/f_matrix.cu: X that becomes G, V̄, what [`Label`] found, ‖V̄_k‖, defects,
+    /// statuses.
     FMatrix<S> = "f_matrix"(
         i64,
         c_int,
@@ -93,7 +96,8 @@ kernels! { Eigenpairs:
         DevicePtr<RealOf<S>>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/outer.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā, statuses.
+    /// kernels/backward/outer.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā,
+    /// statuses.
     Finish<G> = "finish"(
         c_int,
         c_int,
@@ -210,8 +214,8 @@ impl Cuda {
     }
 }
 
-/// What is worked on at a time: matrices with as many vectors as the workspace has columns, which is the problem's n unless they come
-/// from factors.
+/// What is worked on at a time: matrices with as many vectors as the workspace has columns, which
+/// is the problem's n unless they come from factors.
 pub(super) struct BackwardPart<'a, T: Scalar, O: Element, G> {
     pub cuda: &'a Cuda,
     pub problem: &'a Problem,
@@ -230,7 +234,8 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         let regions = self.workspace.regions;
         let v = self.widened(self.at.vectors, wide_v)?;
         if self.at.vectors_bar.is_null() {
-            return self.finish(v, Factor { x: v, weight: regions.lambda_bar, by: 1.0, ..Factor::default() }); // V diag λ̄
+            // V diag λ̄
+            return self.finish(v, Factor { x: v, weight: regions.lambda_bar, by: 1.0, ..Factor::default() });
         }
         let v_bar = self.widened(self.at.vectors_bar, wide_v_bar)?;
         let product = |a, b, c| Product { batch: self.batch, shape: [self.problem.n; 3], alpha: 1.0, a, b, beta: 0.0, c };
@@ -241,7 +246,8 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
             v,
             match self.problem.dropped {
                 Dropped::AsComputed => Factor { m, ..Factor::default() },
-                Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides }, // V G' + ½ V̄ Λ⁻¹
+                // V G' + ½ V̄ Λ⁻¹
+                Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides },
             },
         )
     }
@@ -286,7 +292,8 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
             tie_defect,
             status,
         );
-        // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used may be null.
+        // SAFETY: the operands and the regions hold a part of this size; λ̄ and whether (10) is used
+        // may be null.
         unsafe { self.cuda.launch::<Label<O>>(LaunchShape::thread_each(self.batch), arguments) }
     }
 
@@ -319,7 +326,8 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
 
     pub fn multiply(&self, product: Product<T>) -> Result<()> {
         let _range = range(c"eigengrad::product");
-        // SAFETY: the operands and the regions hold a part of this size, and the regions do not overlap.
+        // SAFETY: the operands and the regions hold a part of this size, and the regions do not
+        // overlap.
         unsafe { self.cuda.multiply(product) }
     }
 
@@ -330,13 +338,16 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
         let arguments = (n as c_int, form, m, x, weight, by, v, divides, a_bar, status);
-        let edge = if size_of::<T>() == 4 { 64 } else { 32 }; // `struct block_tile` of kernels/backward/outer.cu
-        // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the statuses may be null.
+        // `struct block_tile` of kernels/backward/outer.cu
+        let edge = if size_of::<T>() == 4 { 64 } else { 32 };
+        // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the
+        // statuses may be null.
         unsafe { self.cuda.launch::<Finish<G>>(LaunchShape::tile_each(self.batch, n, edge), arguments) }
     }
 }
 
-/// M of kernels/backward/outer.cu: `m` and `x` times `weight` times `by`; where `divides` both halves of (10) are taken. Addresses may be null.
+/// M of kernels/backward/outer.cu: `m` and `x` times `weight` times `by`; where `divides` both
+/// halves of (10) are taken. Addresses may be null.
 #[derive(Clone, Copy)]
 struct Factor<T: Scalar> {
     m: DevicePtr<T>,

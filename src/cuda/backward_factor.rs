@@ -1,4 +1,5 @@
-//! B̄ = V C + V̄_K W with W = Λ_K⁻¹ S_K, C = 2 G S − X W on the device, part by part: docs/derivation.md §12, (38).
+//! B̄ = V C + V̄_K W with W = Λ_K⁻¹ S_K, C = 2 G S − X W on the device, part by part:
+//! docs/derivation.md §12, (38).
 
 use crate::compute::BackwardFactor;
 use crate::cuda::backward::{BackwardPart, Operands};

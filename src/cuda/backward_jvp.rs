@@ -32,7 +32,8 @@ kernels! { Derivatives:
         RealOf<S>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/backward_jvp_products.cu: whether there is Ẋ; X, Ẋ that becomes ½Ġ, λ, labels, λ̄, λ̄̇, λ̇; G.
+    /// kernels/backward/backward_jvp_products.cu: whether there is Ẋ; X, Ẋ that becomes ½Ġ, λ,
+    /// labels, λ̄, λ̄̇, λ̇; G.
     Close<S> = "backward_jvp_close"(
         i64,
         c_int,

@@ -18,10 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// One GPU, seen through one stream, on which all work of this backend is enqueued in order.
 ///
-/// Clones share the stream and the library handles, as do backends made from the same stream while one of them lives; all backends of
-/// a device share its compiled kernels. The handles of cuSOLVER and cuBLAS, which take milliseconds and up to 32 MiB, are made for a
-/// stream when its first matrix beyond the orders of our own kernels comes: another stream costs nothing before. Nothing waits for the device but [`Backend::download`](crate::Backend::download),
-/// [`Backend::upload`](crate::Backend::upload) and [`Backend::synchronize`](crate::Backend::synchronize).
+/// Clones share the stream and the library handles, as do backends made from the same stream while
+/// one of them lives; all backends of a device share its compiled kernels. The handles of cuSOLVER
+/// and cuBLAS, which take milliseconds and up to 32 MiB, are made for a stream when its first
+/// matrix beyond the orders of our own kernels comes: another stream costs nothing before. Nothing
+/// waits for the device but [`Backend::download`](crate::Backend::download),
+/// [`Backend::upload`](crate::Backend::upload) and
+/// [`Backend::synchronize`](crate::Backend::synchronize).
 #[derive(Clone, Debug)]
 pub struct Cuda {
     shared: Arc<Shared>,
@@ -33,20 +36,23 @@ pub struct Cuda {
 /// Which eigensolver decomposes a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Solver {
-    /// [`Solver::OnChip`] up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`]; what fails there, or
-    /// [`Cuda::certified`] would not pass, our solver decomposes again, on the device and up to
-    /// n = 1024.
+    /// [`Solver::OnChip`] up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it
+    /// [`Solver::Jacobi`]; what fails there, or [`Cuda::certified`] would not pass, our solver
+    /// decomposes again, on the device and up to n = 1024.
     #[default]
     Auto,
-    /// Our own, by Jacobi rotations: a matrix and its vectors stay in the shared memory of a multiprocessor, which holds orders up to
-    /// about 165, 117, 117 and 83 in f32, complex64, f64 and complex128. The bits depend neither on the batch nor on the place in it.
+    /// Our own, by Jacobi rotations: a matrix and its vectors stay in the shared memory of a
+    /// multiprocessor, which holds orders up to about 165, 117, 117 and 83 in f32, complex64, f64
+    /// and complex128. The bits depend neither on the batch nor on the place in it.
     OnChip,
     /// cuSOLVER's Jacobi rotations: `syevjBatched` and `heevjBatched`.
     Jacobi {
-        /// The tolerance that the library is given; none is its own, of which 12.0.4 is 2 to 7 times as fast as with ε, and no worse.
+        /// The tolerance that the library is given; none is its own, of which 12.0.4 is 2 to 7
+        /// times as fast as with ε, and no worse.
         tolerance: Option<f64>,
         /// The largest number of sweeps; a matrix of which the library says that it needs more is
-        /// [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED). 12.0.4 does not say so of every matrix that does.
+        /// [`Status::NOT_CONVERGED`](crate::Status::NOT_CONVERGED). 12.0.4 does not say so of every
+        /// matrix that does.
         sweeps: i32,
     },
     /// cuSOLVER's `XsyevBatched`, of CUDA 12.6 update 2 and later.
@@ -54,7 +60,8 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// cuSOLVER's Jacobi rotations with its own tolerance and the 100 sweeps that it allows by default; 15 are the most that were seen.
+    /// cuSOLVER's Jacobi rotations with its own tolerance and the 100 sweeps that it allows by
+    /// default; 15 are the most that were seen.
     pub const JACOBI: Self = Self::Jacobi { tolerance: None, sweeps: 100 };
     /// `XsyevBatched` with its default algorithm.
     pub const SYEV: Self = Self::Syev(Algorithm::Fastest);
@@ -202,14 +209,15 @@ impl Cuda {
         let caller = Caller::new()?;
         let context = context::of_device(ordinal)?;
         context::told(&context)?;
-        let calls = "one of cuCtxGetCurrent, cuCtxSetCurrent, cuCtxSynchronize and cuStreamCreate"; // cudarc does not say which
+        // cudarc does not say which
+        let calls = "one of cuCtxGetCurrent, cuCtxSetCurrent, cuCtxSynchronize and cuStreamCreate";
         let cuda = Self::from_stream(context.new_stream().map_err(|e| refused(calls, &e))?)?;
         caller.restore()?;
         Ok(cuda)
     }
 
-    /// The GPU of a stream that exists, on that stream; not the per-thread default stream, which is another one in each thread, while memory
-    /// and workspaces go from thread to thread.
+    /// The GPU of a stream that exists, on that stream; not the per-thread default stream, which is
+    /// another one in each thread, while memory and workspaces go from thread to thread.
     ///
     /// # Errors
     /// As [`Cuda::new`], and [`Error::Backend`] for the per-thread default stream.
@@ -224,10 +232,12 @@ impl Cuda {
         Ok(Self { shared, solver: Solver::Auto, workspace_limit: None, certified: false })
     }
 
-    /// The GPU of this number, on a stream of another owner: a framework's, say, whose handle is `stream`; null is the default stream.
+    /// The GPU of this number, on a stream of another owner: a framework's, say, whose handle is
+    /// `stream`; null is the default stream.
     ///
     /// # Safety
-    /// The stream is one of the primary context of this device, and lives as long as this backend, its clones and what they made.
+    /// The stream is one of the primary context of this device, and lives as long as this backend,
+    /// its clones and what they made.
     ///
     /// # Errors
     /// As [`Cuda::from_stream`].
@@ -247,21 +257,25 @@ impl Cuda {
         Self { solver, ..self }
     }
 
-    /// Sets how many bytes of device memory a workspace may take (default: a quarter of what is free when it is made). A batch that
-    /// would need more is worked on in parts; a single matrix gets what it needs.
+    /// Sets how many bytes of device memory a workspace may take (default: a quarter of what is
+    /// free when it is made). A batch that would need more is worked on in parts; a single matrix
+    /// gets what it needs.
     pub fn with_workspace_limit(self, bytes: usize) -> Self {
         Self { workspace_limit: Some(bytes), ..self }
     }
 
-    /// Measures every decomposition and makes those that exceed 100·n·ε failures (default: trusts the eigensolver). |VᴴV − I| is
-    /// [`Status::NOT_ORTHONORMAL`](crate::Status::NOT_ORTHONORMAL). Trace, Frobenius norm and product with a vector, relative to ‖A‖_F, are
-    /// [`Status::LARGE_RESIDUAL`](crate::Status::LARGE_RESIDUAL); without eigenvectors the first two.
+    /// Measures every decomposition and makes those that exceed 100·n·ε failures (default: trusts
+    /// the eigensolver). |VᴴV − I| is [`Status::NOT_ORTHONORMAL`](crate::Status::NOT_ORTHONORMAL).
+    /// Trace, Frobenius norm and product with a vector, relative to ‖A‖_F, are
+    /// [`Status::LARGE_RESIDUAL`](crate::Status::LARGE_RESIDUAL); without eigenvectors the first
+    /// two.
     pub fn certified(self) -> Self {
         Self { certified: true, ..self }
     }
 
-    /// What a destructor failed at in the context of this device, whichever backend's it was, if nobody was told so far. It is told once:
-    /// here, or by the next call of a backend of this device.
+    /// What a destructor failed at in the context of this device, whichever backend's it was, if
+    /// nobody was told so far. It is told once: here, or by the next call of a backend of this
+    /// device.
     pub fn take_deferred_error(&self) -> Option<Error> {
         context::told(self.stream().context()).err()
     }

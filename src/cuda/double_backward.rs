@@ -18,8 +18,8 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 kernels! { Derivatives:
-    /// kernels/double_backward/double_backward_products.cu: Q, X, VᴴV̄ from downstream, λ, labels, λ̄, that from downstream that
-    /// becomes ℓ; G, F∘Q, F∘X, λ̄̄, round-off, statuses.
+    /// kernels/double_backward/double_backward_products.cu: Q, X, VᴴV̄ from downstream, λ, labels,
+    /// λ̄, that from downstream that becomes ℓ; G, F∘Q, F∘X, λ̄̄, round-off, statuses.
     Open<S> = "double_backward_open"(
         i64,
         c_int,
@@ -110,7 +110,8 @@ impl<T: Scalar> DoubleBackward<T> for Cuda {
             part.in_basis(downstream.vectors, between, m)?;
             let g = between;
             part.double_backward_open(has_x, has_downstream)?;
-            part.combine(2.0, (Plain, q), (Plain, g), f64::from(u8::from(has_downstream)), m)?; // 2QG + VᴴV̄ from downstream
+            // 2QG + VᴴV̄ from downstream
+            part.combine(2.0, (Plain, q), (Plain, g), f64::from(u8::from(has_downstream)), m)?;
             if has_x {
                 part.combine(-1.0, (Plain, x), (Plain, fq), 1.0, m)?; // − X (F∘Q)
                 part.multiply((Plain, fq), (Adjoint, fx), t)?;
@@ -193,7 +194,8 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
             self.round_off(),
             regions.status,
         );
-        // SAFETY: the regions hold a part of this size; X and F∘X may be null together, and what is from downstream.
+        // SAFETY: the regions hold a part of this size; X and F∘X may be null together, and what is
+        // from downstream.
         unsafe { self.cuda.launch::<Open<T>>(self.team(), arguments) }
     }
 

@@ -1,4 +1,5 @@
-//! A = V Λ Vᴴ on the device, part by part: prepare, (probe), cuSOLVER, (certificate), spectrum, store.
+//! A = V Λ Vᴴ on the device, part by part: prepare, (probe), cuSOLVER, (certificate), spectrum,
+//! store.
 
 use crate::compute::Eigh;
 use crate::cuda::device::{Cuda, lock};
@@ -47,7 +48,8 @@ impl Cut {
 kernels! { Eigenpairs:
     /// kernels/eigh/prepare.cu: A in the type computed in, scaled, and its exponent.
     Prepare<I> = "prepare"(i64, c_int, c_int, DevicePtr<I>, DevicePtr<I::Scalar>, DevicePtr<c_int>, DevicePtr<Status>);
-    /// kernels/eigh/spectrum.cu: λ, the solver's info, defects and their bound in; λ, K, ranks, gaps, statuses and vectors out.
+    /// kernels/eigh/spectrum.cu: λ, the solver's info, defects and their bound in; λ, K, ranks,
+    /// gaps, statuses and vectors out.
     CutSpectrum<S> = "spectrum"(
         i64,
         c_int,
@@ -85,7 +87,8 @@ pub(in crate::cuda) struct Outputs<S: Element> {
 }
 
 impl<S: Element> Outputs<S> {
-    /// Those of a spectrum, and of vectors at an address. `R` is the real type of `S`, or of values alone `S` itself.
+    /// Those of a spectrum, and of vectors at an address. `R` is the real type of `S`, or of values
+    /// alone `S` itself.
     pub fn new<R: Element<Scalar = RealOf<S>>>(
         cuda: &Cuda,
         out: &Spectrum<R, Cuda, ViewMut<'_>>,
@@ -191,7 +194,8 @@ impl<S: Element> EighPart<'_, S> {
         Ok(())
     }
 
-    /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the matrices in their place.
+    /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the
+    /// matrices in their place.
     pub fn solve<T: Scalar>(&self, cuda: &Cuda, matrices: DevicePtr<T>, workspace: &Workspace<T>) -> Result<()>
     where
         S: ResultOf<T>,
@@ -264,7 +268,8 @@ impl<S: Element> EighPart<'_, S> {
             status,
             vectors.cast(), // null, where the type is another
         );
-        // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the kernel allows them.
+        // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the
+        // kernel allows them.
         unsafe { cuda.launch::<CutSpectrum<S>>(LaunchShape::thread_each(self.batch), arguments) }
     }
 }
@@ -274,8 +279,9 @@ mod tests {
     use super::*;
     use crate::{Backend, Options, Status};
 
-    /// Of four matrices the first is right. The second has eigenvectors that are not orthonormal, the third its eigenvectors in the wrong
-    /// order, the fourth another trace. Each fails alone; without eigenvectors the fourth alone does.
+    /// Of four matrices the first is right. The second has eigenvectors that are not orthonormal,
+    /// the third its eigenvectors in the wrong order, the fourth another trace. Each fails alone;
+    /// without eigenvectors the fourth alone does.
     #[test]
     fn the_certificate_finds_what_is_wrong() {
         let Ok(cuda) = Cuda::new(0) else { return }; // tests/cuda says so, or fails

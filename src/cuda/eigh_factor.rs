@@ -1,4 +1,5 @@
-//! B Bᴴ = V Λ Vᴴ on the device, part by part: factorise, cuSOLVER on R Rᴴ, (certificate), spectrum, compose, (store).
+//! B Bᴴ = V Λ Vᴴ on the device, part by part: factorise, cuSOLVER on R Rᴴ, (certificate), spectrum,
+//! compose, (store).
 
 use crate::compute::EighFactor;
 use crate::cuda::device::{Cuda, lock};

@@ -1,7 +1,9 @@
-//! NVIDIA GPUs: our own kernels, cuSOLVER's batched eigensolvers and cuBLAS behind [`Cuda`]. Needs the feature `cuda`.
+//! NVIDIA GPUs: our own kernels, cuSOLVER's batched eigensolvers and cuBLAS behind [`Cuda`]. Needs
+//! the feature `cuda`.
 //!
-//! The crate builds without a CUDA toolkit. At run time it looks for the libraries ([`probe`]) and compiles its kernels for the device
-//! at hand. The unsafe code of the crate is here, but for what hands on the address of memory of another owner.
+//! The crate builds without a CUDA toolkit. At run time it looks for the libraries ([`probe`]) and
+//! compiles its kernels for the device at hand. The unsafe code of the crate is here, but for what
+//! hands on the address of memory of another owner.
 
 mod backward;
 mod backward_factor;
@@ -45,10 +47,12 @@ fn refused(call: &str, reason: &dyn Display) -> Error {
 
 /// Compiles the kernels for a compute capability into the cache, and returns the files.
 ///
-/// Small matrices have a kernel for each order: those of `orders`, with gradients stored as their eigenpairs are, are compiled, too.
+/// Small matrices have a kernel for each order: those of `orders`, with gradients stored as their
+/// eigenpairs are, are compiled, too.
 ///
 /// # Errors
-/// [`Error::Library`] without NVRTC; [`Error::Backend`] if it does not know the architecture or there is nowhere to write.
+/// [`Error::Library`] without NVRTC; [`Error::Backend`] if it does not know the architecture or
+/// there is nowhere to write.
 pub fn warm(capability: (i32, i32), orders: &[usize]) -> crate::Result<Vec<PathBuf>> {
     kernel::warm(capability, orders)
 }

@@ -1,4 +1,5 @@
-//! What is worked on at a time, and the steps that all operations have: K, D and ties, products, results.
+//! What is worked on at a time, and the steps that all operations have: K, D and ties, products,
+//! results.
 
 use crate::cuda::device::{Cuda, lock};
 use crate::cuda::driver::gemm::{Form, Product};
@@ -56,7 +57,8 @@ kernels! { Derivatives:
     );
     /// kernels/lib/hermitian.cu: what is read, and the matrices; both triangles of them.
     Mirror<O> = "hermitian"(i64, c_int, c_int, DevicePtr<O>, DevicePtr<O::Scalar>);
-    /// kernels/lib/results.cu: a factor, one for each matrix, what is stored, statuses so far; statuses, matrices.
+    /// kernels/lib/results.cu: a factor, one for each matrix, what is stored, statuses so far;
+    /// statuses, matrices.
     StoreMatrices<O> = "store_matrices"(
         i64,
         c_int,
@@ -67,7 +69,8 @@ kernels! { Derivatives:
         DevicePtr<Status>,
         DevicePtr<O>,
     );
-    /// kernels/lib/results.cu: labels, vectors and values, statuses so far; statuses, values, vectors.
+    /// kernels/lib/results.cu: labels, vectors and values, statuses so far; statuses, values,
+    /// vectors.
     StoreVectors<O> = "store_vectors"(
         i64,
         c_int,
@@ -103,7 +106,8 @@ impl Cuda {
         Ok((Bars { values, vectors: Self::view(&copy).pointer() }, Some(copy)))
     }
 
-    /// Hermitian matrices stored as the pairs are, as `O`; and where they are stored as another type, the copy that is.
+    /// Hermitian matrices stored as the pairs are, as `O`; and where they are stored as another
+    /// type, the copy that is.
     pub(in crate::cuda) fn hermitian<T: Scalar, O: ElementOf<T>, I: ElementOf<T>>(
         &self,
         e: &HermitianBatch<I, Self, View<'_>>,
@@ -150,7 +154,8 @@ pub(in crate::cuda) struct VectorResults<O: Element> {
     pub vectors: DevicePtr<O>,
 }
 
-/// A part of the batch. Addresses of operands are those of the whole batch; the functions that take a part's address say so.
+/// A part of the batch. Addresses of operands are those of the whole batch; the functions that take
+/// a part's address say so.
 pub(in crate::cuda) struct DerivativePart<'a, T: Scalar, O: Element> {
     pub cuda: &'a Cuda,
     pub problem: &'a Problem,
@@ -196,7 +201,8 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
         LaunchShape::team_each(self.batch, self.problem.n)
     }
 
-    /// Where the numbers of the part, stored as `O`, are in the type computed in: null where there are none.
+    /// Where the numbers of the part, stored as `O`, are in the type computed in: null where there
+    /// are none.
     pub fn widened(&self, stored: DevicePtr<O>, region: DevicePtr<T>) -> Result<DevicePtr<T>> {
         if O::DTYPE == T::DTYPE || stored.is_null() {
             return Ok(stored.cast());
@@ -259,11 +265,13 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
         beta: f64,
         c: DevicePtr<T>,
     ) -> Result<()> {
-        // SAFETY: the operands and the regions hold a part of this size, and the callers' regions do not overlap.
+        // SAFETY: the operands and the regions hold a part of this size, and the callers' regions
+        // do not overlap.
         unsafe { self.cuda.multiply(Product { batch: self.batch, shape: [self.problem.n; 3], alpha, a, b, beta, c }) }
     }
 
-    /// factor·scale·herm of the matrices at `from`, stored at this part's `out`; `base` are its statuses so far.
+    /// factor·scale·herm of the matrices at `from`, stored at this part's `out`; `base` are its
+    /// statuses so far.
     pub fn store_matrices(
         &self,
         (factor, scale): (f64, DevicePtr<T::Real>),
@@ -278,7 +286,8 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
         unsafe { self.cuda.launch::<StoreMatrices<O>>(self.team(), arguments) }
     }
 
-    /// The vectors at `from` and the last column, stored as they are on K from the addresses of `out` on.
+    /// The vectors at `from` and the last column, stored as they are on K from the addresses of
+    /// `out` on.
     pub fn store_vectors(&self, from: DevicePtr<T>, out: VectorResults<O>) -> Result<()> {
         let ((batch, n), regions, VectorResults { status, values, vectors }) = (self.size(), self.regions, out);
         let arguments = (batch, n, regions.labels, from, regions.columns[2], regions.status, status, values, vectors);

@@ -1,4 +1,5 @@
-//! Functions of the spectrum on the device, V_K f(Λ_K) V_Kᴴ and s·V (W ∘ VᴴEV) Vᴴ: docs/derivation.md §11.
+//! Functions of the spectrum on the device, V_K f(Λ_K) V_Kᴴ and s·V (W ∘ VᴴEV) Vᴴ:
+//! docs/derivation.md §11.
 
 use crate::compute::SpectralFunctions;
 use crate::cuda::device::Cuda;
@@ -35,8 +36,8 @@ pub(super) struct MapRules {
 const _: () = assert!(size_of::<MapRules>() == 48 && offset_of!(MapRules, read) == 44);
 
 kernels! { Derivatives:
-    /// kernels/spectral/evaluate.cu: f, whether it lifts, rules, pairs, f and f′ as given; λ, labels, f, f′, what else is kept of f,
-    /// up to where eigenvalues tie, exponents, statuses.
+    /// kernels/spectral/evaluate.cu: f, whether it lifts, rules, pairs, f and f′ as given; λ,
+    /// labels, f, f′, what else is kept of f, up to where eigenvalues tie, exponents, statuses.
     Evaluate<O> = "evaluate"(
         i64,
         c_int,
@@ -72,7 +73,8 @@ kernels! { Derivatives:
     );
     /// kernels/spectral/spectral_products.cu: V, labels, f; V diag f on K.
     ScaleColumns<S> = "scale_columns"(i64, c_int, DevicePtr<S>, DevicePtr<c_int>, DevicePtr<RealOf<S>>, DevicePtr<S>);
-    /// kernels/spectral/spectral_products.cu: f, whether W is of products, what [`Evaluate`] found; Q that becomes W ∘ Q.
+    /// kernels/spectral/spectral_products.cu: f, whether W is of products, what [`Evaluate`] found;
+    /// Q that becomes W ∘ Q.
     Divide<S> = "divide"(
         i64,
         c_int,
@@ -198,7 +200,8 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
         let (batch, n) = (problem.batch as i64, problem.n as c_int);
         let (total, status) = (self.output(&out)?, self.output(&status)?);
         let arguments = (batch, n, named, pairs.values, pairs.kept, pairs.found, values, total, status);
-        // SAFETY: the operands hold a batch of this size; values may be null unless f is given by them.
+        // SAFETY: the operands hold a batch of this size; values may be null unless f is given by
+        // them.
         unsafe { self.launch::<Trace<O>>(LaunchShape::thread_each(problem.batch), arguments) }
     }
 }
@@ -229,13 +232,15 @@ impl Cuda {
         let Pairs { values, vectors, kept, found } = pairs;
         let (batch, Operand { values: given, slopes, .. }) = (problem.batch as i64, function);
         let arguments = (batch, rules, values, kept, found, vectors, given, slopes, e.data, scale, out, status);
-        // SAFETY: the operands hold a batch of this size; f may be null unless it is given so, E and the factors in any case.
+        // SAFETY: the operands hold a batch of this size; f may be null unless it is given so, E
+        // and the factors in any case.
         unsafe { self.launch_on_chip::<OnChip<O>>(layout, problem.batch, arguments) }
     }
 }
 
 impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
-    /// λ, labels, statuses, and f into the columns; where it `lifts`, for divided differences that stay in the range.
+    /// λ, labels, statuses, and f into the columns; where it `lifts`, for divided differences that
+    /// stay in the range.
     fn evaluate(&self, function: Operand<O>, lifts: bool) -> Result<()> {
         let ((batch, n), regions) = (self.size(), self.regions);
         let [values, slopes, other] = regions.columns;
@@ -260,7 +265,8 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
             regions.lifts,
             regions.status,
         );
-        // SAFETY: the operands and the regions hold a part of this size; values and slopes may be null unless f is given by them.
+        // SAFETY: the operands and the regions hold a part of this size; values and slopes may be
+        // null unless f is given by them.
         unsafe { self.cuda.launch::<Evaluate<O>>(self.team(), arguments) }
     }
 

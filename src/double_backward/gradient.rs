@@ -11,7 +11,8 @@ arrays! {
         a_bar, "Ā": O, 3 [batch, n, n];
         /// The cotangent of λ̄, `[batch, n]`, 0 outside K.
         values_bar_bar, "λ̄̄": O::Real, 2 [batch, n];
-        /// The cotangent of V̄ in the order of V, one vector after the other: `[batch, k, i]`, 0 outside K.
+        /// The cotangent of V̄ in the order of V, one vector after the other: `[batch, k, i]`, 0
+        /// outside K.
         vectors_bar_bar, "V̄̄": O, 3 [batch, n, n];
         /// What is to be known of each matrix, `[batch]`.
         status, "status": Status, 1 [batch];

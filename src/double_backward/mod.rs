@@ -23,8 +23,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         DoubleGradient::zeros(self.backend(), self.count::<O>(directions)?, self.problem().n)
     }
 
-    /// The double backward pass, as [`Eigenpairs::double_backward`], into caller-owned memory; of several losses as
-    /// [`Plan::backward_into`].
+    /// The double backward pass, as [`Eigenpairs::double_backward`], into caller-owned memory; of
+    /// several losses as [`Plan::backward_into`].
     ///
     /// # Errors
     /// As [`Plan::jvp_into`].
@@ -59,10 +59,12 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 }
 
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
-    /// The double backward pass: from a cotangent H of Ā, that is of the result of [`Eigenpairs::backward`], to cotangents of A, λ̄
-    /// and V̄. `downstream` are cotangents that λ and V receive because λ̄ and V̄ were made of them, such as the user's framework finds.
+    /// The double backward pass: from a cotangent H of Ā, that is of the result of
+    /// [`Eigenpairs::backward`], to cotangents of A, λ̄ and V̄. `downstream` are cotangents that λ
+    /// and V receive because λ̄ and V̄ were made of them, such as the user's framework finds.
     ///
-    /// No gap between dropped eigenvalues is divided by: what such a quotient would tend to is known in closed form.
+    /// No gap between dropped eigenvalues is divided by: what such a quotient would tend to is
+    /// known in closed form.
     ///
     /// # Shapes
     /// λ̄ `[directions·batch, n]`, V̄ and H `[directions·batch, n, n]`; results likewise.

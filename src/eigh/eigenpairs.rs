@@ -1,4 +1,5 @@
-//! What `eigh` gives: [`Spectrum`] (λ, K, ranks, gaps, statuses) and [`Eigenpairs`] (a spectrum with V).
+//! What `eigh` gives: [`Spectrum`] (λ, K, ranks, gaps, statuses) and [`Eigenpairs`] (a spectrum
+//! with V).
 
 use crate::array::arrays;
 use crate::options::Problem;
@@ -14,9 +15,11 @@ arrays! {
         kept, "kept": bool, 2 [batch, n];
         /// How many are, `[batch]`.
         rank, "rank": u32, 1 [batch];
-        /// min |λ_j − λ_i| over kept pairs, `[batch]`, in the units of A; infinite where there is no pair.
+        /// min |λ_j − λ_i| over kept pairs, `[batch]`, in the units of A; infinite where there is
+        /// no pair.
         gap_kept, "gap_kept": R::Scalar, 1 [batch];
-        /// min |λ_j − λ_i| over pairs of a dropped and a kept one, `[batch]`, in the units of A; infinite where there is no pair.
+        /// min |λ_j − λ_i| over pairs of a dropped and a kept one, `[batch]`, in the units of A;
+        /// infinite where there is no pair.
         gap_dropped, "gap_dropped": R::Scalar, 1 [batch];
         /// What is to be known of each matrix, `[batch]`.
         status, "status": Status, 1 [batch];
@@ -112,7 +115,8 @@ impl<O: Element, B: Backend> Eigenpairs<O, B> {
 }
 
 impl<O: Element, S: Storage> Eigenpairs<O, Cpu, S> {
-    /// V, `[batch, n, n]`: `v[[b, .., k]]` is eigenvector k of matrix b, orthonormal, of unspecified phase.
+    /// V, `[batch, n, n]`: `v[[b, .., k]]` is eigenvector k of matrix b, orthonormal, of
+    /// unspecified phase.
     ///
     /// Eigenvectors lie one after the other in memory, so the strides are (n², 1, n).
     pub fn vectors(&self) -> ArrayView3<'_, O> {
@@ -120,7 +124,8 @@ impl<O: Element, S: Storage> Eigenpairs<O, Cpu, S> {
     }
 
     /// min |λ|/τ over K and max |λ|/τ over D of each matrix: how clear the cut was, as
-    /// [`Report::kept_over_cutoff`](crate::Report::kept_over_cutoff) and [`Report::dropped_over_cutoff`](crate::Report::dropped_over_cutoff).
+    /// [`Report::kept_over_cutoff`](crate::Report::kept_over_cutoff) and
+    /// [`Report::dropped_over_cutoff`](crate::Report::dropped_over_cutoff).
     pub fn cut_margins(&self) -> impl ExactSizeIterator<Item = [<O::Real as Element>::Scalar; 2]> {
         self.spectrum.cut_margins(&self.problem)
     }

@@ -6,26 +6,29 @@ pub use eigenpairs::{Eigenpairs, Spectrum};
 
 use crate::{Element, ElementOf, Engine, HermitianBatch, Options, Plan, Result};
 
-/// A = V Λ Vᴴ for every matrix of the batch, λ ascending, and what the cut keeps of it; results in the type computed in.
+/// A = V Λ Vᴴ for every matrix of the batch, λ ascending, and what the cut keeps of it; results in
+/// the type computed in.
 ///
-/// A matrix that is not finite or does not converge has NaN results, keeps nothing and says so in its status; the others are
-/// bit-identical to a run without it.
+/// A matrix that is not finite or does not converge has NaN results, keeps nothing and says so in
+/// its status; the others are bit-identical to a run without it.
 ///
 /// # Shapes
 /// λ, kept `[batch, n]`; V `[batch, n, n]`; rank, gaps, status `[batch]`.
 ///
 /// # Errors
-/// [`Error::Tolerance`](crate::Error::Tolerance), [`Error::NoDefaultCut`](crate::Error::NoDefaultCut), [`Error::Backend`](crate::Error::Backend).
+/// [`Error::Tolerance`](crate::Error::Tolerance),
+/// [`Error::NoDefaultCut`](crate::Error::NoDefaultCut), [`Error::Backend`](crate::Error::Backend).
 ///
 /// # Source
-/// LAPACK's `heevd` contract. On the CPU Householder tridiagonalisation and implicit QL up to n = 128, with eigenvalues as Rayleigh
-/// quotients of T, so that those of [`eigvalsh`], which has no eigenvectors, differ from them by round-off; beyond, faer's divide and
-/// conquer.
+/// LAPACK's `heevd` contract. On the CPU Householder tridiagonalisation and implicit QL up to n =
+/// 128, with eigenvalues as Rayleigh quotients of T, so that those of [`eigvalsh`], which has no
+/// eigenvectors, differ from them by round-off; beyond, faer's divide and conquer.
 pub fn eigh<T: Element, B: Engine<T::Scalar>>(a: &HermitianBatch<T, B>, options: &Options) -> Result<Eigenpairs<T::Scalar, B>> {
     eigh_as(a, options)
 }
 
-/// As [`eigh`](eigh()), with results stored as `O`: for a batch in half precision, the type of the batch or `f32`.
+/// As [`eigh`](eigh()), with results stored as `O`: for a batch in half precision, the type of the
+/// batch or `f32`.
 ///
 /// # Errors
 /// As [`eigh`](eigh()).

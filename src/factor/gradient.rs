@@ -20,7 +20,8 @@ arrays! {
 }
 
 impl<O: Element, S: Storage> FactorGradient<O, Cpu, S> {
-    /// B̄, `[batch, n, r]`, in the units of the loss per unit of B: dL = Re tr(B̄ᴴ dB); strides (n·r, 1, n).
+    /// B̄, `[batch, n, r]`, in the units of the loss per unit of B: dL = Re tr(B̄ᴴ dB); strides (n·r,
+    /// 1, n).
     pub fn b_bar(&self) -> ArrayView3<'_, O> {
         self.b_bar.array().permuted_axes([0, 2, 1])
     }
@@ -48,7 +49,8 @@ impl<O: Element, S: Storage> FactorGradient<O, Cpu, S> {
         self.status.check()
     }
 
-    /// A report for each matrix; `pairs` are those that the gradient was taken of. `gap_dropped` counts the n − r exact zeros.
+    /// A report for each matrix; `pairs` are those that the gradient was taken of. `gap_dropped`
+    /// counts the n − r exact zeros.
     ///
     /// # Errors
     /// [`Error::Shape`] if they are not of this gradient's shape.

@@ -1,4 +1,5 @@
-//! A = B Bᴴ from a thin factor B, without forming A: [`FactorBatch`] → [`FactorPairs`] → [`FactorGradient`], on a [`FactorPlan`].
+//! A = B Bᴴ from a thin factor B, without forming A: [`FactorBatch`] → [`FactorPairs`] →
+//! [`FactorGradient`], on a [`FactorPlan`].
 
 mod batch;
 mod gradient;

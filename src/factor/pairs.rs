@@ -1,4 +1,5 @@
-//! What `eigh_factor` gives: [`FactorPairs`], the r eigenpairs of B Bᴴ that B can make other than null.
+//! What `eigh_factor` gives: [`FactorPairs`], the r eigenpairs of B Bᴴ that B can make other than
+//! null.
 
 use super::FactorProblem;
 use crate::array::arrays;
@@ -6,8 +7,8 @@ use crate::{Array, Backend, Cotangents, Cpu, Element, Owned, Result, Spectrum, S
 use ndarray::{ArrayView2, ArrayView3};
 
 arrays! {
-    /// Eigenpairs of B Bᴴ for a batch of factors B: r a matrix. The other n − r eigenvalues are exact zeros and dropped; of them only
-    /// the gaps and the statuses tell.
+    /// Eigenpairs of B Bᴴ for a batch of factors B: r a matrix. The other n − r eigenvalues are
+    /// exact zeros and dropped; of them only the gaps and the statuses tell.
     FactorPairs<O>(batch, n, r) {
         /// V, one eigenvector after the other: `[batch, k, i]`, r vectors of n components.
         vectors, "V": O, 3 [batch, r, n];
@@ -21,10 +22,12 @@ arrays! {
 }
 
 impl<O: Element, B: Backend> FactorPairs<O, B> {
-    /// Copies cotangents of these pairs from arrays of any strides: λ̄ `[batch, r]`, V̄ `[batch, n, r]`; what is outside K is ignored.
+    /// Copies cotangents of these pairs from arrays of any strides: λ̄ `[batch, r]`, V̄ `[batch, n,
+    /// r]`; what is outside K is ignored.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if an array has another shape, [`Error::Backend`](crate::Error::Backend).
+    /// [`Error::Shape`](crate::Error::Shape) if an array has another shape,
+    /// [`Error::Backend`](crate::Error::Backend).
     pub fn cotangents(
         &self,
         values: Option<ArrayView2<'_, O::Real>>,
@@ -52,7 +55,8 @@ impl<O: Element, B: Backend, S: Storage> FactorPairs<O, B, S> {
 }
 
 impl<O: Element, S: Storage> FactorPairs<O, Cpu, S> {
-    /// V, `[batch, n, r]`: `v[[b, .., k]]` is eigenvector k of matrix b, orthonormal, of unspecified phase; strides (n·r, 1, n).
+    /// V, `[batch, n, r]`: `v[[b, .., k]]` is eigenvector k of matrix b, orthonormal, of
+    /// unspecified phase; strides (n·r, 1, n).
     pub fn vectors(&self) -> ArrayView3<'_, O> {
         self.vectors.array().permuted_axes([0, 2, 1])
     }

@@ -1,5 +1,5 @@
-//! [`FactorPlan`]: factors of one shape on one backend, over caller-owned memory; [`eigh_factor`] and [`FactorPairs::backward`], a skin
-//! over it.
+//! [`FactorPlan`]: factors of one shape on one backend, over caller-owned memory; [`eigh_factor`]
+//! and [`FactorPairs::backward`], a skin over it.
 
 use super::batch::thin;
 use super::{FactorBatch, FactorGradient, FactorPairs};
@@ -19,7 +19,8 @@ pub struct FactorProblem {
     pub r: usize,
 }
 
-/// The eigendecomposition of B Bᴴ for `batch` factors `[n, r]` stored as `T`, and its backward pass, ready to run again and again.
+/// The eigendecomposition of B Bᴴ for `batch` factors `[n, r]` stored as `T`, and its backward
+/// pass, ready to run again and again.
 #[derive(Clone, Debug)]
 pub struct FactorPlan<T: Element, B: Backend = Cpu> {
     backend: B,
@@ -28,8 +29,8 @@ pub struct FactorPlan<T: Element, B: Backend = Cpu> {
 }
 
 impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
-    /// Resolves the options for this shape and element type. Tolerances are those of the n×n matrices B Bᴴ, and
-    /// [`Options::gradient`] has no meaning here.
+    /// Resolves the options for this shape and element type. Tolerances are those of the n×n
+    /// matrices B Bᴴ, and [`Options::gradient`] has no meaning here.
     ///
     /// # Errors
     /// [`Error::Wide`] if r > n; [`Error::TooLarge`], [`Error::Tolerance`].
@@ -67,8 +68,9 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         self.backend.factor_workspace(&self.problem, None)
     }
 
-    /// Bytes of the backend's memory that [`FactorPlan::workspace_at`] wants for the whole batch at a time, if the device has room for it; with
-    /// less it works in parts. 0 on the CPU, whose threads have scratch of their own.
+    /// Bytes of the backend's memory that [`FactorPlan::workspace_at`] wants for the whole batch at
+    /// a time, if the device has room for it; with less it works in parts. 0 on the CPU, whose
+    /// threads have scratch of their own.
     ///
     /// # Errors
     /// [`Error::Backend`] if the backend refuses.
@@ -76,11 +78,13 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         self.backend.factor_workspace_bytes(&self.problem)
     }
 
-    /// As [`FactorPlan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which need not be cleared.
+    /// As [`FactorPlan::workspace`], in memory of the caller's: `bytes` at a multiple of 256, which
+    /// need not be cleared.
     ///
     /// # Safety
-    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the work that it was given to has run; what
-    /// was enqueued on it before is ordered before the work of the stream.
+    /// The memory is this backend's, and nobody else uses it while the result lives, nor until the
+    /// work that it was given to has run; what was enqueued on it before is ordered before the work
+    /// of the stream.
     ///
     /// # Errors
     /// [`Error::Backend`] if it is too little for one matrix.
@@ -109,8 +113,8 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     /// The eigenpairs of B Bᴴ, as [`eigh_factor`], into caller-owned memory.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the workspace is another plan's;
-    /// [`Error::Backend`].
+    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`] if the
+    /// workspace is another plan's; [`Error::Backend`].
     pub fn eigh_into<'a, O: ElementOf<T::Scalar>>(
         &self,
         b: FactorBatch<T, B, View<'a>>,
@@ -124,8 +128,8 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         self.backend.eigh_factor(&self.problem, b, out, workspace)
     }
 
-    /// B̄ of (λ̄, V̄), as [`FactorPairs::backward`], into caller-owned memory. Under [`TieRule::Error`] a tied matrix gets a NaN gradient
-    /// and [`Status::TIES_REFUSED`].
+    /// B̄ of (λ̄, V̄), as [`FactorPairs::backward`], into caller-owned memory. Under
+    /// [`TieRule::Error`] a tied matrix gets a NaN gradient and [`Status::TIES_REFUSED`].
     ///
     /// # Errors
     /// As [`FactorPlan::eigh_into`].
@@ -150,13 +154,16 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
     }
 }
 
-/// The eigenpairs of A = B Bᴴ for every factor B of the batch, λ ascending, and what the cut keeps of them, without forming A.
+/// The eigenpairs of A = B Bᴴ for every factor B of the batch, λ ascending, and what the cut keeps
+/// of them, without forming A.
 ///
-/// B = Q R is decomposed first, then the r×r matrix R Rᴴ = U Λ Uᴴ; V = Q U. This takes some 4nr² + 9r³ multiply-adds for the 9n³ of
-/// A and has the accuracy of `eigh` of A: orthonormal vectors, residuals of n·ε·‖A‖₂. For r > n form A and use [`eigh`](crate::eigh()).
+/// B = Q R is decomposed first, then the r×r matrix R Rᴴ = U Λ Uᴴ; V = Q U. This takes some 4nr² +
+/// 9r³ multiply-adds for the 9n³ of A and has the accuracy of `eigh` of A: orthonormal vectors,
+/// residuals of n·ε·‖A‖₂. For r > n form A and use [`eigh`](crate::eigh()).
 ///
-/// There are r pairs for each matrix; the other n − r eigenvalues are exact zeros, dropped whatever the cut, and counted by the kept–dropped
-/// gap. Bad matrices are treated as by [`eigh`](crate::eigh()).
+/// There are r pairs for each matrix; the other n − r eigenvalues are exact zeros, dropped whatever
+/// the cut, and counted by the kept–dropped gap. Bad matrices are treated as by
+/// [`eigh`](crate::eigh()).
 ///
 /// # Shapes
 /// λ, kept `[batch, r]`; V `[batch, n, r]`; rank, gaps, status `[batch]`.
@@ -173,7 +180,8 @@ pub fn eigh_factor<T: Element, B: Engine<T::Scalar>>(
     eigh_factor_as(b, options)
 }
 
-/// As [`eigh_factor`], with results stored as `O`: for factors in half precision, their type or `f32`.
+/// As [`eigh_factor`], with results stored as `O`: for factors in half precision, their type or
+/// `f32`.
 ///
 /// # Errors
 /// As [`eigh_factor`].
@@ -188,15 +196,16 @@ pub fn eigh_factor_as<T: Element, O: ElementOf<T::Scalar>, B: Engine<T::Scalar>>
 }
 
 impl<O: Element, B: Engine<O::Scalar>> FactorPairs<O, B> {
-    /// The gradient B̄ = 2 Ā B of a loss by B, from its cotangents λ̄ and V̄, without Ā: with X = Vᴴ V̄, S = Vᴴ B and G as in
-    /// [`Eigenpairs::backward`](crate::Eigenpairs::backward), B̄ = 2 V G S + (I − V Vᴴ) V̄_K Λ_K⁻¹ S_K.
+    /// The gradient B̄ = 2 Ā B of a loss by B, from its cotangents λ̄ and V̄, without Ā: with X = Vᴴ
+    /// V̄, S = Vᴴ B and G as in [`Eigenpairs::backward`](crate::Eigenpairs::backward), B̄ = 2 V G S +
+    /// (I − V Vᴴ) V̄_K Λ_K⁻¹ S_K.
     ///
     /// # Shapes
     /// λ̄ `[batch, r]`, V̄ `[batch, n, r]`, either may be absent; B̄ `[batch, n, r]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the cotangents are those of another shape; [`Error::Matrices`] for tied matrices under [`TieRule::Error`];
-    /// [`Error::Backend`].
+    /// [`Error::Shape`] if the cotangents are those of another shape; [`Error::Matrices`] for tied
+    /// matrices under [`TieRule::Error`]; [`Error::Backend`].
     ///
     /// # Source
     /// docs/derivation.md §12.

@@ -6,8 +6,8 @@ use crate::{Element, Error, Precision, Real, Result};
 use num_traits::{Float, Zero};
 use std::f64::consts::SQRT_2;
 
-/// Looks in consecutive matrices, of which the first has the number `first`, for the first entry that differs from its mirror;
-/// notes matrices that are not finite, where it does not look.
+/// Looks in consecutive matrices, of which the first has the number `first`, for the first entry
+/// that differs from its mirror; notes matrices that are not finite, where it does not look.
 ///
 /// # Errors
 /// [`Error::NotHermitian`].
@@ -39,7 +39,8 @@ fn compare<T: Element>(matrix: usize, n: usize, a: &[T], precision: Precision) -
     if largest.is_nan() {
         return Ok(false);
     }
-    // max|A| is at least its largest component, and a modulus at most √2 times that of its number: this settles nearly every matrix.
+    // max|A| is at least its largest component, and a modulus at most √2 times that of its number:
+    // this settles nearly every matrix.
     if SQRT_2 * difference.to_f64() <= tolerance(precision, n, largest.to_f64()) {
         return Ok(true);
     }

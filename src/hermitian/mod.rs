@@ -43,8 +43,8 @@ impl From<Triangle> for Read {
 
 /// A batch of Hermitian matrices `[batch, n, n]` on a backend.
 ///
-/// Whatever the memory holds, this is Hermitian: what is not read does not exist for it, and neither does the imaginary part of the
-/// diagonal.
+/// Whatever the memory holds, this is Hermitian: what is not read does not exist for it, and
+/// neither does the imaginary part of the diagonal.
 #[derive(Debug)]
 pub struct HermitianBatch<T: Element, B: Backend = Cpu, S: Storage = Owned> {
     pub(crate) data: Array<T, B, 3, S>,
@@ -60,8 +60,9 @@ impl<T: Element, B: Backend> Clone for HermitianBatch<T, B, View<'_>> {
 impl<T: Element, B: Backend> Copy for HermitianBatch<T, B, View<'_>> {}
 
 impl<'a, T: Element> HermitianBatch<T, Cpu, View<'a>> {
-    /// The user's own array, row-major `[batch, n, n]` or `[n, n]`, without a copy; both triangles are compared as by
-    /// [`HermitianBatch::new`]. An entry that is not finite becomes a status of its matrix, unless its mirror is: that differs.
+    /// The user's own array, row-major `[batch, n, n]` or `[n, n]`, without a copy; both triangles
+    /// are compared as by [`HermitianBatch::new`]. An entry that is not finite becomes a status of
+    /// its matrix, unless its mirror is: that differs.
     ///
     /// # Errors
     /// As [`HermitianBatch::new`], and [`Error::NotContiguous`].
@@ -107,10 +108,12 @@ impl<T: Element, B: Backend, S: Storage> HermitianBatch<T, B, S> {
 }
 
 impl<T: Element, B: Backend> HermitianBatch<T, B> {
-    /// Matrices `[batch, n, n]` in memory of a backend. To compare triangles this waits for the device, and does so on the host.
+    /// Matrices `[batch, n, n]` in memory of a backend. To compare triangles this waits for the
+    /// device, and does so on the host.
     ///
     /// # Errors
-    /// [`Error::NotSquare`], [`Error::TooLarge`]; under [`Read::Compared`] [`Error::NotHermitian`], and [`Error::Backend`].
+    /// [`Error::NotSquare`], [`Error::TooLarge`]; under [`Read::Compared`] [`Error::NotHermitian`],
+    /// and [`Error::Backend`].
     pub fn of(data: Array<T, B, 3>, read: impl Into<Read>) -> Result<Self> {
         let triangle = HermitianBatch::read_as(data.backend(), data.view(), read.into())?;
         Ok(Self { data, triangle })
@@ -150,11 +153,13 @@ impl<'a, T: Element, B: Backend> HermitianBatch<T, B, View<'a>> {
 }
 
 impl<T: Element> HermitianBatch<T, Cpu> {
-    /// A batch on the CPU from an array of any strides, `[batch, n, n]` or `[n, n]`; both triangles are read and compared:
-    /// |A_ij − conj A_ji| ≤ 8·n·ε·max|A|. Entries that are not finite are let through: they become a status of their matrix.
+    /// A batch on the CPU from an array of any strides, `[batch, n, n]` or `[n, n]`; both triangles
+    /// are read and compared: |A_ij − conj A_ji| ≤ 8·n·ε·max|A|. Entries that are not finite are
+    /// let through: they become a status of their matrix.
     ///
     /// # Errors
-    /// [`Error::Dimensions`], [`Error::NotSquare`], [`Error::TooLarge`], [`Error::NotHermitian`]; [`Error::Backend`] without memory.
+    /// [`Error::Dimensions`], [`Error::NotSquare`], [`Error::TooLarge`], [`Error::NotHermitian`];
+    /// [`Error::Backend`] without memory.
     pub fn new<D: Dimension>(a: ArrayView<'_, T, D>) -> Result<Self> {
         Self::on(&Cpu::default(), a)
     }
@@ -177,8 +182,9 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         Self::computed_in_on(backend, a, T::PRECISION)
     }
 
-    /// As [`HermitianBatch::on`], of data that were computed in another precision, whose ε the comparison of triangles takes: `f32` data
-    /// cast to `f64` are asymmetric by the round-off of `f32`. [`Cut::with_computed_in`](crate::Cut::with_computed_in) tells the cut.
+    /// As [`HermitianBatch::on`], of data that were computed in another precision, whose ε the
+    /// comparison of triangles takes: `f32` data cast to `f64` are asymmetric by the round-off of
+    /// `f32`. [`Cut::with_computed_in`](crate::Cut::with_computed_in) tells the cut.
     ///
     /// # Errors
     /// As [`HermitianBatch::on`].
@@ -189,7 +195,8 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         let mut data = contiguous(backend, a)?;
         for matrix in not_finite(&backend.host(), n, &data, precision)? {
             let nan = Real::of(f64::NAN);
-            data[matrix * n * n] = T::narrow(T::Scalar::from_parts(nan, nan)); // in the triangle that is read
+            // in the triangle that is read
+            data[matrix * n * n] = T::narrow(T::Scalar::from_parts(nan, nan));
         }
         Ok(Self { data: Array::from_host(backend, data, [batch, n, n])?, triangle: Some(Triangle::Lower) })
     }
@@ -205,11 +212,13 @@ impl<T: Element, B: Backend> HermitianBatch<T, B> {
         Ok(Self { data, triangle: Some(triangle) })
     }
 
-    /// As [`HermitianBatch::on`], in parts of nearly equal size on several backends, in order: several GPUs, say, which then work
-    /// at the same time. No part is empty unless there are fewer matrices than backends.
+    /// As [`HermitianBatch::on`], in parts of nearly equal size on several backends, in order:
+    /// several GPUs, say, which then work at the same time. No part is empty unless there are fewer
+    /// matrices than backends.
     ///
     /// # Errors
-    /// As [`HermitianBatch::on`], with matrices numbered as in `a`; [`Error::Shape`] if there are matrices and no backend.
+    /// As [`HermitianBatch::on`], with matrices numbered as in `a`; [`Error::Shape`] if there are
+    /// matrices and no backend.
     pub fn over<D: Dimension>(backends: &[B], a: ArrayView<'_, T, D>) -> Result<Vec<Self>> {
         let a = square(a)?;
         if backends.is_empty() && a.dim().0 > 0 {
@@ -256,7 +265,8 @@ fn square<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<ArrayView3
     addressable::<T>(batch, rows).map(|()| a)
 }
 
-/// Elements from which a copy and a check are worth waking rayon's threads: some tens of microseconds of work.
+/// Elements from which a copy and a check are worth waking rayon's threads: some tens of
+/// microseconds of work.
 const PARALLEL_FROM: usize = 1 << 14;
 
 /// The elements in row-major order.

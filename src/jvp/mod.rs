@@ -1,4 +1,5 @@
-//! λ̇ and V̇ along a direction: docs/derivation.md, equations (4) and (5); and the Hessian of a loss times one.
+//! λ̇ and V̇ along a direction: docs/derivation.md, equations (4) and (5); and the Hessian of a loss
+//! times one.
 
 mod tangents;
 
@@ -18,11 +19,13 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         Tangents::zeros(self.backend(), self.count::<O>(directions)?, self.problem().n)
     }
 
-    /// λ̇ and V̇, as [`Eigenpairs::jvp`], into caller-owned memory. Directions that are stored as another type than the pairs are copied on
-    /// a device, in memory that is allocated for the call.
+    /// λ̇ and V̇, as [`Eigenpairs::jvp`], into caller-owned memory. Directions that are stored as
+    /// another type than the pairs are copied on a device, in memory that is allocated for the
+    /// call.
     ///
     /// # Errors
-    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`]; [`Error::Backend`].
+    /// [`Error::Shape`] if a view has another length than the plan's; [`Error::Workspace`];
+    /// [`Error::Backend`].
     pub fn jvp_into<'a, O: ElementOf<T::Scalar>, I: ElementOf<T::Scalar>>(
         &self,
         pairs: Eigenpairs<O, B, View<'a>>,
@@ -31,7 +34,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         scratch: &B::Scratch,
     ) -> Result<()> {
         let (batch, n) = (self.problem().batch, self.problem().n);
-        let count = out.status.shape()[0].checked_div(batch).unwrap_or(0) * batch; // of whole directions
+        // of whole directions
+        let count = out.status.shape()[0].checked_div(batch).unwrap_or(0) * batch;
         self.expect_pairs(&pairs)?;
         a_dot.data.expect("Ȧ", [count, n, n])?;
         out.expect(count, n)?;
@@ -41,18 +45,20 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 }
 
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
-    /// The tangents of the kept eigenpairs along Ȧ, the forward derivative: λ̇ = diag P and V̇ = V (F ∘ P) with P = Vᴴ Ȧ V.
+    /// The tangents of the kept eigenpairs along Ȧ, the forward derivative: λ̇ = diag P and V̇ = V (F
+    /// ∘ P) with P = Vᴴ Ȧ V.
     ///
-    /// The gauge is that of parallel transport, v_jᴴ v̇_j = 0: an eigenvector turns no phase that A does not make it turn. Inside a
-    /// tied group F is what the options' [`TieRule`] says. `a_dot` holds one direction or several, direction after
-    /// direction: what depends on the eigenpairs alone is then done once.
+    /// The gauge is that of parallel transport, v_jᴴ v̇_j = 0: an eigenvector turns no phase that A
+    /// does not make it turn. Inside a tied group F is what the options' [`TieRule`] says. `a_dot`
+    /// holds one direction or several, direction after direction: what depends on the eigenpairs
+    /// alone is then done once.
     ///
     /// # Shapes
     /// Ȧ `[directions·batch, n, n]`; λ̇ `[directions·batch, n]`, V̇ `[directions·batch, n, n]`.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless Ȧ is of whole directions; [`Error::Matrices`] for tied matrices under [`TieRule::Error`];
-    /// [`Error::Backend`].
+    /// [`Error::Shape`] unless Ȧ is of whole directions; [`Error::Matrices`] for tied matrices
+    /// under [`TieRule::Error`]; [`Error::Backend`].
     ///
     /// # Source
     /// docs/derivation.md, equations (4) and (5).
@@ -69,8 +75,9 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         Ok(tangents)
     }
 
-    /// The Hessian of a loss of kept eigenpairs times a direction Ȧ. `cotangents` are the loss's; `second` is given λ̇ and V̇ and returns
-    /// the tangents λ̄̇ and V̄̇ of the cotangents along them, that is the loss's own Hessian times (λ̇, V̇).
+    /// The Hessian of a loss of kept eigenpairs times a direction Ȧ. `cotangents` are the loss's;
+    /// `second` is given λ̇ and V̇ and returns the tangents λ̄̇ and V̄̇ of the cotangents along them,
+    /// that is the loss's own Hessian times (λ̇, V̇).
     ///
     /// # Shapes
     /// Ȧ and the result `[batch, n, n]`.

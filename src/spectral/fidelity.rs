@@ -1,6 +1,8 @@
-//! F = (tr √(√A B √A))² = ‖√A √B‖₁², from the singular values of √A √B: the fidelity of states and its gradients.
+//! F = (tr √(√A B √A))² = ‖√A √B‖₁², from the singular values of √A √B: the fidelity of states and
+//! its gradients.
 //!
-//! √A B √A is never formed: where states overlap little its eigenvalues, the squares of those, lose half of their digits.
+//! √A B √A is never formed: where states overlap little its eigenvalues, the squares of those, lose
+//! half of their digits.
 
 use crate::cut;
 use crate::element::sealed::Ldexp;
@@ -14,10 +16,11 @@ use num_traits::{Float, One, Zero};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Fidelity<O: Element, B: Backend = Cpu> {
-    /// tr √(√A B √A), the root fidelity, `[batch]`; its square is the fidelity. NaN where A or B is not decomposed or not positive.
+    /// tr √(√A B √A), the root fidelity, `[batch]`; its square is the fidelity. NaN where A or B is
+    /// not decomposed or not positive.
     pub root: Array<<O::Scalar as Element>::Real, B, 1>,
-    /// What is to be known of each, `[batch]`: what was found of A and of B, and [`Status::OUTSIDE_DOMAIN`] where one of them keeps
-    /// a negative eigenvalue.
+    /// What is to be known of each, `[batch]`: what was found of A and of B, and
+    /// [`Status::OUTSIDE_DOMAIN`] where one of them keeps a negative eigenvalue.
     pub status: Array<Status, B, 1>,
     /// The gradient of the fidelity by A.
     pub a_bar: HermitianResult<O, B>,
@@ -25,12 +28,15 @@ pub struct Fidelity<O: Element, B: Backend = Cpu> {
     pub b_bar: HermitianResult<O, B>,
 }
 
-/// The fidelity F = (tr √(√A B √A))² of positive semi-definite A and B of any rank, and its gradients at fixed rank,
-/// B̄ = s·√A (√A B √A)^(−½) √A with s = √F, and Ā likewise with A and B exchanged: finite where ranks are not full.
+/// The fidelity F = (tr √(√A B √A))² of positive semi-definite A and B of any rank, and its
+/// gradients at fixed rank, B̄ = s·√A (√A B √A)^(−½) √A with s = √F, and Ā likewise with A and B
+/// exchanged: finite where ranks are not full.
 ///
-/// √F is right to n·ε·‖√A‖₂‖√B‖₂ for every overlap and scale. Singular values of √A √B below that count as 0, and so do the
-/// gradients along them: of states with orthogonal supports both gradients are 0, though F grows linearly with what of one is brought into
-/// the support of the other. Waits for the device, on which matrices are decomposed and multiplied; they are put together on the host.
+/// √F is right to n·ε·‖√A‖₂‖√B‖₂ for every overlap and scale. Singular values of √A √B below that
+/// count as 0, and so do the gradients along them: of states with orthogonal supports both
+/// gradients are 0, though F grows linearly with what of one is brought into the support of the
+/// other. Waits for the device, on which matrices are decomposed and multiplied; they are put
+/// together on the host.
 ///
 /// # Shapes
 /// A, B and gradients `[batch, n, n]`; root and status `[batch]`.
@@ -113,7 +119,8 @@ fn exchange<O: Scalar>(batch: usize, n: usize) -> Vec<O> {
     (0..batch).flat_map(|_| (0..size * size).map(entry)).collect()
 }
 
-/// The eigenpairs of diag(A·2⁻²ᵖ, B·2⁻²ᵠ), of norms from 1 to 4, with what was kept of A and B; of a refused pair nothing is.
+/// The eigenpairs of diag(A·2⁻²ᵖ, B·2⁻²ᵠ), of norms from 1 to 4, with what was kept of A and B; of
+/// a refused pair nothing is.
 struct DirectSum<O: Scalar> {
     n: usize,
     values: Vec<O::Real>,

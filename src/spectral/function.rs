@@ -1,4 +1,5 @@
-//! Functions of the kept spectrum: [`Function`] by name, or [`Spectral`] given by its values and slopes at the eigenvalues.
+//! Functions of the kept spectrum: [`Function`] by name, or [`Spectral`] given by its values and
+//! slopes at the eigenvalues.
 
 use crate::{Array, Backend, Cpu, Eigenpairs, Element, Owned, Real, Result, Storage, View};
 
@@ -73,7 +74,8 @@ impl Function {
 /// The largest whole power that is taken by multiplications, each of which is rounded.
 const MOST_PRODUCTS: f64 = 4.0;
 
-/// λ^p, in f64 whatever the type, to half an ulp of f32; whole powers keep the sign of negative numbers.
+/// λ^p, in f64 whatever the type, to half an ulp of f32; whole powers keep the sign of negative
+/// numbers.
 fn power<R: Real>(lambda: R, p: f64) -> R {
     let whole = p == p.round();
     if whole && p.abs() <= MOST_PRODUCTS {
@@ -94,7 +96,8 @@ fn power<R: Real>(lambda: R, p: f64) -> R {
 pub enum Spectral<O: Element, B: Backend = Cpu, S: Storage = Owned> {
     /// One that the library knows.
     Named(Function),
-    /// Any other, by f(λ) and f′(λ) at the eigenvalues of the pairs; what they are outside K is not read.
+    /// Any other, by f(λ) and f′(λ) at the eigenvalues of the pairs; what they are outside K is not
+    /// read.
     Given {
         /// f(λ), `[batch, n]`.
         values: Array<O::Real, B, 2, S>,
@@ -117,10 +120,12 @@ impl<O: Element, B: Backend, S: Storage> From<Function> for Spectral<O, B, S> {
 }
 
 impl<O: Element, B: Backend> Spectral<O, B> {
-    /// A function of the user's and its derivative, evaluated at the eigenvalues of `pairs`; waits for the device.
+    /// A function of the user's and its derivative, evaluated at the eigenvalues of `pairs`; waits
+    /// for the device.
     ///
-    /// Divided differences are (f(a) − f(b))/(a − b), or ½(f′(a) + f′(b)) within the cutoff of ties: they lose as many digits as f(a) and
-    /// f(b) have in common, unlike those of a named [`Function`].
+    /// Divided differences are (f(a) − f(b))/(a − b), or ½(f′(a) + f′(b)) within the cutoff of
+    /// ties: they lose as many digits as f(a) and f(b) have in common, unlike those of a named
+    /// [`Function`].
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) if the device, or work enqueued before, failed.

@@ -1,5 +1,5 @@
-//! Functions of the matrix through its kept spectrum, B = V_K f(Λ_K) V_Kᴴ, with derivatives that are exact wherever eigenvalues tie:
-//! f(A), projectors, traces, entropy.
+//! Functions of the matrix through its kept spectrum, B = V_K f(Λ_K) V_Kᴴ, with derivatives that
+//! are exact wherever eigenvalues tie: f(A), projectors, traces, entropy.
 
 mod fidelity;
 mod function;
@@ -34,8 +34,9 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         self.backend().spectral(self.problem(), pairs, function, of, out, scratch)
     }
 
-    /// s·V (W ∘ Vᴴ E V) Vᴴ into caller-owned memory: for [`SchurMultiplier::Divided`] as [`Eigenpairs::spectral_derivative`], for
-    /// [`SchurMultiplier::Product`] f(A) E f(A); s `[batch]` may be absent. Products f(λ_i) f(λ_j) are formed first: where one overflows, the
+    /// s·V (W ∘ Vᴴ E V) Vᴴ into caller-owned memory: for [`SchurMultiplier::Divided`] as
+    /// [`Eigenpairs::spectral_derivative`], for [`SchurMultiplier::Product`] f(A) E f(A); s
+    /// `[batch]` may be absent. Products f(λ_i) f(λ_j) are formed first: where one overflows, the
     /// matrix has [`Status::RESULT_NOT_FINITE`], whatever E and s are.
     ///
     /// # Errors
@@ -103,14 +104,15 @@ pub struct Trace<O: Element, B: Backend = Cpu> {
 impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     /// f(A) on the kept spectrum, V_K f(Λ_K) V_Kᴴ: the dropped eigenvalues count as mapped to 0.
     ///
-    /// A kept eigenvalue outside the domain of f makes that matrix NaN, with [`Status::OUTSIDE_DOMAIN`]; one whose f overflows gives it
-    /// [`Status::RESULT_NOT_FINITE`].
+    /// A kept eigenvalue outside the domain of f makes that matrix NaN, with
+    /// [`Status::OUTSIDE_DOMAIN`]; one whose f overflows gives it [`Status::RESULT_NOT_FINITE`].
     ///
     /// # Shapes
     /// `[batch, n, n]`.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if f was given for other pairs; [`Error::Backend`](crate::Error::Backend).
+    /// [`Error::Shape`](crate::Error::Shape) if f was given for other pairs;
+    /// [`Error::Backend`](crate::Error::Backend).
     ///
     /// # Source
     /// docs/derivation.md §11.
@@ -118,16 +120,19 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         self.spectral_of(function, Derivative::Zeroth)
     }
 
-    /// The derivative of [`Eigenpairs::spectral`] applied to E: V (f¹ ∘ Vᴴ E V) Vᴴ with divided differences f¹.
+    /// The derivative of [`Eigenpairs::spectral`] applied to E: V (f¹ ∘ Vᴴ E V) Vᴴ with divided
+    /// differences f¹.
     ///
-    /// The map is its own adjoint: for E = B̄ it is the gradient Ā, for E = Ȧ it is the tangent of B. It is exact wherever eigenvalues
-    /// tie, since a tie has the divided difference f′, and takes no notice of a [`TieRule`](crate::TieRule).
+    /// The map is its own adjoint: for E = B̄ it is the gradient Ā, for E = Ȧ it is the tangent of
+    /// B. It is exact wherever eigenvalues tie, since a tie has the divided difference f′, and
+    /// takes no notice of a [`TieRule`](crate::TieRule).
     ///
     /// # Shapes
     /// E and the result `[batch, n, n]`.
     ///
     /// # Errors
-    /// As [`Eigenpairs::spectral`], and [`Error::Shape`](crate::Error::Shape) if E has another shape.
+    /// As [`Eigenpairs::spectral`], and [`Error::Shape`](crate::Error::Shape) if E has another
+    /// shape.
     ///
     /// # Source
     /// Daleckii and Krein; docs/derivation.md §11.
@@ -157,7 +162,8 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
         Ok(Trace { values, status, gradient: self.spectral_of(function, Derivative::First)? })
     }
 
-    /// tr(A log A) for each matrix, minus the von Neumann entropy, and its gradient log A + 1 on the kept space: finite whatever the rank.
+    /// tr(A log A) for each matrix, minus the von Neumann entropy, and its gradient log A + 1 on
+    /// the kept space: finite whatever the rank.
     ///
     /// # Errors
     /// As [`Eigenpairs::spectral`].

@@ -1,4 +1,5 @@
-//! Residuals, orthogonality and the noise of null eigenvalues, as LAPACK's ratios: recorded, asserted only loosely.
+//! Residuals, orthogonality and the noise of null eigenvalues, as LAPACK's ratios: recorded,
+//! asserted only loosely.
 
 use crate::fact::fact;
 use crate::gpu::{Gpu, gpu};
@@ -8,7 +9,8 @@ use crate::solver::{JACOBI, Job, Routine};
 use num_complex::Complex;
 
 const SIZES: [usize; 11] = [1, 2, 3, 4, 5, 8, 16, 31, 32, 33, 64];
-/// In units of n ε |A|. A sound routine stays below 10; the measurement shall be delivered for one that does not, too.
+/// In units of n ε |A|. A sound routine stays below 10; the measurement shall be delivered for one
+/// that does not, too.
 const LOOSE: f64 = 1000.0;
 
 fn settings(epsilon: f64) -> Vec<(&'static str, Routine)> {
@@ -55,7 +57,8 @@ fn measure<T: Number>(gpu: &Gpu) {
     }
 }
 
-/// A = VΛVᴴ, VᴴV = I, λ ascending, in float. Reported: 9e-9 residuals of heevjBatched in complex128 at the default tolerance.
+/// A = VΛVᴴ, VᴴV = I, λ ascending, in float. Reported: 9e-9 residuals of heevjBatched in complex128
+/// at the default tolerance.
 #[test]
 fn decompositions_are_accurate_in_f32() {
     if let Some(gpu) = gpu("decompositions_are_accurate_in_f32") {
@@ -71,7 +74,8 @@ fn decompositions_are_accurate_in_f64() {
     }
 }
 
-/// As above, in cuComplex. Reported: non-orthonormal vectors of XsyevBatched before cuSOLVER 11.7.3 (pytorch/pytorch#192483).
+/// As above, in cuComplex. Reported: non-orthonormal vectors of XsyevBatched before cuSOLVER 11.7.3
+/// (pytorch/pytorch#192483).
 #[test]
 fn decompositions_are_accurate_in_c64() {
     if let Some(gpu) = gpu("decompositions_are_accurate_in_c64") {
@@ -119,7 +123,8 @@ fn spectra<T: Number>(gpu: &Gpu) {
     }
 }
 
-/// Zero, identity, clustered, scaled: LAPACK's testing matrices. At the very ends of the range nothing is promised: recorded.
+/// Zero, identity, clustered, scaled: LAPACK's testing matrices. At the very ends of the range
+/// nothing is promised: recorded.
 #[test]
 fn special_spectra_are_decomposed() {
     let Some(gpu) = gpu("special_spectra_are_decomposed") else { return };

@@ -96,7 +96,8 @@ fn launch(gpu: &Gpu, cubin: &[u8], name: &CStr, blocks: u32, threads: u32, argum
     unsafe { module::unload(loaded) }.expect("a module can be unloaded");
 }
 
-/// nvrtcAddNameExpression and nvrtcGetLoweredName name an instance of a template; a grid may be wider than 65,535 blocks in x.
+/// nvrtcAddNameExpression and nvrtcGetLoweredName name an instance of a template; a grid may be
+/// wider than 65,535 blocks in x.
 #[test]
 fn instances_of_a_template_are_compiled_for_this_device() {
     let Some(gpu) = gpu("instances_of_a_template_are_compiled_for_this_device") else { return };
@@ -127,7 +128,8 @@ fn instances_of_a_template_are_compiled_for_this_device() {
     assert_eq!(buffer.read(), numbers.iter().map(|x| 0.5 * x).collect::<Vec<_>>());
 }
 
-/// The threads of a block meet at __syncthreads and share memory; those of a warp exchange registers.
+/// The threads of a block meet at __syncthreads and share memory; those of a warp exchange
+/// registers.
 #[test]
 fn a_block_shares_memory_and_a_warp_its_registers() {
     let Some(gpu) = gpu("a_block_shares_memory_and_a_warp_its_registers") else { return };

@@ -1,4 +1,5 @@
-//! What both routines read, write and refuse. Source: cuSOLVER library guide, "syevjBatched()" and "cusolverDnXsyevBatched()".
+//! What both routines read, write and refuse. Source: cuSOLVER library guide, "syevjBatched()" and
+//! "cusolverDnXsyevBatched()".
 
 use crate::fact::fact;
 use crate::gpu::{Gpu, gpu};
@@ -22,7 +23,8 @@ fn each(gpu: &Gpu, mut real: impl FnMut(&Gpu, Routine), mut complex: impl FnMut(
     }
 }
 
-/// uplo: "specifies which part of A is stored"; the other part is not read, the imaginary part of the diagonal not used.
+/// uplo: "specifies which part of A is stored"; the other part is not read, the imaginary part of
+/// the diagonal not used.
 #[test]
 fn one_triangle_is_read() {
     fn check<T: Number>(gpu: &Gpu, routine: Routine) {
@@ -85,7 +87,8 @@ fn eigenvalues_come_without_vectors() {
     each(&gpu, check::<f64>, check::<Complex<f32>>);
 }
 
-/// info is an int for each matrix, on the device: 0 where it converged, and nothing is written behind the last.
+/// info is an int for each matrix, on the device: 0 where it converged, and nothing is written
+/// behind the last.
 #[test]
 fn info_has_one_int_for_each_matrix() {
     fn check<T: Number>(gpu: &Gpu, routine: Routine) {
@@ -97,7 +100,8 @@ fn info_has_one_int_for_each_matrix() {
     each(&gpu, check::<f64>, check::<Complex<f32>>);
 }
 
-/// info[i] = n + 1: "syevjBatched does not converge on i-th matrix under given tolerance and maximum sweeps".
+/// info[i] = n + 1: "syevjBatched does not converge on i-th matrix under given tolerance and
+/// maximum sweeps".
 #[test]
 fn too_few_sweeps_are_told() {
     fn check<T: Number>(gpu: &Gpu, n: usize) {
@@ -114,7 +118,8 @@ fn too_few_sweeps_are_told() {
     }
 }
 
-/// Nothing is promised for a matrix with NaN or infinity: recorded. That the others of the batch do not suffer is what we rely on.
+/// Nothing is promised for a matrix with NaN or infinity: recorded. That the others of the batch do
+/// not suffer is what we rely on.
 #[test]
 fn a_bad_matrix_is_alone() {
     fn check<T: Number>(gpu: &Gpu, routine: Routine) {
@@ -172,7 +177,8 @@ fn jacobi_tells_no_sweeps_of_a_batch() {
     let (a, w) = (gpu.upload(&Matrices::<f64>::random(4, 2, 28).data), gpu.filled::<f64>(8, 0));
     let [bytes, _] = job.workspace::<f64>(&handle).expect("a size");
     let (work, info) = (gpu.filled::<f64>(bytes / 8, 0), gpu.filled::<c_int>(2, 0));
-    // SAFETY: each buffer is as large as this shape demands and waits for the stream before it is freed.
+    // SAFETY: each buffer is as large as this shape demands and waits for the stream before it is
+    // freed.
     let status = unsafe {
         f64::evj(
             handle.0,
@@ -195,8 +201,9 @@ fn jacobi_tells_no_sweeps_of_a_batch() {
     assert_eq!(status as c_int, NOT_SUPPORTED);
 }
 
-/// CUSOLVER_STATUS_INVALID_VALUE: n < 0, lda < max(1, n), batchSize < 0. info[0] = −i of the i-th argument, the handle not counted, and
-/// what happens to a workspace too small or a null pointer: recorded.
+/// CUSOLVER_STATUS_INVALID_VALUE: n < 0, lda < max(1, n), batchSize < 0. info[0] = −i of the i-th
+/// argument, the handle not counted, and what happens to a workspace too small or a null pointer:
+/// recorded.
 #[test]
 fn jacobi_refuses_bad_arguments() {
     let Some(gpu) = gpu("jacobi_refuses_bad_arguments") else { return };
@@ -222,7 +229,8 @@ fn jacobi_refuses_bad_arguments() {
             continue; // a library that took it would leave the context unusable to every other test
         }
         info.write(&[7; 2]);
-        // SAFETY: the arguments are refused; those that might not be stay inside the buffers, as the work space is as large as it must be.
+        // SAFETY: the arguments are refused; those that might not be stay inside the buffers, as
+        // the work space is as large as it must be.
         let status = unsafe { f64::evj(handle.0, shape, memory, w.pointer(), lwork, info.pointer(), params.0) } as c_int;
         gpu.wait();
         fact!("argument", routine: JACOBI.name(), wrong: name, status: status, info: info.read()[0]);
@@ -230,7 +238,8 @@ fn jacobi_refuses_bad_arguments() {
     }
 }
 
-/// The same of XsyevBatched, and the table of its data types: W real, of the precision of A; the compute type that of A.
+/// The same of XsyevBatched, and the table of its data types: W real, of the precision of A; the
+/// compute type that of A.
 #[test]
 fn syev_refuses_bad_arguments() {
     let Some(gpu) = gpu("syev_refuses_bad_arguments") else { return };
@@ -252,7 +261,8 @@ fn syev_refuses_bad_arguments() {
     ] {
         let (mut device, mut host) = (0, 0);
         let [a, w, compute] = types;
-        // SAFETY: all objects are alive, both results are size_t; the matrices are not touched by a query.
+        // SAFETY: all objects are alive, both results are size_t; the matrices are not touched by a
+        // query.
         let status = unsafe {
             (params.functions.size)(
                 handle.0.cast(),

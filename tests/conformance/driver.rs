@@ -27,7 +27,8 @@ fn libraries_and_device_are_named() {
     assert!(threads >= 1024);
 }
 
-/// cuMemAlloc: "suitably aligned for any kind of variable"; 256 bytes by the programming guide; nothing is refused as an invalid value.
+/// cuMemAlloc: "suitably aligned for any kind of variable"; 256 bytes by the programming guide;
+/// nothing is refused as an invalid value.
 #[test]
 fn allocations_are_aligned_to_256_bytes() {
     let Some(gpu) = gpu("allocations_are_aligned_to_256_bytes") else { return };
@@ -81,14 +82,16 @@ fn memory_is_set_and_copied() {
     assert_eq!(copied[60..], numbers[60..]);
 }
 
-/// cuStreamWaitEvent: what follows on one stream waits for what was recorded on the other, without the host.
+/// cuStreamWaitEvent: what follows on one stream waits for what was recorded on the other, without
+/// the host.
 #[test]
 fn an_event_orders_two_streams() {
     let Some(gpu) = gpu("an_event_orders_two_streams") else { return };
     let other = gpu.context().new_stream().expect("a second stream");
     let (source, target) = (gpu.filled::<u8>(1 << 24, 0), gpu.filled::<u8>(1 << 24, 0));
     for round in 1..=8 {
-        // SAFETY: the buffer holds 2²⁴ bytes and outlives the work: both streams are waited for below.
+        // SAFETY: the buffer holds 2²⁴ bytes and outlives the work: both streams are waited for
+        // below.
         unsafe { result::memset_d8_async(source.address(), round, 1 << 24, gpu.stream.cu_stream()) }.expect("memory can be set");
         let event = gpu.stream.record_event(None).expect("an event");
         other.wait(&event).expect("a stream waits");

@@ -44,7 +44,8 @@ impl Gpu {
     /// Memory filled with one byte.
     pub fn filled<T: Copy + Default>(&self, len: usize, byte: u8) -> Buffer<T> {
         let bytes = len.checked_mul(size_of::<T>()).expect("a size");
-        // SAFETY: a context is current, which `gpu` saw to; the driver refuses to allocate nothing, so it is asked for one byte at least.
+        // SAFETY: a context is current, which `gpu` saw to; the driver refuses to allocate nothing,
+        // so it is asked for one byte at least.
         let address = unsafe { result::malloc_sync(bytes.max(1)) }.expect("there is memory");
         // SAFETY: the memory was just allocated and is of that size or larger.
         unsafe { result::memset_d8_async(address, byte, bytes, self.stream.cu_stream()) }.expect("memory can be set");
@@ -88,7 +89,8 @@ impl<T: Copy + Default> Buffer<T> {
     pub fn write(&self, host: &[T]) {
         assert_eq!(host.len(), self.len);
         if self.len > 0 {
-            // SAFETY: the buffer holds as many elements as `host`, which outlives the copy: the stream is waited for.
+            // SAFETY: the buffer holds as many elements as `host`, which outlives the copy: the
+            // stream is waited for.
             unsafe { result::memcpy_htod_async(self.address, host, self.stream.cu_stream()) }.expect("a copy to the device");
             self.stream.synchronize().expect("the copy succeeds");
         }
@@ -97,7 +99,8 @@ impl<T: Copy + Default> Buffer<T> {
     pub fn read(&self) -> Vec<T> {
         let mut host = vec![T::default(); self.len];
         if self.len > 0 {
-            // SAFETY: `host` has as many elements as the buffer, any bytes are a number, and the stream is waited for.
+            // SAFETY: `host` has as many elements as the buffer, any bytes are a number, and the
+            // stream is waited for.
             unsafe { result::memcpy_dtoh_async(&mut host, self.address, self.stream.cu_stream()) }.expect("a copy to the host");
             self.stream.synchronize().expect("the copy succeeds");
         }
@@ -107,7 +110,8 @@ impl<T: Copy + Default> Buffer<T> {
     /// Enqueues a copy of `other`, which has the same length.
     pub fn copy_from(&self, other: &Self) {
         assert_eq!(self.len, other.len);
-        // SAFETY: both hold `len` elements and live until the stream is waited for, which reading and dropping do.
+        // SAFETY: both hold `len` elements and live until the stream is waited for, which reading
+        // and dropping do.
         unsafe { result::memcpy_dtod_async(self.address, other.address, self.len * size_of::<T>(), self.stream.cu_stream()) }
             .expect("a copy on the device");
     }
@@ -116,7 +120,8 @@ impl<T: Copy + Default> Buffer<T> {
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         let done = self.stream.synchronize();
-        // SAFETY: the memory was allocated by `filled` and is freed once; the stream, on which alone it is used, has nothing left to do.
+        // SAFETY: the memory was allocated by `filled` and is freed once; the stream, on which
+        // alone it is used, has nothing left to do.
         let freed = unsafe { result::free_sync(self.address) };
         assert!(std::thread::panicking() || done.and(freed).is_ok(), "memory can be freed");
     }

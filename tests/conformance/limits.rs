@@ -9,8 +9,9 @@ use crate::solver::{JACOBI, Job, Routine};
 use cudarc::driver::result::mem_get_info;
 use num_complex::Complex;
 
-/// lwork counts elements in an int. Reported (cupy/cupy#7261): 1024 + n + (1024 + (n+1)²)·batch of them, so that n = 4 fails above
-/// 2,047,171 matrices and n = 2 above 2,078,879. Recorded, with whether it agrees.
+/// lwork counts elements in an int. Reported (cupy/cupy#7261): 1024 + n + (1024 + (n+1)²)·batch of
+/// them, so that n = 4 fails above 2,047,171 matrices and n = 2 above 2,078,879. Recorded, with
+/// whether it agrees.
 #[test]
 fn the_workspace_of_jacobi_outgrows_an_int() {
     let Some(gpu) = gpu("the_workspace_of_jacobi_outgrows_an_int") else { return };
@@ -27,7 +28,8 @@ fn the_workspace_of_jacobi_outgrows_an_int() {
     }
 }
 
-/// Bytes of workspace by n and batch, and how cusolverDnSetAdvOptions takes the choice of an algorithm: recorded.
+/// Bytes of workspace by n and batch, and how cusolverDnSetAdvOptions takes the choice of an
+/// algorithm: recorded.
 #[test]
 fn workspaces_are_told() {
     fn record<T: Number>(handle: &Handle, routine: Routine, n: usize, batch: usize) {
@@ -57,8 +59,9 @@ fn workspaces_are_told() {
     }
 }
 
-/// Documented: n·lda·batch ≤ INT32_MAX. Reported (mujocolab/mjlab#732): a ceiling of the batch between 16 k and 32 k. 16,384 matrices are
-/// what we rely on: asserted. The rest is recorded, for the query and, where half the free memory holds it, for the call.
+/// Documented: n·lda·batch ≤ INT32_MAX. Reported (mujocolab/mjlab#732): a ceiling of the batch
+/// between 16 k and 32 k. 16,384 matrices are what we rely on: asserted. The rest is recorded, for
+/// the query and, where half the free memory holds it, for the call.
 #[test]
 fn the_batch_of_syev_has_a_ceiling() {
     fn record(gpu: &Gpu, handle: &Handle, routine: Routine, n: usize, batch: usize) {
@@ -95,8 +98,9 @@ fn the_batch_of_syev_has_a_ceiling() {
     }
 }
 
-/// Reported: XsyevBatched in complex64 before cuSOLVER 11.7.3 needs a workspace of zeros (pytorch/pytorch#192483, JuliaGPU/CUDA.jl#2577).
-/// Recorded for every routine with zeros, ones and NaN patterns; with zeros asserted.
+/// Reported: XsyevBatched in complex64 before cuSOLVER 11.7.3 needs a workspace of zeros
+/// (pytorch/pytorch#192483, JuliaGPU/CUDA.jl#2577). Recorded for every routine with zeros, ones and
+/// NaN patterns; with zeros asserted.
 #[test]
 fn the_workspace_may_hold_anything() {
     fn record<T: Number>(gpu: &Gpu, routine: Routine) {

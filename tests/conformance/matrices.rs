@@ -1,4 +1,5 @@
-//! Hermitian matrices to decompose, and LAPACK's ratios of what comes out. Naive, in double precision.
+//! Hermitian matrices to decompose, and LAPACK's ratios of what comes out. Naive, in double
+//! precision.
 
 use crate::number::Number;
 use num_complex::Complex;
@@ -59,7 +60,8 @@ fn gaussian(random: &mut fastrand::Rng) -> Complex<f64> {
     Complex::from_polar(radius, angle)
 }
 
-/// The larger of each over the batch: max_j Σ_i |AV − VΛ|_ij / (|A| n ε), |VᴴV − I| / (n ε), |A| = max |λ|; NaN if anything is.
+/// The larger of each over the batch: max_j Σ_i |AV − VΛ|_ij / (|A| n ε), |VᴴV − I| / (n ε), |A| =
+/// max |λ|; NaN if anything is.
 pub fn ratios<T: Number>(a: &Matrices<T>, w: &[T::Real], v: &Matrices<T>) -> [f64; 2] {
     let n = a.n;
     let scale = n as f64 * T::EPSILON;

@@ -42,8 +42,9 @@ pub trait Number: Copy + Default + PartialEq + Debug + 'static {
     unsafe fn evj_size(handle: cusolverDnHandle_t, shape: Shape, lwork: *mut c_int, params: syevjInfo_t) -> cusolverStatus_t;
 
     /// # Safety
-    /// Handle and parameters are alive. `[a, work]` are device memory for lda·n·batch and `lwork` numbers, `w` for n·batch, `info` for `batch`,
-    /// until the stream has been waited for; or the arguments are such that the library must refuse them.
+    /// Handle and parameters are alive. `[a, work]` are device memory for lda·n·batch and `lwork`
+    /// numbers, `w` for n·batch, `info` for `batch`, until the stream has been waited for; or the
+    /// arguments are such that the library must refuse them.
     unsafe fn evj(
         handle: cusolverDnHandle_t,
         shape: Shape,
@@ -55,8 +56,9 @@ pub trait Number: Copy + Default + PartialEq + Debug + 'static {
     ) -> cusolverStatus_t;
 
     /// # Safety
-    /// The handle is alive. `[a, b, c]` are device memory for the shapes that `op` and `size` say, until the stream has been waited for;
-    /// α and β are numbers where the pointer mode says; or the arguments are such that the library must refuse them.
+    /// The handle is alive. `[a, b, c]` are device memory for the shapes that `op` and `size` say,
+    /// until the stream has been waited for; α and β are numbers where the pointer mode says; or
+    /// the arguments are such that the library must refuse them.
     unsafe fn gemm(
         handle: cublasHandle_t,
         op: [cublasOperation_t; 2],
@@ -94,7 +96,8 @@ macro_rules! numbers {
             unsafe fn evj(
                 handle: cusolverDnHandle_t, s: Shape, [a, work]: [*mut Self; 2], w: *mut $real, lwork: c_int, info: *mut c_int, params: syevjInfo_t,
             ) -> cusolverStatus_t {
-                // SAFETY: as this function demands; cuComplex is two floats, as Complex<f32> is, cuDoubleComplex two doubles.
+                // SAFETY: as this function demands; cuComplex is two floats, as Complex<f32> is,
+                // cuDoubleComplex two doubles.
                 unsafe { solver::$evj(handle, s.jobz, s.uplo, s.n, a.cast(), s.lda, w, work.cast(), lwork, info, params, s.batch) }
             }
 

@@ -98,14 +98,16 @@ impl Case {
         let [alpha, beta] = [T::of(ALPHA), T::of(self.beta.into())];
         let operands = [a.operand(da.pointer()), b.operand(db.pointer()), c.operand(dc.pointer())];
         let size = self.size.map(|size| size as c_int);
-        // SAFETY: the stacks have these shapes; reading C waits for the stream before a buffer is freed; α and β are read at the call.
+        // SAFETY: the stacks have these shapes; reading C waits for the stream before a buffer is
+        // freed; α and β are read at the call.
         let status =
             unsafe { T::gemm(handle.0, self.op, size, [&raw const alpha, &raw const beta], operands, self.batch as c_int) };
         assert_eq!(status, cublasStatus_t::CUBLAS_STATUS_SUCCESS);
         [c.data, dc.read()]
     }
 
-    /// Σ_l op(A)_il op(B)_lj one after the other; each entry may differ by 4 (k + 2) ε of what its terms add up to in absolute value.
+    /// Σ_l op(A)_il op(B)_lj one after the other; each entry may differ by 4 (k + 2) ε of what its
+    /// terms add up to in absolute value.
     fn check<T: Number>(&self, gpu: &Gpu, handle: &Handle) {
         let [a, b, mut c] = self.stacks::<T>();
         let [before, after] = self.run::<T>(gpu, handle);
@@ -145,7 +147,8 @@ fn every_combination<T: Number>(gpu: &Gpu, handle: &Handle) {
     }
 }
 
-/// op ∈ {N, T, C}, any strides; where β = 0, C need not hold a number ("C does not have to be a valid input").
+/// op ∈ {N, T, C}, any strides; where β = 0, C need not hold a number ("C does not have to be a
+/// valid input").
 #[test]
 fn every_product_agrees_with_the_naive_one() {
     let Some(gpu) = gpu("every_product_agrees_with_the_naive_one") else { return };
@@ -156,7 +159,8 @@ fn every_product_agrees_with_the_naive_one() {
     every_combination::<Complex<f64>>(&gpu, &handle);
 }
 
-/// No ceiling at the 65,535 of a grid's y and z, which kernels that put the batch there have; nothing to do is done without complaint.
+/// No ceiling at the 65,535 of a grid's y and z, which kernels that put the batch there have;
+/// nothing to do is done without complaint.
 #[test]
 fn a_batch_may_be_empty_or_exceed_65535() {
     let Some(gpu) = gpu("a_batch_may_be_empty_or_exceed_65535") else { return };
@@ -177,7 +181,8 @@ fn bad_arguments_are_refused() {
     let operand = |leading| Operand { at: buffer.pointer(), leading, stride: 4 };
     let (one, good) = (1.0, operand(2));
     let call = |size, operands, batch| {
-        // SAFETY: the arguments are refused, or, were they not, stay inside the 64 numbers of the buffer; α and β are read at the call.
+        // SAFETY: the arguments are refused, or, were they not, stay inside the 64 numbers of the
+        // buffer; α and β are read at the call.
         unsafe { f64::gemm(handle.0, [OPS[0]; 2], size, [&raw const one; 2], operands, batch) }
     };
     for size in [[-1, 2, 2], [2, -1, 2], [2, 2, -1]] {
@@ -204,14 +209,16 @@ fn factors_may_lie_on_the_device() {
     let [a, b, c, factors] = [[2.0].as_slice(), &[5.0], &[7.0], &[3.0, 10.0]].map(|numbers| gpu.upload::<f64>(numbers));
     let operands = [&a, &b, &c].map(|buffer| Operand { at: buffer.pointer(), leading: 1, stride: 1 });
     let pointers = [factors.pointer().cast_const(), factors.pointer().wrapping_add(1).cast_const()];
-    // SAFETY: each operand is one number, both factors lie in their buffer; reading C waits for the stream.
+    // SAFETY: each operand is one number, both factors lie in their buffer; reading C waits for the
+    // stream.
     let status = unsafe { f64::gemm(handle.0, [OPS[0]; 2], [1, 1, 1], pointers, operands, 1) };
     assert_eq!(status, cublasStatus_t::CUBLAS_STATUS_SUCCESS);
     assert_eq!(c.read(), [3.0 * 2.0 * 5.0 + 10.0 * 7.0]);
 }
 
-/// "By design, all cuBLAS API routines from a given toolkit version generate the same bit-wise results at every run": asserted. That a
-/// product does not depend on its place in the batch is promised nowhere: recorded.
+/// "By design, all cuBLAS API routines from a given toolkit version generate the same bit-wise
+/// results at every run": asserted. That a product does not depend on its place in the batch is
+/// promised nowhere: recorded.
 #[test]
 fn a_product_repeats_its_bits() {
     fn record<T: Number>(gpu: &Gpu, handle: &Handle, n: usize) {
@@ -227,7 +234,8 @@ fn a_product_repeats_its_bits() {
             let operands =
                 [&da, &db, &dc].map(|buffer| Operand { at: buffer.pointer(), leading: n as c_int, stride: (n * n) as i64 });
             let [alpha, beta] = [T::of(ALPHA), T::of(0.0.into())];
-            // SAFETY: each operand is one n×n matrix; reading C waits for the stream; α and β are read at the call.
+            // SAFETY: each operand is one n×n matrix; reading C waits for the stream; α and β are
+            // read at the call.
             let status =
                 unsafe { T::gemm(handle.0, case(1).op, [n as c_int; 3], [&raw const alpha, &raw const beta], operands, 1) };
             assert_eq!(status, cublasStatus_t::CUBLAS_STATUS_SUCCESS);

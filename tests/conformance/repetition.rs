@@ -1,4 +1,5 @@
-//! Whether a decomposition repeats its bits, in a CUDA graph too. Promised for neither routine: recorded.
+//! Whether a decomposition repeats its bits, in a CUDA graph too. Promised for neither routine:
+//! recorded.
 
 use crate::fact::fact;
 use crate::gpu::{Gpu, gpu};
@@ -38,7 +39,8 @@ fn bits_are_compared() {
     }
 }
 
-/// What came of capturing: where it ended, and whether the graph, launched, gives the bits of the plain call.
+/// What came of capturing: where it ended, and whether the graph, launched, gives the bits of the
+/// plain call.
 struct Capture {
     call: Status,
     ended: String,
@@ -77,7 +79,8 @@ fn replay<T: Number>(gpu: &Gpu, captured: CUgraph, prepared: &Prepared<T>) -> Re
     // SAFETY: the graph was captured and not yet destroyed.
     let made = unsafe { graph::instantiate(captured, CUgraphInstantiate_flags(0)) };
     let replayed = made.map_err(|e| e.to_string()).and_then(|exec| {
-        // SAFETY: graph and stream are alive, and so is all memory that the graph names: `prepared` and its caller hold it.
+        // SAFETY: graph and stream are alive, and so is all memory that the graph names: `prepared`
+        // and its caller hold it.
         let launched = unsafe { graph::launch(exec, gpu.stream.cu_stream()) };
         let done = launched.and_then(|()| gpu.stream.synchronize());
         // SAFETY: it was made above, has run, and is destroyed once.
@@ -93,7 +96,8 @@ fn replay<T: Number>(gpu: &Gpu, captured: CUgraph, prepared: &Prepared<T>) -> Re
 #[test]
 fn calls_are_captured_in_a_graph() {
     fn record<T: Number>(routine: Routine, n: usize) {
-        let Some(gpu) = gpu("calls_are_captured_in_a_graph") else { return }; // a stream each: a failed capture may spoil it
+        // a stream each: a failed capture may spoil it
+        let Some(gpu) = gpu("calls_are_captured_in_a_graph") else { return };
         let input = Matrices::<T>::random(n, 16, 42);
         let Ok(mut prepared) = Job::new(routine, n, 16).prepare::<T>(&gpu) else { return };
         let Capture { call, ended, equal } = capture(&gpu, &mut prepared, &input);

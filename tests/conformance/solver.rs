@@ -91,7 +91,8 @@ impl Job {
                 let Shape { jobz, uplo, .. } = self.shape();
                 let (n, lda, batch) = (self.n as i64, self.lda as i64, self.count as i64);
                 let [a, w] = T::TYPES;
-                // SAFETY: all objects are alive, both results are size_t; the matrices are not touched by a query.
+                // SAFETY: all objects are alive, both results are size_t; the matrices are not
+                // touched by a query.
                 let status = unsafe {
                     (params.functions.size)(
                         handle.0.cast(),
@@ -166,13 +167,15 @@ impl<T: Number> Prepared<T> {
         let status = match &mut self.settings {
             Settings::Jacobi(params, lwork) => {
                 let memory = [self.a.pointer(), self.work.pointer().cast()];
-                // SAFETY: `prepare` allocated each for this shape, and the buffers wait for the stream before they are freed.
+                // SAFETY: `prepare` allocated each for this shape, and the buffers wait for the
+                // stream before they are freed.
                 unsafe { T::evj(self.handle.0, shape, memory, self.w.pointer(), *lwork, self.info.pointer(), params.0) as Status }
             }
             Settings::Syev(params, host) => {
                 let (n, lda, batch, [a, w]) = (job.n as i64, job.lda as i64, job.count as i64, T::TYPES);
                 let (work, bytes) = (self.work.raw(), self.work.len());
-                // SAFETY: as above; the workspaces are as large as the query said, the one on the host lives as long as this.
+                // SAFETY: as above; the workspaces are as large as the query said, the one on the
+                // host lives as long as this.
                 unsafe {
                     (params.functions.run)(
                         self.handle.0.cast(),

@@ -1,4 +1,5 @@
-//! Derivatives beyond the gradient and functions of the spectrum against naive formulas in complex f64, for every stored type.
+//! Derivatives beyond the gradient and functions of the spectrum against naive formulas in complex
+//! f64, for every stored type.
 
 use crate::gpu::device;
 use crate::naive::{C, M, Naive};
@@ -24,8 +25,9 @@ fn spectrum(matrix: usize, n: usize) -> Vec<(f64, bool)> {
         0 => (k as f64 + 1.0, true),
         1 => (0.0, false),
         2 => (if k + 1 < n { 0.0 } else { 3.0 }, k + 1 == n),
-        3 => (k as f64 - half, k < n / 3 || k > n / 2), // of both signs; what is dropped is not all zero
-        4 => ((k / 3) as f64, k >= 3),                  // in groups of three
+        // of both signs; what is dropped is not all zero
+        3 => (k as f64 - half, k < n / 3 || k > n / 2),
+        4 => ((k / 3) as f64, k >= 3), // in groups of three
         _ => ((k as f64 - half).max(0.0), k as f64 > half),
     };
     let unit = if n > 40 { 0.125 } else { 1.0 };
@@ -189,10 +191,12 @@ where
                 // Tied matrices have no numbers to compare under the other rules.
                 let none = |b: usize| b == FAILED || (is_tied(b, n) && ties != TieRule::ZeroAndReport);
                 let status = |b: usize| expected_status(b, is_tied(b, n), ties);
-                // A random direction splits a group by less than what rounding to halves does, now and then.
+                // A random direction splits a group by less than what rounding to halves does, now
+                // and then.
                 let is_half = O::PRECISION != T::PRECISION;
                 let expected = |got: Status, b: usize| got == status(b) || is_half && got | Status::TIE_DEFECT == status(b);
-                let known = |b: usize| !(is_tied(b, n) && ties == TieRule::Exact); // whether F is finite
+                // whether F is finite
+                let known = |b: usize| !(is_tied(b, n) && ties == TieRule::Exact);
                 let one = |x: &Vec<O>| Array::from_host(&cuda, x.clone(), [MATRICES, n, n]).unwrap();
                 let real = |x: &Vec<O::Real>| Array::from_host(&cuda, x.clone(), [MATRICES, n]).unwrap();
 

@@ -37,7 +37,8 @@ fn every_half<H: Element<Scalar = f32, Real = H>>(cuda: &Cuda, half: impl Fn(u16
 fn rounding<H: Element<Scalar = f32, Real = H>>(cuda: &Cuda, of: impl Fn(f32) -> H) {
     let mut rng = fastrand::Rng::with_seed(1);
     let mut numbers: Vec<_> = (0..40_000).map(|_| f32::from_bits(rng.u32(..))).filter(|x| x.is_finite()).collect();
-    numbers.extend((0..20_000).map(|_| f32::from_bits(rng.u32(..) & 0xffff_f000)).filter(|x| x.is_finite())); // ties
+    // ties
+    numbers.extend((0..20_000).map(|_| f32::from_bits(rng.u32(..) & 0xffff_f000)).filter(|x| x.is_finite()));
     numbers.extend([65504.0, 65519.9, 65520.0, 65536.0, 6e-8, 2.9e-8, 3e-8, f32::MAX, f32::MIN_POSITIVE, 1e-40, 0.0, -0.0]);
     let (narrow, status) = through::<f32, H>(cuda, &numbers);
     for ((&x, narrow), status) in numbers.iter().zip(narrow).zip(status) {

@@ -1,4 +1,5 @@
-//! Factors: a graph of both passes and a batch in parts have the bits of plain calls; the certificate; shapes beyond the kernels.
+//! Factors: a graph of both passes and a batch in parts have the bits of plain calls; the
+//! certificate; shapes beyond the kernels.
 #![allow(unsafe_code, reason = "replays: whoever does one keeps the memory that it works on")]
 
 use crate::gpu::{device, is_emulated};

@@ -1,5 +1,6 @@
-//! After the first call with a shape work is enqueued, and nothing else: it can be captured into a graph, a replay of which has the same
-//! bits; what cannot be captured is named, and the stream goes on.
+//! After the first call with a shape work is enqueued, and nothing else: it can be captured into a
+//! graph, a replay of which has the same bits; what cannot be captured is named, and the stream
+//! goes on.
 #![allow(unsafe_code, reason = "replays: whoever does one keeps the memory that it works on")]
 
 use crate::gpu::{device, is_emulated};
@@ -293,7 +294,8 @@ fn a_panic_ends_the_capture() {
 
 const CAPTURE: &str = "EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE";
 
-/// In a process of its own, in which the emulator's solvers refuse to be captured: each says so, and the stream goes on.
+/// In a process of its own, in which the emulator's solvers refuse to be captured: each says so,
+/// and the stream goes on.
 #[test]
 fn a_solver_that_cannot_be_captured() {
     let Some(cuda) = device() else { return };

@@ -1,4 +1,5 @@
-//! What only the CUDA backend has: device memory of several owners and strides, parts of a batch, solvers, graphs, several devices.
+//! What only the CUDA backend has: device memory of several owners and strides, parts of a batch,
+//! solvers, graphs, several devices.
 
 #[path = "../suite/gpu.rs"]
 mod gpu;

@@ -1,4 +1,5 @@
-//! Memory of cudarc's, of raw pointers and of any strides goes in and comes out as it is, or is refused with a reason.
+//! Memory of cudarc's, of raw pointers and of any strides goes in and comes out as it is, or is
+//! refused with a reason.
 #![allow(unsafe_code, reason = "raw pointers are part of the interface")]
 
 use crate::gpu::device;
@@ -134,7 +135,8 @@ fn strides() {
     // Into a row-major array: every second row from the last to the first.
     let mut target = cuda.zeros::<C>(60).unwrap();
     let address = Cuda::view(&target).address() + 8 * 50;
-    // SAFETY: the elements from 50 down to 0 by tens, and five from each, lie within the 60 of the target.
+    // SAFETY: the elements from 50 down to 0 by tens, and five from each, lie within the 60 of the
+    // target.
     let to = unsafe { StridedMut::<C>::from_raw(&cuda, address, [1, 6, 5], [60, -10, 1]) }.unwrap();
     cuda.copy(view().strided([1, 6, 5], [60, 10, 1]).unwrap(), to).unwrap();
     let got = cuda.download(Cuda::view(&target)).unwrap();
@@ -168,7 +170,8 @@ fn memory_of_another_stream_is_refused() {
     assert!(same.download(array.view().memory()).is_ok() && other.download(array.view().memory()).is_err());
 }
 
-/// Workspaces in memory of the caller's: as much as is asked for gives the bits of their own; too little is refused.
+/// Workspaces in memory of the caller's: as much as is asked for gives the bits of their own; too
+/// little is refused.
 #[test]
 fn workspaces_are_lent() {
     let Some(cuda) = device() else { return };
@@ -179,7 +182,8 @@ fn workspaces_are_lent() {
         let (size, of_scratch) = (plan.workspace_bytes().unwrap(), plan.scratch_bytes().unwrap());
         let memory = cuda.stream().clone_htod(&vec![0xff_u8; size + of_scratch + 512]).unwrap();
         let address = (memory.device_ptr(cuda.stream()).0 as usize).next_multiple_of(256);
-        // SAFETY: the memory is of this stream, lives to the end of this block, and nobody else uses it.
+        // SAFETY: the memory is of this stream, lives to the end of this block, and nobody else
+        // uses it.
         let workspace = unsafe { plan.workspace_at(address, size) }.unwrap();
         assert_eq!(workspace.bytes(), size);
         let behind = (address + size).next_multiple_of(256);
@@ -216,7 +220,8 @@ fn workspaces_are_lent() {
     assert_eq!(bytes(pairs.to_host().unwrap().vectors()), bytes(expected.vectors()));
 }
 
-/// A stream of another owner by its handle: the results of our own, and the kernels of the device are there.
+/// A stream of another owner by its handle: the results of our own, and the kernels of the device
+/// are there.
 #[test]
 fn a_stream_by_its_handle() {
     let Some(cuda) = device() else { return };
@@ -228,7 +233,8 @@ fn a_stream_by_its_handle() {
         (run::<f32, f32>(&cuda, &a, &Options::default()), run::<f32, f32>(&borrowed, &a, &Options::default()));
     assert_eq!(bytes(one.vectors()), bytes(other.vectors()));
     let array = Array::<f32, Cuda, 1>::zeros(&cuda, [3]).unwrap();
-    // SAFETY: the array lives to the end of this function, and its zeros were enqueued on this stream.
+    // SAFETY: the array lives to the end of this function, and its zeros were enqueued on this
+    // stream.
     let view = unsafe { Array::<f32, Cuda, 1, View<'_>>::borrow(&cuda, array.view().memory().address() as usize, [3]) }.unwrap();
     assert_eq!(cuda.download(view.memory()).unwrap(), [0.0; 3]);
 }

@@ -1,4 +1,5 @@
-//! Derivatives beyond the gradient and functions of the spectrum: captured into a graph, and worked on in parts, they have the same bits.
+//! Derivatives beyond the gradient and functions of the spectrum: captured into a graph, and worked
+//! on in parts, they have the same bits.
 #![allow(unsafe_code, reason = "replays: whoever does one keeps the memory that it works on")]
 
 use crate::gpu::{device, is_emulated};

@@ -1,4 +1,5 @@
-//! The backward of every order that has a kernel of its own, and of those behind, against the CPU's from the same eigenpairs.
+//! The backward of every order that has a kernel of its own, and of those behind, against the CPU's
+//! from the same eigenpairs.
 
 use crate::gpu::device;
 use crate::sample::numbers;
@@ -20,8 +21,9 @@ fn spectrum(matrix: usize, n: usize) -> Vec<(f64, bool)> {
         0 => (k as f64 + 1.0, true),
         1 => (0.0, false),
         2 => (if k + 1 < n { 0.0 } else { 3.0 }, k + 1 == n),
-        3 => (k as f64 - half, k < n / 3 || k > n / 2), // of both signs; what is dropped is not all zero
-        4 => ((k / 3) as f64, k >= 3),                  // in groups of three
+        // of both signs; what is dropped is not all zero
+        3 => (k as f64 - half, k < n / 3 || k > n / 2),
+        4 => ((k / 3) as f64, k >= 3), // in groups of three
         5 => ((k as f64 - half).max(0.0), k as f64 > half),
         _ => (2.0, true), // one group
     };

@@ -8,7 +8,8 @@ use half::{bf16, f16};
 use ndarray::{ArrayView1, ArrayView2};
 use num_complex::Complex;
 
-/// Asserts what is left of the same bits where sums have another order: statuses, and λ but for round-off.
+/// Asserts what is left of the same bits where sums have another order: statuses, and λ but for
+/// round-off.
 pub fn assert_near<O: Element>(status: [ArrayView1<'_, Status>; 2], [values, others]: [ArrayView2<'_, O>; 2]) {
     assert_eq!(status[0], status[1]);
     for (row, other) in values.outer_iter().zip(others.outer_iter()) {
@@ -67,7 +68,8 @@ fn of_large_matrices() {
     in_parts::<f16, f32>(&cuda, Solver::SYEV, (4, 129));
 }
 
-/// What the caller's memory held before does not matter, even where there is no eigenvalue to write.
+/// What the caller's memory held before does not matter, even where there is no eigenvalue to
+/// write.
 #[test]
 fn matrices_of_no_order_in_used_memory() {
     let Some(cuda) = device() else { return };

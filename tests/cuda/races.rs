@@ -1,5 +1,6 @@
-//! An order of each path of each kernel, with values compared as elsewhere: what the emulator's race mode runs, where a kernel takes long.
-//! `scripts/barrier-mutants` leaves out each barrier in turn, and wants one of these to fail.
+//! An order of each path of each kernel, with values compared as elsewhere: what the emulator's
+//! race mode runs, where a kernel takes long. `scripts/barrier-mutants` leaves out each barrier in
+//! turn, and wants one of these to fail.
 
 use crate::gpu::device;
 use crate::{calculus, factors, orders, solvers};
@@ -8,7 +9,8 @@ use num_complex::Complex;
 
 type C = Complex<f64>;
 
-/// Teams of each size, in a warp and beyond; ours behind cuSOLVER's at 49, which decomposes what that fails on.
+/// Teams of each size, in a warp and beyond; ours behind cuSOLVER's at 49, which decomposes what
+/// that fails on.
 #[test]
 fn decompositions() {
     let Some(cuda) = device() else { return };

@@ -1,4 +1,5 @@
-//! NVTX: what is enqueued has names, nested as the calls are, and each ends, where a call fails too.
+//! NVTX: what is enqueued has names, nested as the calls are, and each ends, where a call fails
+//! too.
 
 use crate::gpu::device;
 use crate::sample::{matrices, run};

@@ -14,7 +14,8 @@ fn a_batch_over_several_devices() {
     let count = devices().unwrap().len();
     let backends: Vec<_> = (0..count.max(2)).map(|k| Cuda::new(k % count).unwrap()).collect();
     let parts = HermitianBatch::over(&backends, a.view()).unwrap();
-    let pairs: Vec<_> = parts.iter().map(|part| eigh(part, &Options::default()).unwrap()).collect(); // all at work
+    // all at work
+    let pairs: Vec<_> = parts.iter().map(|part| eigh(part, &Options::default()).unwrap()).collect();
     let mut values = Vec::new();
     for part in &pairs {
         values.extend(bytes(part.to_host().unwrap().values()));

@@ -57,7 +57,8 @@ where
     }
 }
 
-/// The most shared memory that a block may have, in bytes: CUDA's programming guide, by compute capability.
+/// The most shared memory that a block may have, in bytes: CUDA's programming guide, by compute
+/// capability.
 fn most_shared(cuda: &Cuda) -> usize {
     let kibibytes = match cuda.info().unwrap().capability {
         (7, 5) => 64,
@@ -99,7 +100,8 @@ fn workspaces_of_another_solver_are_refused() {
     assert!(matches!(refused, Err(Error::Workspace { batch: 2, n: 5 })));
 }
 
-/// The per-thread default stream is another one in each thread, and memory goes from thread to thread.
+/// The per-thread default stream is another one in each thread, and memory goes from thread to
+/// thread.
 #[test]
 fn the_per_thread_default_stream_is_refused() {
     let Some(cuda) = device() else { return };
@@ -119,7 +121,8 @@ fn every_order_that_fits_on_chip() {
     }
 }
 
-/// One sweep is enough for no matrix but diagonal ones. cuSOLVER 12.0.4 has said 0 of others and n + 1 of those: what it says is passed on.
+/// One sweep is enough for no matrix but diagonal ones. cuSOLVER 12.0.4 has said 0 of others and n + 1
+/// of those: what it says is passed on.
 #[test]
 fn matrices_that_do_not_converge() {
     let Some(cuda) = device() else { return };
@@ -139,7 +142,8 @@ fn matrices_that_do_not_converge() {
     }
 }
 
-/// A = D B D with D from 1 to 10⁻⁴ and B well conditioned: our rotations keep a relative accuracy, docs/derivation.md §13.
+/// A = D B D with D from 1 to 10⁻⁴ and B well conditioned: our rotations keep a relative accuracy,
+/// docs/derivation.md §13.
 #[test]
 fn small_eigenvalues_of_graded_matrices() {
     let Some(cuda) = device() else { return };

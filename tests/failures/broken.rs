@@ -1,5 +1,5 @@
-//! Work that breaks its context when it runs, long after it was enqueued: every call says so from then on, until all that belonged to the
-//! context is gone. (A GPU may want a new process then.)
+//! Work that breaks its context when it runs, long after it was enqueued: every call says so from
+//! then on, until all that belonged to the context is gone. (A GPU may want a new process then.)
 
 use crate::emulator::Emulator;
 use crate::gpu::device;

@@ -1,4 +1,5 @@
-//! The cache of compiled kernels, with whole files and damaged ones, with room and without, with one process and with several.
+//! The cache of compiled kernels, with whole files and damaged ones, with room and without, with
+//! one process and with several.
 
 use crate::child::{command, passed, passes, without};
 use crate::emulator::{Emulator, folder};
@@ -99,7 +100,8 @@ fn files_that_are_damaged() {
         ("a link", &|| {
             fs::rename(path, place.0.path().join("moved")).and_then(|()| symlink(place.0.path().join("moved"), path)).unwrap()
         }),
-        ("of another user", &|| drop(chown(path, Some(12345), None))), // for root only, else it stays as it is
+        // for root only, else it stays as it is
+        ("of another user", &|| drop(chown(path, Some(12345), None))),
     ];
     for (damage, apply) in damages {
         apply();
@@ -115,7 +117,8 @@ fn files_that_are_damaged() {
     assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 2, "nothing is left behind");
 }
 
-/// A cache that the user named and that cannot be used is an error; one that nobody named is done without.
+/// A cache that the user named and that cannot be used is an error; one that nobody named is done
+/// without.
 #[test]
 fn folders_that_cannot_be_used() {
     if folder().is_none() {
@@ -163,7 +166,8 @@ fn a_disk_that_is_full() {
     let place = Place::new();
     passes(&mut place.child("computes"));
     let (expected, whole) = (place.result(), place.files());
-    let room = whole.iter().map(|(_, content)| content.len()).max().unwrap() - 1; // for all images, but not for what is around the largest
+    // for all images, but not for what is around the largest
+    let room = whole.iter().map(|(_, content)| content.len()).max().unwrap() - 1;
     fs::remove_dir_all(place.cache()).unwrap();
     let child = place.child("computes");
     let mut limited = Command::new("sh");
@@ -194,7 +198,8 @@ fn is_told() {
     let error = said((9, 0));
     assert!(error.contains("nvrtcCompileProgram: NVRTC_ERROR_COMPILATION, NVRTC 13.0 for compute capability 9.0: "), "{error}");
     assert!(error.contains("/nowhere/g++"), "{error}");
-    assert!(said((200, 0)).contains("for compute capability 200.0: ")); // to PTX of the newest that the compiler knows
+    // to PTX of the newest that the compiler knows
+    assert!(said((200, 0)).contains("for compute capability 200.0: "));
     assert!(said((7, 0)).contains("compute capability 7.0 is below 7.5"));
 }
 
@@ -236,7 +241,8 @@ fn whole_files(paths: Vec<PathBuf>) -> Vec<(PathBuf, usize)> {
     paths.into_iter().map(|path| (path.clone(), fs::read(path).unwrap().len())).collect()
 }
 
-/// Processes that start with no cache at the same moment have the same bits, and leave whole files and nothing else.
+/// Processes that start with no cache at the same moment have the same bits, and leave whole files
+/// and nothing else.
 #[test]
 fn processes_that_race() {
     if folder().is_none() {

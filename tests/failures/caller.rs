@@ -1,4 +1,5 @@
-//! What a program that uses CUDA itself may rely on: its thread's context is as it was, and processes that it forks do no harm.
+//! What a program that uses CUDA itself may rely on: its thread's context is as it was, and
+//! processes that it forks do no harm.
 #![allow(unsafe_code, reason = "contexts and processes as a C program has them")]
 
 use crate::child::{command, passes};
@@ -32,7 +33,8 @@ fn each_call(solver: Solver, n: usize) -> Result<()> {
     assert!(!found.is_empty());
     let cuda = undisturbed("new", || Cuda::new(0))?.with_solver(solver);
     let before = current();
-    let stream = cuda.stream().context().new_stream().unwrap(); // cudarc's, which makes its context current
+    // cudarc's, which makes its context current
+    let stream = cuda.stream().context().new_stream().unwrap();
     // SAFETY: the context that was current before.
     unsafe { ctx::set_current(before) }.unwrap();
     let of_stream = undisturbed("from_stream", || Cuda::from_stream(stream))?;
@@ -98,7 +100,8 @@ unsafe extern "C" {
     fn _exit(code: c_int) -> !;
 }
 
-/// A child calls nothing of the driver when it drops what its parent made, and is told why it cannot have more.
+/// A child calls nothing of the driver when it drops what its parent made, and is told why it
+/// cannot have more.
 #[test]
 fn a_child_that_fork_made() {
     let Some(emulator) = Emulator::take() else { return };

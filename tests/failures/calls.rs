@@ -102,7 +102,8 @@ fn of_memory() {
     assert!(failed.contains("cuEventCreate") && failed.contains("cuEventRecord"), "{failed:?}");
 }
 
-/// Memory of two owners, one of which cudarc orders and one of which it does not: it makes no stream.
+/// Memory of two owners, one of which cudarc orders and one of which it does not: it makes no
+/// stream.
 #[test]
 fn of_lent_memory() {
     let Some(emulator) = Emulator::take() else { return };
@@ -179,7 +180,8 @@ fn one_is_hidden() {
     }
 }
 
-/// A library of another folder that cudarc would find first, by a name without a version: the one that is named in vain is told.
+/// A library of another folder that cudarc would find first, by a name without a version: the one
+/// that is named in vain is told.
 #[test]
 fn that_are_shadowed() {
     let Some(emulator) = folder() else { return };

@@ -4,7 +4,8 @@ use std::env;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// An ignored test of this program. It takes the settings that it is given and those of this process; what it leaves is fatal.
+/// An ignored test of this program. It takes the settings that it is given and those of this
+/// process; what it leaves is fatal.
 pub fn command(test: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([test, "--exact", "--ignored", "--test-threads=1"]).env("EIGENGRAD_EMULATOR_LEAKS", "error");

@@ -27,7 +27,8 @@ pub fn folder() -> Option<PathBuf> {
     folder
 }
 
-/// The turn of a test that uses a device in this process; for failures and objects are counted for the whole of it.
+/// The turn of a test that uses a device in this process; for failures and objects are counted for
+/// the whole of it.
 pub fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,7 +61,8 @@ impl Emulator {
         self.number("eigengrad_emulator_break", n);
     }
 
-    /// Lets all calls be, and says which failed on purpose, as NVIDIA's manuals write it; nothing if none did.
+    /// Lets all calls be, and says which failed on purpose, as NVIDIA's manuals write it; nothing
+    /// if none did.
     pub fn stop(&self) -> Option<String> {
         let mut name = [0_u8; 100];
         // SAFETY: the function of this name has this type.
@@ -84,7 +86,8 @@ impl Emulator {
         std::array::from_fn(|kind| function(kind as u32))
     }
 
-    /// Gives back what cudarc keeps of a device, here the last one in use, where `CudaContext::new` fails after the driver gave it the context.
+    /// Gives back what cudarc keeps of a device, here the last one in use, where `CudaContext::new`
+    /// fails after the driver gave it the context.
     pub fn release_context(&self) {
         // SAFETY: the driver's function has this type.
         let function = unsafe { self.library.get::<extern "C" fn(c_int) -> c_int>("cuDevicePrimaryCtxRelease_v2") };

@@ -1,4 +1,5 @@
-//! Devices with little memory, and matrices on which no solver converges, each in a process of its own, whose settings say so.
+//! Devices with little memory, and matrices on which no solver converges, each in a process of its
+//! own, whose settings say so.
 
 use crate::child::{command, passes};
 use crate::emulator::{Emulator, folder};
@@ -27,7 +28,8 @@ fn a_workspace_shrinks() {
 
 const BATCH: usize = 300;
 
-/// In as many parts as memory allows; what does not fit is an error that names the call, and nothing else changes.
+/// In as many parts as memory allows; what does not fit is an error that names the call, and
+/// nothing else changes.
 #[test]
 #[ignore = "started by a_workspace_shrinks"]
 fn decomposes() {
@@ -38,7 +40,8 @@ fn decomposes() {
     let batch = HermitianBatch::on(&cuda, a.view()).unwrap();
     let plan = Plan::<f64, Cuda>::new(&cuda, BATCH, 8, &Options::default()).unwrap();
     let (workspace, mut pairs) = (plan.workspace().unwrap(), plan.eigenpairs::<f64>().unwrap());
-    assert_eq!(workspace.bytes() > BATCH * 8 * 1024, parts == "1", "{} bytes", workspace.bytes()); // Jacobi's scratch
+    // Jacobi's scratch
+    assert_eq!(workspace.bytes() > BATCH * 8 * 1024, parts == "1", "{} bytes", workspace.bytes());
     let before = emulator.alive();
     let too_much = cuda.zeros::<f64>(1 << 40).unwrap_err().to_string();
     assert!(too_much.contains("cuMemAllocAsync of 8796093022208 bytes"), "{too_much}");
@@ -54,7 +57,8 @@ fn decomposes() {
     std::fs::write(out, [bytes(pairs.values()), bytes(pairs.vectors())].concat()).unwrap();
 }
 
-/// Before cuSOLVER 11.7.4 scratch that is not zeroed spoils the vectors of complex64, of the emulator's too.
+/// Before cuSOLVER 11.7.4 scratch that is not zeroed spoils the vectors of complex64, of the
+/// emulator's too.
 #[test]
 fn an_old_solver() {
     if folder().is_some() {
@@ -79,7 +83,8 @@ fn matrices_that_do_not_converge() {
     }
 }
 
-/// The second matrix of each call, whatever the solver; the others have the bits that they have alone.
+/// The second matrix of each call, whatever the solver; the others have the bits that they have
+/// alone.
 #[test]
 #[ignore = "started by matrices_that_do_not_converge"]
 fn does_not_converge() {
@@ -112,8 +117,8 @@ fn matrices_that_are_wrong() {
     }
 }
 
-/// Eigenvalues of the second matrix that are finite, and not its own: a backend that certifies says so, and decomposes it again where no
-/// solver was asked for.
+/// Eigenvalues of the second matrix that are finite, and not its own: a backend that certifies says
+/// so, and decomposes it again where no solver was asked for.
 #[test]
 #[ignore = "started by matrices_that_are_wrong"]
 fn is_wrong() {

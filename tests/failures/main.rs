@@ -1,5 +1,6 @@
-//! Every failure survived, on the emulator: calls that fail on purpose, work that breaks, memory that runs out, libraries that are missing,
-//! caches that are damaged; and the order of streams, devices, threads and processes.
+//! Every failure survived, on the emulator: calls that fail on purpose, work that breaks, memory
+//! that runs out, libraries that are missing, caches that are damaged; and the order of streams,
+//! devices, threads and processes.
 
 #[path = "../suite/gpu.rs"]
 mod gpu;

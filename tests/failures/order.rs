@@ -1,5 +1,6 @@
-//! The order of work where several streams, devices and threads have a part in it. The emulator runs a stream when something waits for it:
-//! without an event between two streams the second finds memory as it was.
+//! The order of work where several streams, devices and threads have a part in it. The emulator
+//! runs a stream when something waits for it: without an event between two streams the second finds
+//! memory as it was.
 #![allow(unsafe_code, reason = "a view that is wrong on purpose")]
 
 use crate::emulator::{folder, turn};
@@ -10,7 +11,8 @@ use eigengrad::cuda::{Cuda, DeviceView, devices};
 use eigengrad::{Array, Backend, HermitianBatch, Options, Plan, Triangle, eigh};
 use std::io::Write;
 
-/// What this file relies on: without an event the memory of another stream is as it was, fresh, and with one it holds what was written.
+/// What this file relies on: without an event the memory of another stream is as it was, fresh, and
+/// with one it holds what was written.
 #[test]
 fn an_event_that_is_missing_shows() {
     if folder().is_none() {
@@ -22,14 +24,16 @@ fn an_event_that_is_missing_shows() {
     let (mut slice, ones) = (owner.alloc_zeros::<f64>(4).unwrap(), [1.0; 4]);
     owner.synchronize().unwrap();
     owner.memcpy_htod(&ones, &mut slice).unwrap();
-    // SAFETY: the memory is there; that nothing orders its use is what is shown, by an emulator that runs one thread.
+    // SAFETY: the memory is there; that nothing orders its use is what is shown, by an emulator
+    // that runs one thread.
     let unordered = unsafe { DeviceView::<f64>::from_raw(&cuda, slice.device_ptr(&owner).0, 4) };
     assert_eq!(cuda.download(unordered.unwrap()).unwrap(), [0.0; 4]);
     let ordered = cuda.read::<f64, _>(&slice).unwrap();
     assert_eq!(cuda.download(ordered.view()).unwrap(), ones);
 }
 
-/// Slices of a context that has made no stream, or tracks no events: cudarc leaves their order to whoever uses them.
+/// Slices of a context that has made no stream, or tracks no events: cudarc leaves their order to
+/// whoever uses them.
 #[test]
 fn slices_of_another_context_object() {
     let _turn = turn();
@@ -57,7 +61,8 @@ fn slices_of_another_context_object() {
     }
 }
 
-/// Made in one thread, used in a second, dropped in a third, none of which has made the context its own.
+/// Made in one thread, used in a second, dropped in a third, none of which has made the context its
+/// own.
 #[test]
 fn memory_that_goes_from_thread_to_thread() {
     let _turn = turn();
@@ -71,7 +76,8 @@ fn memory_that_goes_from_thread_to_thread() {
     std::thread::spawn(move || drop((pairs, batch))).join().unwrap();
 }
 
-/// Two devices by turns in one thread: whichever context is current, each call finds its own, destructors too.
+/// Two devices by turns in one thread: whichever context is current, each call finds its own,
+/// destructors too.
 #[test]
 fn two_devices_by_turns() {
     let _turn = turn();

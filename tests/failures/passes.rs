@@ -1,4 +1,5 @@
-//! Each call fails in turn: of workspaces, solvers, the backward in its forms, and graphs. Backend, workspace and buffers stay the same.
+//! Each call fails in turn: of workspaces, solvers, the backward in its forms, and graphs. Backend,
+//! workspace and buffers stay the same.
 #![allow(unsafe_code, reason = "replays: the memory that they work on lives to the end of the test")]
 
 use crate::emulator::Emulator;
@@ -193,7 +194,8 @@ fn of_graphs() {
     );
 }
 
-/// Memory that is dropped while its stream is captured is freed when that is over, and the capture fails for it.
+/// Memory that is dropped while its stream is captured is freed when that is over, and the capture
+/// fails for it.
 #[test]
 fn memory_that_is_dropped_in_a_capture() {
     let Some(emulator) = Emulator::take() else { return };

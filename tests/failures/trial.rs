@@ -31,13 +31,15 @@ const AFTER_THE_CONTEXT: [&str; 3] = ["cuDeviceGetAttribute", "cuCtxGetCurrent",
 /// How the job is watched.
 pub struct Trial<'a> {
     pub emulator: &'a Emulator,
-    /// Which is there before the job and after it, and has to tell what nobody could be told meanwhile.
+    /// Which is there before the job and after it, and has to tell what nobody could be told
+    /// meanwhile.
     pub backend: Option<&'a Cuda>,
 }
 
 impl Trial<'_> {
-    /// For N = 1, 2, … until nothing fails: the job, given what `prepare` makes, returns an error that names the call that failed, or if that
-    /// was in a destructor the backend's next call does. Nothing leaks, nothing panics, and the same job then has the result that it has
+    /// For N = 1, 2, … until nothing fails: the job, given what `prepare` makes, returns an error
+    /// that names the call that failed, or if that was in a destructor the backend's next call
+    /// does. Nothing leaks, nothing panics, and the same job then has the result that it has
     /// without failures. Returns the calls that failed.
     pub fn each_call<P, Q, R: PartialEq + Debug>(
         &self,
@@ -88,7 +90,8 @@ impl Trial<'_> {
     fn settled(&self) -> Census {
         if let Some(cuda) = self.backend {
             cuda.synchronize().unwrap();
-            cuda.stream().context().synchronize().unwrap(); // other streams may have something to free
+            // other streams may have something to free
+            cuda.stream().context().synchronize().unwrap();
         }
         self.emulator.alive()
     }

@@ -1,6 +1,7 @@
-//! The whole interface under arbitrary input, through the boundary that names types at run time: whatever comes, results or an error,
-//! no panic, and what the contract promises of any input. For 2 seconds, or as many as `EIGENGRAD_FUZZ_SECONDS` says, from a seed of
-//! the clock or that of `EIGENGRAD_FUZZ_SEED`.
+//! The whole interface under arbitrary input, through the boundary that names types at run time:
+//! whatever comes, results or an error, no panic, and what the contract promises of any input. For
+//! 2 seconds, or as many as `EIGENGRAD_FUZZ_SECONDS` says, from a seed of the clock or that of
+//! `EIGENGRAD_FUZZ_SEED`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "a test")]
 
 mod round;

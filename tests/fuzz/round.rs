@@ -1,4 +1,5 @@
-//! Every operation of the interface on one batch of arbitrary choices, and what the contract promises of any input.
+//! Every operation of the interface on one batch of arbitrary choices, and what the contract
+//! promises of any input.
 
 use crate::source::Source;
 use eigengrad::{

@@ -1,4 +1,5 @@
-# From the reference implementation of the project, reference/eigh_masked.py, unchanged below this line.
+# From the reference implementation of the project, reference/eigh_masked.py, unchanged below this
+# line.
 """Reference (numpy, complex128) formulas for the differentiable, masked Hermitian
 eigendecomposition.  Every function here is checked by check_backward.py.
 

@@ -33,7 +33,8 @@ struct Exact {
 }
 
 impl Exact {
-    /// The spectrum of a fixture among `order` eigenvalues, of which the others are dropped zeros; ascending.
+    /// The spectrum of a fixture among `order` eigenvalues, of which the others are dropped zeros;
+    /// ascending.
     fn among(fixture: ArrayView2<'_, f64>, order: usize) -> Self {
         let of = |k: Option<usize>, column: usize| k.map_or(0.0, |k| fixture[[k, column]]);
         let mut from: Vec<_> = (0..order).map(|k| (k < fixture.nrows()).then_some(k)).collect();
@@ -91,8 +92,8 @@ fn library<T: Scalar>(exact: &Exact, v: &Array2<C>, e: &Array2<C>, function: Fun
     })
 }
 
-/// Entry by entry with V = I and E of ones, where the results are diag f(λ) and the divided differences themselves; then as matrices, with
-/// eigenvectors that mix everything.
+/// Entry by entry with V = I and E of ones, where the results are diag f(λ) and the divided
+/// differences themselves; then as matrices, with eigenvectors that mix everything.
 fn check<T: Scalar>() {
     let precision = if T::PRECISION == Precision::F64 { "f64" } else { "f32" };
     for (name, function) in FUNCTIONS {

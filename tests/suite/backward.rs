@@ -58,7 +58,8 @@ pub fn assert_hermitian<T: Scalar>(gradient: &Gradient<T, eigengrad::Cpu>) {
     }
 }
 
-/// Runs the backward on matrices and compares it with the oracle: λ̄ and V̄ together, alone, and NaN in all of D.
+/// Runs the backward on matrices and compares it with the oracle: λ̄ and V̄ together, alone, and NaN
+/// in all of D.
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], options: &Options, rng: &mut Rng) {
     let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
     let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), rng);
@@ -140,7 +141,8 @@ pub fn dropped_eigenvalues_declared_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Where all is kept there is nothing to declare zero, and no division by an eigenvalue that may be 0.
+/// Where all is kept there is nothing to declare zero, and no division by an eigenvalue that may be
+/// 0.
 pub fn nothing_to_declare_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(9);
     for n in [8, 67] {
@@ -156,7 +158,8 @@ pub fn nothing_to_declare_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Declared zero and not so: 1/λ_j in the place of 1/(λ_j − λ_i), wrong by up to max|λ_D| / min|λ_K| and no more.
+/// Declared zero and not so: 1/λ_j in the place of 1/(λ_j − λ_i), wrong by up to max|λ_D| /
+/// min|λ_K| and no more.
 pub fn a_wrong_declaration_is_wrong_as_documented<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(8);
     for n in [8, 67] {
@@ -295,7 +298,8 @@ pub fn homogeneous_in_a<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// The answer in `T` against that in twice the precision, for a loss that any choice of phases sees alike: Σ W |V|⁴ + Σ c λ.
+/// The answer in `T` against that in twice the precision, for a loss that any choice of phases sees
+/// alike: Σ W |V|⁴ + Σ c λ.
 ///
 /// V is known to ε‖A‖/gap, Ā through it and through F to ε (‖A‖/gap)·(‖V̄‖/gap).
 pub fn close_to_the_answer_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine<num_complex::Complex<f64>>>(backend: &B) {

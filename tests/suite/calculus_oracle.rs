@@ -1,4 +1,5 @@
-//! Second derivatives and functions of the spectrum, naively: docs/derivation.md §9 to §11 by plain loops in f64.
+//! Second derivatives and functions of the spectrum, naively: docs/derivation.md §9 to §11 by plain
+//! loops in f64.
 
 use crate::numbers::{C, Matrix, adjoint};
 use crate::oracle::{Decomposition, times};
@@ -156,7 +157,8 @@ fn divided(function: Function, a: f64, b: f64) -> f64 {
         Function::XLogX if b == 0.0 => a.ln(),
         Function::XLogX => a.ln() + delta.ln_1p() / delta,
         Function::Pow(p) if a.signum() == b.signum() && b != 0.0 => {
-            let (a, b) = if a.abs() < b.abs() { (b, a) } else { (a, b) }; // 1 + δ ≥ 1 has all its digits
+            // 1 + δ ≥ 1 has all its digits
+            let (a, b) = if a.abs() < b.abs() { (b, a) } else { (a, b) };
             let t = p * ((a - b) / b).ln_1p();
             let near = value(Function::Pow(p), b) * t.exp_m1();
             (if t.abs() < 1.0 { near } else { value(function, a) - value(function, b) }) / (a - b)

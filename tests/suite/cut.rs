@@ -50,7 +50,8 @@ pub fn every_rank_in_one_batch<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Eigenvalues on both sides of a cut of max(n, 10) ε, by more than the round-off of a stable eigensolver.
+/// Eigenvalues on both sides of a cut of max(n, 10) ε, by more than the round-off of a stable
+/// eigensolver.
 pub fn the_default_relative_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [2, 9, 10, 11, 20] {
         let cutoff = n.max(10) as f64 * T::PRECISION.epsilon();
@@ -78,7 +79,8 @@ pub fn tolerances_and_strictness<T: Scalar, B: Engine<T>>(backend: &B) {
     assert_eq!(ranks(Cut::absolute(1.0), &tau::<T>(1.0, 0.0)), [0, 2, 0]);
     assert_eq!(ranks(Cut::absolute(0.5), &tau::<T>(0.5, 0.0)), [0, 4, 2]);
     assert_eq!(ranks(Cut::relative(0.5), &tau::<T>(0.0, 0.5)), [0, 1, 2]);
-    assert_eq!(ranks(Cut::relative(0.25).with_atol(0.5), &tau::<T>(0.5, 0.25)), [0, 2, 2]); // the larger of both
+    // the larger of both
+    assert_eq!(ranks(Cut::relative(0.25).with_atol(0.5), &tau::<T>(0.5, 0.25)), [0, 2, 2]);
     assert_eq!(ranks(Cut::relative(1.0), &tau::<T>(0.0, 1.0)), [0, 0, 0]);
     assert_eq!(ranks(Cut::absolute(f64::INFINITY), &tau::<T>(f64::INFINITY, 0.0)), [0, 0, 0]);
 }
@@ -102,7 +104,8 @@ pub fn at_most_the_largest<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// A tie within the cutoff is reported, whoever cut; one just outside it is not. λ and −λ are another finding, of "at most" alone.
+/// A tie within the cutoff is reported, whoever cut; one just outside it is not. λ and −λ are
+/// another finding, of "at most" alone.
 pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     let status = |lambda: &[f64], cut: Cut, tie_rtol| {
         let options = Options::default().with_cut(cut).with_tie_rtol(tie_rtol);
@@ -136,7 +139,8 @@ pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     assert_eq!(status(&[0.999 * tau, 1.001 * tau, 1.0], Cut::default(), None), Status::TIE_ACROSS_CUT);
 }
 
-/// The default cut follows the precision in which the data were computed, not the one that they are stored in.
+/// The default cut follows the precision in which the data were computed, not the one that they are
+/// stored in.
 pub fn data_computed_in_a_coarser_precision<T: Scalar, B: Engine<T>>(backend: &B) {
     let ranks = |cut: Cut| {
         let lambda = [1.0, 0.07, 0.02, 3e-3, 1e-3, 5e-5, 3e-6, 3e-8, 1e-10, 3e-15];

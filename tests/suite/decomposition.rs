@@ -10,9 +10,11 @@ use ndarray::{Array2, Array3};
 
 const ORDERS: [usize; 14] = [0, 1, 2, 3, 5, 8, 16, 20, 31, 32, 33, 64, 65, 128];
 
-/// |A V − V Λ| / (|A| n ε) and |I − VᴴV| / (n ε) in the 1-norm, A and Λ scaled by a power of two to the middle of the range.
+/// |A V − V Λ| / (|A| n ε) and |I − VᴴV| / (n ε) in the 1-norm, A and Λ scaled by a power of two to
+/// the middle of the range.
 ///
-/// Where A is subnormal so is λ, which then is only known to the smallest subnormal: it takes the place of |A| ε.
+/// Where A is subnormal so is λ, which then is only known to the smallest subnormal: it takes the
+/// place of |A| ε.
 pub fn ratios<T: Element>(a: &Matrix, d: &Decomposition) -> (f64, f64) {
     let n = d.n();
     let size = largest(a);
@@ -57,7 +59,8 @@ pub fn the_catalogue_of_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Of orders that the CPU takes to faer, alone and shared by threads; on an emulated GPU they would take too long.
+/// Of orders that the CPU takes to faer, alone and shared by threads; on an emulated GPU they would
+/// take too long.
 pub fn the_catalogue_by_faer<T: Scalar, B: Engine<T>>(backend: &B) {
     if run::on_the_cpu::<B>() {
         for n in [130, 257] {

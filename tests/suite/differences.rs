@@ -1,4 +1,5 @@
-//! Ā against sixth-order differences of losses that no choice of phases changes, at fixed rank, in f64.
+//! Ā against sixth-order differences of losses that no choice of phases changes, at fixed rank, in
+//! f64.
 
 use crate::numbers::{C, Matrix, adjoint, matrix};
 use crate::oracle::{Decomposition, inner, times};
@@ -7,7 +8,8 @@ use crate::run;
 use eigengrad::{Cut, Engine, GradientForm, HermitianBatch, Options, Scalar, Triangle, eigh};
 use ndarray::Array2;
 
-/// h = 10⁻³ leaves h⁶ ≈ 10⁻¹⁸ of truncation, and of round-off ε/h ≈ 2·10⁻¹³ times the norms of A, of the loss and of 1/gap.
+/// h = 10⁻³ leaves h⁶ ≈ 10⁻¹⁸ of truncation, and of round-off ε/h ≈ 2·10⁻¹³ times the norms of A,
+/// of the loss and of 1/gap.
 pub const STEP: f64 = 1e-3;
 const TOLERANCE: f64 = 1e-8;
 
@@ -154,7 +156,8 @@ pub fn the_gradient_by_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// A group of three as a subspace with a mean eigenvalue, the loss that a tie leaves a gradient: tr(C Π_g) + Σ |Π_g|⁴ + 0.7 λ̃_g².
+/// A group of three as a subspace with a mean eigenvalue, the loss that a tie leaves a gradient:
+/// tr(C Π_g) + Σ |Π_g|⁴ + 0.7 λ̃_g².
 pub fn a_tied_group_as_a_subspace<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(15);
     for n in [7, 69] {

@@ -218,7 +218,8 @@ fn statuses_are_bits_with_names() {
     assert_eq!(both.to_string(), "not finite, tied kept eigenvalues");
 }
 
-/// V̄ that is used where it lies has one vector after the other; in another order it is refused, not read wrong.
+/// V̄ that is used where it lies has one vector after the other; in another order it is refused, not
+/// read wrong.
 #[test]
 fn cotangents_in_another_order() {
     let batch = HermitianBatch::new(array![[[2.0, 1.0], [1.0, 5.0]]].view()).unwrap();

@@ -1,5 +1,6 @@
-//! Matrices whose largest eigenvalue is exactly twofold, with entries that are exact: A = Q D Q with integers D and products Q of
-//! reflections I − ½uuᴴ, u of four entries of modulus 1. Eigenvectors, and so every right value, are known without an eigensolver.
+//! Matrices whose largest eigenvalue is exactly twofold, with entries that are exact: A = Q D Q
+//! with integers D and products Q of reflections I − ½uuᴴ, u of four entries of modulus 1.
+//! Eigenvectors, and so every right value, are known without an eigensolver.
 
 use crate::numbers::{C, Matrix, adjoint, diagonal, epsilon, largest, matrix, norm};
 use crate::oracle::times;
@@ -54,7 +55,8 @@ impl Tied {
         self.pair.contains(&k)
     }
 
-    /// Q (W ∘ QᴴCQ) Qᴴ, W_ij = 1/(λ_j − λ_i) between the tied pair and the others: the gradient of tr(CΠ), and Π̇ along C.
+    /// Q (W ∘ QᴴCQ) Qᴴ, W_ij = 1/(λ_j − λ_i) between the tied pair and the others: the gradient of
+    /// tr(CΠ), and Π̇ along C.
     fn turned(&self, c: &Matrix) -> Matrix {
         let x = times(&times(&adjoint(&self.q), c), &self.q);
         let w = Array2::from_shape_fn(x.dim(), |(i, j)| match (self.is_tied(i), self.is_tied(j)) {
@@ -109,7 +111,8 @@ pub fn exact_ties_are_told_and_right<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Along a direction that leaves the pair tied second derivatives are told to be right, along one that splits it not.
+/// Along a direction that leaves the pair tied second derivatives are told to be right, along one
+/// that splits it not.
 pub fn directions_that_split_ties_are_told<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(96);
     for n in [2, 5, 16, 67] {
@@ -138,7 +141,8 @@ pub fn directions_that_split_ties_are_told<T: Scalar, B: Engine<T>>(backend: &B)
     }
 }
 
-/// L = tr A and L = ‖A‖² have exact gradients wherever eigenvalues tie, null ones too, and pass; a wrong λ̄ at I does not.
+/// L = tr A and L = ‖A‖² have exact gradients wherever eigenvalues tie, null ones too, and pass; a
+/// wrong λ̄ at I does not.
 pub fn losses_of_values_at_ties<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(97);
     for n in [3, 16, 67] {

@@ -1,4 +1,5 @@
-//! The ends of the range: what is homogeneous is computed so, and errors are counted in units of ε‖A‖, without a factor n.
+//! The ends of the range: what is homogeneous is computed so, and errors are counted in units of
+//! ε‖A‖, without a factor n.
 
 use crate::numbers::{C, Matrix, adjoint, diagonal, epsilon, largest, matrix, norm, rounded, wide};
 use crate::oracle::{Decomposition, times};
@@ -93,7 +94,8 @@ pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B)
     }
 }
 
-/// Divided differences of what overflows or has no gaps: λ¹, 1/√λ and pseudo-inverses near the ends.
+/// Divided differences of what overflows or has no gaps: λ¹, 1/√λ and pseudo-inverses near the
+/// ends.
 pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
     let (huge, _) = ends::<T>();
     let ones = of(&[1.0; 4]);
@@ -173,8 +175,8 @@ pub fn steep_and_flat_powers<T: Scalar, B: Engine<T>>(backend: &B) {
     assert!((got / expected - 1.0).abs() <= THRESHOLD * epsilon::<T>(), "{got:e} against {expected:e}");
 }
 
-/// diag(1e-25 … 1) keeps every eigenvalue at every order, and blocks of such different sizes do beyond the lanes, whose deflation takes
-/// ε‖A‖ for nothing.
+/// diag(1e-25 … 1) keeps every eigenvalue at every order, and blocks of such different sizes do
+/// beyond the lanes, whose deflation takes ε‖A‖ for nothing.
 pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(102);
     let options = Options::default().with_cut(Cut::none());
@@ -202,8 +204,9 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
     }
 }
 
-/// Of D B D with the large entries first, over twelve decades, Rayleigh quotients keep the digits of small eigenvalues that QL's own λ loses:
-/// those have errors of 2.4e-8 at n = 8 and 1.2e-7 at n = 16.
+/// Of D B D with the large entries first, over twelve decades, Rayleigh quotients keep the digits
+/// of small eigenvalues that QL's own λ loses: those have errors of 2.4e-8 at n = 8 and 1.2e-7 at n
+/// = 16.
 pub fn graded_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(104);
     for (n, bound) in [(8, 1e-11), (16, 5e-9)] {
@@ -225,7 +228,8 @@ pub fn graded_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Eigenvalues, ascending, of a real positive definite matrix by two-sided Jacobi rotations, each to a few ε of itself (Demmel and Veselić, 1992).
+/// Eigenvalues, ascending, of a real positive definite matrix by two-sided Jacobi rotations, each
+/// to a few ε of itself (Demmel and Veselić, 1992).
 fn by_jacobi(a: &Matrix) -> Vec<f64> {
     let (n, mut a) = (a.nrows(), a.mapv(|x| x.re));
     loop {
@@ -260,7 +264,8 @@ pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(103);
     let bounds = [10.0, 25.0, 25.0];
     for n in [16, 67, 128, 129, 256, 512] {
-        // A known spectrum in a random basis; rounding to the type moves λ by about ε‖A‖√n/4 at most, hence symmetric integers instead.
+        // A known spectrum in a random basis; rounding to the type moves λ by about ε‖A‖√n/4 at
+        // most, hence symmetric integers instead.
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));
         let a = &a + &adjoint(&a);
         let options = Options::default().with_cut(Cut::none());

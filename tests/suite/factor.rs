@@ -1,4 +1,5 @@
-//! Factors B: eigenpairs of B Bᴴ and B̄, against `eigh` of the product, 2ĀB, differences, and the forward derivative.
+//! Factors B: eigenpairs of B Bᴴ and B̄, against `eigh` of the product, 2ĀB, differences, and the
+//! forward derivative.
 
 use crate::numbers::{C, Matrix, adjoint, epsilon, largest, narrow, norm, rounded, same_bits, wide};
 use crate::oracle::{self, Decomposition, inner, times};
@@ -78,7 +79,8 @@ fn random_cotangents<T: Element>(n: usize, r: usize, count: usize, rng: &mut Rng
     (lambda_bar, (0..count).map(|_| rounded::<T>(&rng.matrix::<T>(n, r))).collect())
 }
 
-/// The n eigenpairs of matrix `b`, those beside the range of B first: λ = 0 there, dropped, with any basis.
+/// The n eigenpairs of matrix `b`, those beside the range of B first: λ = 0 there, dropped, with
+/// any basis.
 fn completed<T: Element>(pairs: &FactorPairs<T, Cpu>, b: usize, rng: &mut Rng) -> Decomposition {
     let (n, r) = (pairs.n(), pairs.r());
     let v = pairs.vectors().index_axis_move(Axis(0), b).mapv(wide);
@@ -254,7 +256,8 @@ pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
             near(got.0.spectrum.gap_dropped()[b], expected.0.spectrum.gap_dropped()[b]);
             let b_bar = |x: &FactorGradient<T, Cpu>| x.b_bar().index_axis_move(Axis(0), b).mapv(wide);
             let (got, expected) = (b_bar(&got.1), b_bar(&expected.1));
-            // V̄ and F are of order 1 by those of the first factor; V, and B̄ with it, is known to ε·‖A‖/gap.
+            // V̄ and F are of order 1 by those of the first factor; V, and B̄ with it, is known to
+            // ε·‖A‖/gap.
             assert!(largest(&(&got - &expected)) <= unit * (r * r) as f64 * (1.0 + largest(&expected)), "{n}×{r}, factor {b}: B̄");
         }
     }
@@ -279,7 +282,8 @@ fn quartic<T: Scalar, B: Engine<T>>(
     (host, got)
 }
 
-/// B̄ of a loss that no phase changes, Σ c_k λ_k + Σ w |v|⁴, against sixth-order differences, in f64.
+/// B̄ of a loss that no phase changes, Σ c_k λ_k + Σ w |v|⁴, against sixth-order differences, in
+/// f64.
 pub fn differences_by_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(64);
     for (n, r) in [(4, 1), (7, 3), (6, 6), (40, 4)] {
@@ -323,7 +327,8 @@ pub fn factors_by_any_number_of_threads<T: Scalar, B: Engine<T>>(_: &B) {
     }
 }
 
-/// One factor that is not finite, or whose B Bᴴ overflows, leaves the others as they were; the same bits alone, elsewhere, again.
+/// One factor that is not finite, or whose B Bᴴ overflows, leaves the others as they were; the same
+/// bits alone, elsewhere, again.
 pub fn factors_keep_to_themselves<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(65);
     for (n, r) in [(5, 2), (33, 7)] {
@@ -373,7 +378,8 @@ pub fn factors_that_underflow<T: Scalar, B: Engine<T>>(backend: &B) {
     host.check().unwrap_err();
 }
 
-/// Ties follow the rule; without a cut an eigenvalue as null as those beside it is a tie across the cut.
+/// Ties follow the rule; without a cut an eigenvalue as null as those beside it is a tie across the
+/// cut.
 pub fn ties_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(66);
     let (n, r) = (7, 3);

@@ -96,7 +96,8 @@ pub fn fidelity_of_little_overlap<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// √F of sA and sB is s·√F of A and B, and gradients are s times as large, as far as the type reaches.
+/// √F of sA and sB is s·√F of A and B, and gradients are s times as large, as far as the type
+/// reaches.
 pub fn fidelity_at_every_scale<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(98);
     let (x, y) = (rng.matrix::<T>(6, 3), rng.matrix::<T>(6, 2));
@@ -106,7 +107,8 @@ pub fn fidelity_at_every_scale<T: Scalar, B: Engine<T>>(backend: &B) {
     for s in [1e-6, 1e6, least, 1.0 / least] {
         let scaled = |x: &Matrix| [x.mapv(|x| x * s)];
         let got = fidelities::<T, B>(backend, &scaled(&x), &scaled(&y));
-        let unit = crate::THRESHOLD * 6.0 * epsilon::<T>() * 10.0; // rounding sA moves eigenvectors by ε over their gaps
+        // rounding sA moves eigenvectors by ε over their gaps
+        let unit = crate::THRESHOLD * 6.0 * epsilon::<T>() * 10.0;
         assert!((got.0[0] / s - root[0]).abs() <= unit, "s = {s}: {} against {}", got.0[0] / s, root[0]);
         for (got, expected) in [(&got.1[0], &a_bar[0]), (&got.2[0], &b_bar[0])] {
             assert!(largest(&(got.mapv(|x| x / s) - expected)) <= unit * largest(expected) * 10.0, "s = {s}");
@@ -114,7 +116,8 @@ pub fn fidelity_at_every_scale<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// A matrix with a negative eigenvalue is told, and one that is not finite; the others are as they were.
+/// A matrix with a negative eigenvalue is told, and one that is not finite; the others are as they
+/// were.
 pub fn fidelity_of_what_is_no_state<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(99);
     let good = state(&rng.matrix::<T>(3, 3));
@@ -130,7 +133,8 @@ pub fn fidelity_of_what_is_no_state<T: Scalar, B: Engine<T>>(backend: &B) {
     assert_eq!(got.a_bar.to_host().unwrap().status().to_vec(), *status);
 }
 
-/// Gradients by differences along directions that keep the rank, of states of rank 2 and of full rank, in f64.
+/// Gradients by differences along directions that keep the rank, of states of rank 2 and of full
+/// rank, in f64.
 pub fn fidelity_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(93);
     for (n, ranks) in [(4, [2, 2]), (5, [2, 5]), (5, [5, 2]), (3, [3, 3]), (66, [2, 2])] {

@@ -47,7 +47,8 @@ pub fn the_defect_is_relative<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Σ w |v|², invariant, against Re Σ v, which is not: no false alarm and no miss, whatever the loss is multiplied by.
+/// Σ w |v|², invariant, against Re Σ v, which is not: no false alarm and no miss, whatever the loss
+/// is multiplied by.
 pub fn invariant_losses_and_others<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(23);
     for n in [3, 8, 33, 67] {
@@ -92,7 +93,8 @@ pub fn the_threshold_of_the_finding<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// i Im diag(VᴴV̄) taken out of V̄, the part that ρ measures, changes nothing: F is 0 on the diagonal.
+/// i Im diag(VᴴV̄) taken out of V̄, the part that ρ measures, changes nothing: F is 0 on the
+/// diagonal.
 pub fn the_phase_dependent_part_is_ignored<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(25);
     for n in [6, 67] {
@@ -104,7 +106,8 @@ pub fn the_phase_dependent_part_is_ignored<T: Scalar, B: Engine<T>>(backend: &B)
         let turned = Array2::from_shape_fn((n, n), |(i, k)| v_bar[[i, k]] + C::new(0.0, phases[k]) * v[[i, k]]);
         let a_bar = |v_bar| matrix(run::backward(&pairs, None, Some(&[v_bar])).a_bar(), 0);
         let error = crate::numbers::largest(&(a_bar(turned) - a_bar(v_bar)));
-        let size = THRESHOLD * n as f64 * epsilon::<T>() * n as f64; // |F| = r of `of_rank`, |V̄| of order 1
+        // |F| = r of `of_rank`, |V̄| of order 1
+        let size = THRESHOLD * n as f64 * epsilon::<T>() * n as f64;
         assert!(error <= size, "n = {n}: {error}");
     }
 }

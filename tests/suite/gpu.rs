@@ -4,7 +4,8 @@ use eigengrad::cuda::Cuda;
 use std::io::Write;
 use std::path::Path;
 
-/// The first GPU, on a stream of its own. Without one says so, and fails if `EIGENGRAD_REQUIRE_CUDA` is 1.
+/// The first GPU, on a stream of its own. Without one says so, and fails if
+/// `EIGENGRAD_REQUIRE_CUDA` is 1.
 pub fn device() -> Option<Cuda> {
     match Cuda::new(0) {
         Ok(cuda) => Some(cuda),
@@ -16,7 +17,8 @@ pub fn device() -> Option<Cuda> {
     }
 }
 
-/// Whether CUDA is the emulator, whose sums have one order. NVIDIA's products and solvers choose theirs by the size of the batch.
+/// Whether CUDA is the emulator, whose sums have one order. NVIDIA's products and solvers choose
+/// theirs by the size of the batch.
 pub fn is_emulated() -> bool {
     std::env::var_os("EIGENGRAD_CUDA_LIB_DIR").is_some_and(|folder| Path::new(&folder).join("libeigengrad_emulator.so").exists())
 }

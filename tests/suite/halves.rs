@@ -33,7 +33,8 @@ pub fn computed_in_f32<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     }
 }
 
-/// Results stored as `T` are those of f32, rounded; their own backward is computed in f32 from what was stored.
+/// Results stored as `T` are those of f32, rounded; their own backward is computed in f32 from what
+/// was stored.
 pub fn stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let mut rng = Rng::new(31);
     for n in [2, 8, 67] {
@@ -86,7 +87,8 @@ pub fn the_default_cut_of_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) 
     }
 }
 
-/// Eigenvalues tie within the cutoff of the type that they are stored in, however precisely the data were computed.
+/// Eigenvalues tie within the cutoff of the type that they are stored in, however precisely the
+/// data were computed.
 pub fn ties_of_stored_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let cut = eigengrad::Cut::default().with_computed_in(Precision::F32);
     let options = Options::default().with_cut(cut);
@@ -99,7 +101,8 @@ pub fn ties_of_stored_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     assert_eq!(gradient.status()[0], Status::OK);
 }
 
-/// An entry that overflows the storage type is a finding of its matrix alone; the same in f32 is none.
+/// An entry that overflows the storage type is a finding of its matrix alone; the same in f32 is
+/// none.
 pub fn a_gradient_that_overflows<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let largest_bar = if T::PRECISION == Precision::F16 { 60_000.0 } else { 3e38 };
     for n in [2, 67] {

@@ -1,4 +1,5 @@
-//! Hessians times directions against sixth-order differences of the first gradient at fixed rank, and what a Hessian must be.
+//! Hessians times directions against sixth-order differences of the first gradient at fixed rank,
+//! and what a Hessian must be.
 
 use crate::calculus_oracle::Bars;
 use crate::differences::{Loss, STEP, Weighted};
@@ -118,7 +119,8 @@ fn check<T: Scalar, B: Engine<T>>(backend: &B, matrices: &[Matrix], options: &Op
     }
 }
 
-/// Rank-deficient, tied-null, ragged and zero-padded matrices in one batch, whose ranks a threshold far from either side keeps fixed.
+/// Rank-deficient, tied-null, ragged and zero-padded matrices in one batch, whose ranks a threshold
+/// far from either side keeps fixed.
 pub fn hessians_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(95);
     for n in [5, 9] {

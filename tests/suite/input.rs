@@ -7,7 +7,8 @@ use eigengrad::{Cotangents, Cpu, Engine, Error, HermitianBatch, Options, Plan, S
 use ndarray::{Array2, Array3, Axis, Slice};
 use proptest::prelude::*;
 
-/// A [b, n, n] array inside a larger one, its axes stepped through forwards or backwards, and permuted in memory.
+/// A [b, n, n] array inside a larger one, its axes stepped through forwards or backwards, and
+/// permuted in memory.
 fn strided(n: usize, batch: usize, order: [usize; 3], steps: [isize; 3], seed: u64) -> (Array3<C>, [usize; 3], [isize; 3]) {
     let mut rng = Rng::new(seed);
     let shape = [batch, n, n];
@@ -99,7 +100,8 @@ pub fn two_and_three_dimensions<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// The first entry, in row order, of the first matrix that is off by more than 8·n·ε·max|A|; no entry below that.
+/// The first entry, in row order, of the first matrix that is off by more than 8·n·ε·max|A|; no
+/// entry below that.
 pub fn the_first_entry_that_is_not_hermitian<T: Scalar, B: Engine<T>>(backend: &B) {
     let n = 5;
     let tolerance = 8.0 * n as f64 * T::PRECISION.epsilon() * 4.0;
@@ -127,9 +129,11 @@ pub fn the_first_entry_that_is_not_hermitian<T: Scalar, B: Engine<T>>(backend: &
     assert_eq!(found(off(&[(3, 4, 0, above), (3, 3, 2, above), (3, 0, 3, above)])), Some((3, 3, 0)));
     if T::COMPLEX {
         let i = C::I;
-        assert_eq!(found(off(&[(1, 2, 2, above * i * 0.55)])), Some((1, 2, 2))); // |A_ii − conj A_ii| = 2 |Im A_ii|
+        // |A_ii − conj A_ii| = 2 |Im A_ii|
+        assert_eq!(found(off(&[(1, 2, 2, above * i * 0.55)])), Some((1, 2, 2)));
         assert_eq!(found(off(&[(1, 2, 2, below * i * 0.5)])), None);
-        assert_eq!(found(off(&[(1, 2, 1, above * i), (1, 1, 2, above * i)])), Some((1, 2, 1))); // symmetric, not Hermitian
+        // symmetric, not Hermitian
+        assert_eq!(found(off(&[(1, 2, 1, above * i), (1, 1, 2, above * i)])), Some((1, 2, 1)));
         assert_eq!(found(off(&[(1, 2, 1, above * i), (1, 1, 2, -above * i)])), None);
     }
     // a matrix that is not finite is not compared: it becomes a status
@@ -146,8 +150,9 @@ pub fn the_first_entry_that_is_not_hermitian<T: Scalar, B: Engine<T>>(backend: &
     assert_eq!(result(&matrices).map_err(|e| e.to_string()), Ok(()));
 }
 
-/// Every entry is compared with its mirror, whatever the order and the tile it lies in; where the user's array is used as it is, an
-/// entry that is not finite has to be in the triangle that is read, or its mirror has to be.
+/// Every entry is compared with its mirror, whatever the order and the tile it lies in; where the
+/// user's array is used as it is, an entry that is not finite has to be in the triangle that is
+/// read, or its mirror has to be.
 pub fn every_entry_and_its_mirror<T: Scalar, B: Engine<T>>(backend: &B) {
     let found = |matrices: &[Matrix], n: usize| {
         let a = stack::<T>(n, matrices);
@@ -195,7 +200,8 @@ fn an_array_as_it_is() {
     }
 }
 
-/// However many threads compare a batch, the first matrix that is off is told, and one that is not finite is none.
+/// However many threads compare a batch, the first matrix that is off is told, and one that is not
+/// finite is none.
 #[test]
 fn the_first_of_many() {
     for n in [6, 8] {

@@ -1,4 +1,5 @@
-//! A matrix's result is its own: the same bits wherever it stands, whoever stands beside it, however many threads there are.
+//! A matrix's result is its own: the same bits wherever it stands, whoever stands beside it,
+//! however many threads there are.
 
 use crate::backward::{mixed, random_cotangents};
 use crate::numbers::{C, Matrix, matrix, same_bits, stack, wide};
@@ -117,7 +118,8 @@ pub fn matrices_that_are_not_finite<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Of one triangle, only what is in it can be wrong: not the other, nor the imaginary part of the diagonal.
+/// Of one triangle, only what is in it can be wrong: not the other, nor the imaginary part of the
+/// diagonal.
 pub fn what_is_not_read_cannot_be_wrong<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 16, 67] {
         let (matrices, ..) = problem::<T>(n, 9, 28);

@@ -1,4 +1,5 @@
-//! What front ends hand over as it lies: general matrices read as a mean, V̄ by its rows, one workspace for several threads.
+//! What front ends hand over as it lies: general matrices read as a mean, V̄ by its rows, one
+//! workspace for several threads.
 
 use crate::backward::{mixed, random_cotangents};
 use crate::numbers::{C, adjoint, narrow, rounded, same_bits, stack};
@@ -9,7 +10,8 @@ use eigengrad::{
 };
 use ndarray::Array3;
 
-/// Orders of each way to compute: lanes compiled for themselves and others, on chip, products, faer.
+/// Orders of each way to compute: lanes compiled for themselves and others, on chip, products,
+/// faer.
 fn orders<B: 'static>() -> Vec<usize> {
     let all = [1, 3, 8, 17, 67];
     all.into_iter().chain(run::on_the_cpu::<B>().then_some(131)).collect()
@@ -19,7 +21,8 @@ fn array<T: Scalar, B: Engine<T>>(backend: &B, x: &Array3<T>) -> Array<T, B, 3> 
     Array::from_host(backend, x.iter().copied().collect(), x.dim().into()).unwrap()
 }
 
-/// A matrix that is not Hermitian, read as the mean of both triangles, has the bits of that mean, as A and as a direction.
+/// A matrix that is not Hermitian, read as the mean of both triangles, has the bits of that mean,
+/// as A and as a direction.
 pub fn means_of_both_triangles<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(140);
     for n in orders::<B>() {
@@ -59,7 +62,8 @@ pub fn triangles_are_compared<T: Scalar, B: Engine<T>>(backend: &B) {
     assert!(matches!(HermitianBatch::of(wide, Read::Lower), Err(Error::NotSquare { rows: 3, columns: 4 })));
 }
 
-/// V̄ by its rows gives the bits of V̄ by its columns, in every operation that takes it; λ beyond the range included.
+/// V̄ by its rows gives the bits of V̄ by its columns, in every operation that takes it; λ beyond the
+/// range included.
 pub fn cotangents_by_rows<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(141);
     for n in orders::<B>() {
@@ -126,7 +130,8 @@ pub fn factor_cotangents_by_rows<T: Scalar, B: Engine<T>>(backend: &B) {
     assert!(same_bits(by_rows, by_columns));
 }
 
-/// Halves in, numbers in 32 bits out: directions and cotangents of matrices that are stored in half have the bits of the same in 32 bits.
+/// Halves in, numbers in 32 bits out: directions and cotangents of matrices that are stored in half
+/// have the bits of the same in 32 bits.
 pub fn directions_stored_as_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let mut rng = Rng::new(145);
     for n in [3, 17, 67] {
@@ -183,7 +188,8 @@ pub fn one_workspace_for_several_threads<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// The calling thread alone has the bits of a pool up to n = 255; beyond, a gradient that agrees to round-off.
+/// The calling thread alone has the bits of a pool up to n = 255; beyond, a gradient that agrees to
+/// round-off.
 #[test]
 fn work_on_the_calling_thread() {
     let (inline, pool) = (Cpu::inline(), Cpu::with_threads(2).unwrap());

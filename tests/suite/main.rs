@@ -1,6 +1,7 @@
 //! The suite: every test generic in number type and backend, instantiated by the table at the end.
 //!
-//! Numbers go to the library as `T` and come back to the oracles as complex f64; nothing is shared but the public interface.
+//! Numbers go to the library as `T` and come back to the oracles as complex f64; nothing is shared
+//! but the public interface.
 
 mod backward;
 mod calculus_oracle;
@@ -36,10 +37,12 @@ mod ties;
 use half::{bf16, f16};
 use num_complex::Complex;
 
-/// What every ratio error / (n·ε·scale) must not exceed, the scale being that of the exact result's own sensitivity.
+/// What every ratio error / (n·ε·scale) must not exceed, the scale being that of the exact result's
+/// own sensitivity.
 ///
-/// A backward stable method has ratios of order 1 that fall with n, since errors add up as √n. LAPACK's own test programs use 20 to
-/// 50; the largest that this library reaches is about a third of what is allowed here, and a wrong formula exceeds it by 1/ε.
+/// A backward stable method has ratios of order 1 that fall with n, since errors add up as √n.
+/// LAPACK's own test programs use 20 to 50; the largest that this library reaches is about a third
+/// of what is allowed here, and a wrong formula exceeds it by 1/ε.
 pub const THRESHOLD: f64 = 10.0;
 
 /// Instantiates tests that are generic in number type and backend.
@@ -181,7 +184,8 @@ macro_rules! beside_the_cpu {
     };
 }
 
-/// The table: one line for each backend, which is an option where a machine may lack it, and what belongs to it alone.
+/// The table: one line for each backend, which is an option where a machine may lack it, and what
+/// belongs to it alone.
 macro_rules! suite {
     ($($(#[$condition:meta])* $name:ident = $backend:expr, $own:ident;)*) => { $($(#[$condition])* mod $name {
         use super::*;

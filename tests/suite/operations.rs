@@ -1,4 +1,5 @@
-//! What holds for every operation beyond the first backward: a matrix's bits are its own, lengths are checked, halves are storage.
+//! What holds for every operation beyond the first backward: a matrix's bits are its own, lengths
+//! are checked, halves are storage.
 
 use crate::backward::mixed;
 use crate::calculus_oracle::Bars;
@@ -51,7 +52,8 @@ fn add<O: Element>(all: &mut [Bits], name: &'static str, x: ArrayView3<'_, O>, s
 fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<O, B>, inputs: &[Input]) -> Vec<Bits> {
     let (n, batch) = (pairs.n(), inputs.len());
     let e: Vec<_> = inputs.iter().map(|x| x.e.clone()).collect();
-    let twice: Vec<_> = e.iter().chain(&e).map(|e| e.mapv(|x| x * 2.0)).collect(); // halves, as e is: ½e may be too small for one
+    // halves, as e is: ½e may be too small for one
+    let twice: Vec<_> = e.iter().chain(&e).map(|e| e.mapv(|x| x * 2.0)).collect();
     let (e, twice) = (run::hermitian::<O, B>(backend, n, &e), run::hermitian::<O, B>(backend, n, &twice));
     let of_loss = bars(pairs, &inputs.iter().map(|x| &x.bars).collect::<Vec<_>>());
     let more = bars(pairs, &inputs.iter().map(|x| &x.more).collect::<Vec<_>>());
@@ -116,7 +118,8 @@ pub fn the_same_bits_of_every_operation<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// A matrix, a direction or a cotangent that is not finite makes that matrix's results NaN, and leaves the others alone.
+/// A matrix, a direction or a cotangent that is not finite makes that matrix's results NaN, and
+/// leaves the others alone.
 pub fn one_bad_matrix_beside_others<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [2, 16, 67] {
         let mut inputs = inputs::<T>(n, 17, 102);
@@ -156,7 +159,8 @@ pub fn operations_by_any_number_of_threads<T: Scalar, B: Engine<T>>(backend: &B)
     }
 }
 
-/// Every operation in turn through one scratch memory, which holds what the others left: the same as with fresh memory.
+/// Every operation in turn through one scratch memory, which holds what the others left: the same
+/// as with fresh memory.
 pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 16, 67] {
         let plan = Plan::<T, B>::new(backend, 9, n, &Options::default()).unwrap();

@@ -1,4 +1,5 @@
-//! The mathematics, naively: one matrix, plain loops in f64, every mask written out. Shares nothing with the library.
+//! The mathematics, naively: one matrix, plain loops in f64, every mask written out. Shares nothing
+//! with the library.
 
 use crate::numbers::{C, Matrix, adjoint};
 use eigengrad::{Cpu, Eigenpairs, Element};
@@ -37,7 +38,8 @@ impl Decomposition {
         self.lambda.iter().fold(0.0, |m, x| x.abs().max(m))
     }
 
-    /// The tied groups: chains of consecutive kept eigenvalues, each within `within` of the next; D is no group.
+    /// The tied groups: chains of consecutive kept eigenvalues, each within `within` of the next; D
+    /// is no group.
     pub fn groups(&self, within: f64) -> Vec<Option<usize>> {
         let kept: Vec<_> = (0..self.n()).filter(|&k| self.kept[k]).collect();
         let mut group = vec![None; self.n()];
@@ -127,7 +129,8 @@ pub fn gauge_defect(d: &Decomposition, v_bar: &Matrix) -> Vec<f64> {
     (0..d.n()).map(|k| if norms[k] > 0.0 { x[[k, k]].im.abs() / norms[k] } else { 0.0 }).collect()
 }
 
-/// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖), and spread of λ̄ relative to the largest |λ̄| of K, in any group.
+/// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖), and spread of λ̄ relative to the largest |λ̄| of K,
+/// in any group.
 pub fn tie_defect(d: &Decomposition, groups: &[Option<usize>], lambda_bar: Option<&[f64]>, v_bar: Option<&Matrix>) -> f64 {
     let mut worst = 0f64;
     let of_vectors = v_bar.map(|v_bar| (x(d, v_bar), norms(d, v_bar)));

@@ -36,8 +36,8 @@ pub fn spectra_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Projectors on K, and the gradient of a loss that any choice of phases sees alike: Σ W |V|⁴ + Σ c λ. V is known to ε‖A‖/gap, Ā
-/// through it and through F to ε (‖A‖/gap)·(‖V̄‖/gap), on either side.
+/// Projectors on K, and the gradient of a loss that any choice of phases sees alike: Σ W |V|⁴ + Σ c
+/// λ. V is known to ε‖A‖/gap, Ā through it and through F to ε (‖A‖/gap)·(‖V̄‖/gap), on either side.
 pub fn gradients_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(52);
     for n in [2, 3, 8, 17, 32, 67] {

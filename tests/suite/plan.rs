@@ -1,4 +1,5 @@
-//! `*_into`: the same bits as the allocating functions in memory of the caller's, and every wrong length named.
+//! `*_into`: the same bits as the allocating functions in memory of the caller's, and every wrong
+//! length named.
 
 use crate::backward::{mixed, random_cotangents};
 use crate::numbers::{same_bits, stack};
@@ -9,7 +10,8 @@ use eigengrad::{
     eigvalsh,
 };
 
-/// Several batches through one workspace, with everything that the buffers held before still in them.
+/// Several batches through one workspace, with everything that the buffers held before still in
+/// them.
 pub fn reuse<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(32);
     for (n, dropped) in [(3usize, Dropped::AsComputed), (16, Dropped::Zero), (67, Dropped::AsComputed), (67, Dropped::Zero)] {
@@ -52,7 +54,8 @@ pub fn reuse<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Calls `operation` with arrays of as many matrices as there are, then with each in turn of others, and asserts that the error names it.
+/// Calls `operation` with arrays of as many matrices as there are, then with each in turn of
+/// others, and asserts that the error names it.
 pub fn each_length<const ARRAYS: usize>(names: [&str; ARRAYS], operation: impl Fn([usize; ARRAYS]) -> eigengrad::Result<()>) {
     operation([BATCH; ARRAYS]).unwrap();
     for (which, name) in names.into_iter().enumerate() {

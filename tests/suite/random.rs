@@ -72,7 +72,8 @@ impl Rng {
         (&a + &adjoint(&a)).mapv(|x| x * 0.5)
     }
 
-    /// Of rank r: eigenvalues 1 … 2 in steps, the others null to round-off; alternating in sign if `indefinite`.
+    /// Of rank r: eigenvalues 1 … 2 in steps, the others null to round-off; alternating in sign if
+    /// `indefinite`.
     pub fn of_rank<T: Element>(&mut self, n: usize, r: usize, indefinite: bool) -> Matrix {
         let sign = |k: usize| if indefinite && k % 2 == 1 { -1.0 } else { 1.0 };
         let lambda: Vec<_> = (0..n).map(|k| if k < r { sign(k) * (1.0 + k as f64 / r as f64) } else { 0.0 }).collect();

@@ -47,7 +47,8 @@ pub fn on_the_cpu<B: 'static>() -> bool {
     std::any::TypeId::of::<B>() == std::any::TypeId::of::<Cpu>()
 }
 
-/// Whether a matrix of order `n` gets the same bits in a batch of any size: not from NVIDIA's libraries, which CUDA takes beyond n = 48.
+/// Whether a matrix of order `n` gets the same bits in a batch of any size: not from NVIDIA's
+/// libraries, which CUDA takes beyond n = 48.
 pub fn has_bits_of_its_own<B: 'static>(n: usize) -> bool {
     #[cfg(feature = "cuda")]
     let by_libraries = !crate::gpu::is_emulated();

@@ -1,4 +1,5 @@
-//! The double backward pass and the tangent of Ā against the naive formulas, one another, and the definition of an adjoint.
+//! The double backward pass and the tangent of Ā against the naive formulas, one another, and the
+//! definition of an adjoint.
 
 use crate::backward::{ORDERS, mixed};
 use crate::calculus_oracle::{self as oracle, Bars};

@@ -1,4 +1,5 @@
-//! The catalogue of matrices: LAPACK TESTING/EIG's, and what a batch of low-rank matrices adds to it.
+//! The catalogue of matrices: LAPACK TESTING/EIG's, and what a batch of low-rank matrices adds to
+//! it.
 
 use crate::numbers::{C, Matrix, diagonal, epsilon, range};
 use crate::random::Rng;

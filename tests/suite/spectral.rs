@@ -1,4 +1,5 @@
-//! Functions of the spectrum and their derivatives against the naive formulas, differences, and what they must be by themselves.
+//! Functions of the spectrum and their derivatives against the naive formulas, differences, and
+//! what they must be by themselves.
 
 use crate::backward::{ORDERS, mixed};
 use crate::calculus_oracle as oracle;
@@ -154,9 +155,10 @@ pub fn functions_beside_what_is_dropped<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// The divided differences one by one: those of a diagonal matrix, whose V is a permutation, are the derivative along all ones.
-/// The spectra are clustered, tied, wide, and everything between. Where f is so small that the type has not all digits of it, f(a) and
-/// f(b) err by its smallest number, and a slope p·λ^(p−1) by p of it.
+/// The divided differences one by one: those of a diagonal matrix, whose V is a permutation, are
+/// the derivative along all ones. The spectra are clustered, tied, wide, and everything between.
+/// Where f is so small that the type has not all digits of it, f(a) and f(b) err by its smallest
+/// number, and a slope p·λ^(p−1) by p of it.
 pub fn every_divided_difference<T: Scalar, B: Engine<T>>(backend: &B) {
     let (eps, (tiny, _)) = (epsilon::<T>(), range::<T>());
     let spectra: [Vec<f64>; 6] = [
@@ -194,8 +196,8 @@ pub fn every_divided_difference<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// What a divided difference may err by, relative to itself in ε: logarithms differ by as little as log 2 where they are as large as
-/// log 1/ε.
+/// What a divided difference may err by, relative to itself in ε: logarithms differ by as little as
+/// log 2 where they are as large as log 1/ε.
 const DIVIDED: f64 = 100.0;
 
 /// ⟨x, L y⟩ = ⟨L x, y⟩ of derivatives and products, named functions and others.
@@ -268,7 +270,8 @@ pub fn functions_that_are_given<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Ties as they are, whatever the rule for eigenpairs: a given function by its slopes within the cutoff, and not beyond.
+/// Ties as they are, whatever the rule for eigenpairs: a given function by its slopes within the
+/// cutoff, and not beyond.
 pub fn ties_of_functions<T: Scalar, B: Engine<T>>(backend: &B) {
     let ones = [Array2::from_elem((4, 4), C::new(1.0, 0.0))];
     let a = [diagonal(&[1.0, 1.0 + 1e-3, 2.0, 2.0])];
@@ -363,7 +366,8 @@ pub fn traces_and_failures<T: Scalar, B: Engine<T>>(backend: &B) {
     assert!(matrix(values.data(), 1).iter().all(|x| x.re.is_nan()));
 }
 
-/// The derivative of each named function against sixth-order differences of its value, at fixed rank, in f64.
+/// The derivative of each named function against sixth-order differences of its value, at fixed
+/// rank, in f64.
 pub fn functions_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(85);
     for (n, r) in [(1, 1), (6, 2), (7, 7), (68, 3)] {

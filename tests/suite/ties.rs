@@ -1,4 +1,5 @@
-//! Kept eigenvalues that tie: the groups, the three rules, and the defect that tells whether F = 0 was right.
+//! Kept eigenvalues that tie: the groups, the three rules, and the defect that tells whether F = 0
+//! was right.
 
 use crate::backward::{random_cotangents, scale};
 use crate::numbers::{Matrix, diagonal, epsilon, largest, matrix, rows, same_bits, stack, wide};
@@ -8,7 +9,8 @@ use crate::{THRESHOLD, run};
 use eigengrad::{Cut, Engine, Error, Options, Plan, Precision, Scalar, Status, TieRule};
 use ndarray::Array2;
 
-/// Runs the default rule and compares Ā and the tie defect with the oracle's, for groups within `tie_rtol`·‖A‖.
+/// Runs the default rule and compares Ā and the tie defect with the oracle's, for groups within
+/// `tie_rtol`·‖A‖.
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], cut: Cut, tie_rtol: Option<f64>, sizes: &[usize]) {
     let mut rng = Rng::new(16);
     let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, &Options::default().with_cut(cut).with_tie_rtol(tie_rtol));
@@ -42,7 +44,8 @@ pub fn groups_are_chains<T: Scalar, B: Engine<T>>(backend: &B) {
     let lambda = [[0.0, 1.0, 1.05, 1.1, 1.15, 2.0], [0.0, 1.0, 1.2, 1.4, 1.6, 2.0], [-1.0, -1.0, 0.0, 1.0, 1.0, 1.0]];
     check::<T, B>(backend, 6, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.03), &[4, 1, 3]);
     let lambda = [[1.0, 2.0, 4.0], [1.0, 2.5, 4.0], [-1.0, 0.0, 0.5]];
-    check::<T, B>(backend, 3, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.25), &[2, 1, 1]); // within is ≤
+    // within is ≤
+    check::<T, B>(backend, 3, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.25), &[2, 1, 1]);
     check::<T, B>(backend, 3, &lambda.map(|x| diagonal(&x)), Cut::default(), Some(0.0), &[1, 1, 1]);
     // D ties with nothing, though it is as near: K = {1, 2}.
     check::<T, B>(backend, 3, &[diagonal(&[-0.9, 1.0, 2.0])], Cut::absolute(0.95), Some(2.0), &[2]);
@@ -155,7 +158,8 @@ pub fn exact_near_ties_are_the_formula<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Under `Error` the tied matrices are named, and `backward_into` gives them NaN; the others are as they were.
+/// Under `Error` the tied matrices are named, and `backward_into` gives them NaN; the others are as
+/// they were.
 pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(21);
     for n in [5, 67] {
@@ -196,7 +200,8 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
     }
 }
 
-/// Every eigenvalue of the identity and, under `Cut::none`, of the zero matrix is kept and tied: Ā of λ̄ alone, and finite.
+/// Every eigenvalue of the identity and, under `Cut::none`, of the zero matrix is kept and tied: Ā
+/// of λ̄ alone, and finite.
 pub fn the_identity_and_zero_without_a_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 67] {
         let matrices = [Array2::eye(n), Array2::zeros((n, n)), Array2::from_elem((n, n), 1.0.into())];

@@ -15,7 +15,8 @@ pub struct Bench {
     /// Orders of the matrices
     #[arg(long, num_args = 1.., value_parser = at_most(1 << 14), default_values = ["4", "8", "16", "32", "64", "128"])]
     pub n: Vec<usize>,
-    /// The batch is the larger of 8 and this many elements over n² [default: 262144 on the CPU, 16777216 on a GPU]
+    /// The batch is the larger of 8 and this many elements over n² [default: 262144 on the CPU,
+    /// 16777216 on a GPU]
     #[arg(long, value_parser = at_most(1 << 40))]
     elements: Option<usize>,
     /// The number of matrices, whatever their order
@@ -27,7 +28,8 @@ pub struct Bench {
     /// Rounds, in each of which we and the peers take turns; figures are medians over rounds
     #[arg(long, value_parser = at_most(1 << 20), default_value = "3")]
     pub rounds: usize,
-    /// Time these Python packages too, on the same work and devices; the table has their time over ours
+    /// Time these Python packages too, on the same work and devices; the table has their time over
+    /// ours
     #[arg(long, num_args = 1.., value_enum, value_name = "PEER")]
     pub against: Vec<PeerName>,
     /// The Python that has them

@@ -1,4 +1,5 @@
-//! Time of runs, and what a copy reaches on a device: the bound on everything that moves its bytes once.
+//! Time of runs, and what a copy reaches on a device: the bound on everything that moves its bytes
+//! once.
 
 use super::figure::median;
 use crate::failure::{Failure, Result};
@@ -28,7 +29,8 @@ pub fn clock<E: Into<Failure>>(reps: usize, mut run: impl FnMut() -> Result<(), 
     (0..reps).map(|_| timed()).collect()
 }
 
-/// Bytes read and written a second by a copy within a device's memory, on the CPU by all threads of the backend.
+/// Bytes read and written a second by a copy within a device's memory, on the CPU by all threads of
+/// the backend.
 ///
 /// # Errors
 /// If there is no memory for it.

@@ -1,4 +1,5 @@
-//! A figure: the time that one pass took on one batch. As JSON it has the keys of benches/peers/eigh_peers.py.
+//! A figure: the time that one pass took on one batch. As JSON it has the keys of
+//! benches/peers/eigh_peers.py.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,7 +61,8 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// The figures of one case, in the order in which they first came; `bytes` must move for a matrix.
+    /// The figures of one case, in the order in which they first came; `bytes` must move for a
+    /// matrix.
     pub fn of(figures: &[Figure], bytes: impl Fn(Pass) -> usize, copy: f64) -> Vec<Self> {
         let same = |a: &Figure, b: &Figure| a.peer == b.peer && a.what == b.what;
         let first = |&(i, figure): &(usize, &Figure)| !figures[..i].iter().any(|before| same(before, figure));

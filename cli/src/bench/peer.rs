@@ -1,4 +1,5 @@
-//! A Python package in a process of its own, benches/peers/eigh_peers.py, which is asked for one case at a time.
+//! A Python package in a process of its own, benches/peers/eigh_peers.py, which is asked for one
+//! case at a time.
 
 use super::arguments::{Bench, Case, PeerName};
 use super::figure::Figure;
@@ -41,7 +42,8 @@ impl Peer {
         let kind = if gpu::ordinal(device).is_some() { "cuda" } else { "cpu" };
         command.args(["-c", SCRIPT, "--requests", "--peers", &name.to_string(), "--device", kind]);
         command.args(["--reps", &arguments.reps.to_string()]);
-        // JAX would take most of the GPU's memory, which the others need, and put a remark where others have the reason of an error.
+        // JAX would take most of the GPU's memory, which the others need, and put a remark where
+        // others have the reason of an error.
         command.envs([("XLA_PYTHON_CLIENT_PREALLOCATE", "false"), ("JAX_TRACEBACK_FILTERING", "off")]);
         if let Some(ordinal) = gpu::ordinal(device) {
             command.env("CUDA_VISIBLE_DEVICES", visible(ordinal));
@@ -175,7 +177,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It waits for requests, or for nobody any more; there is nothing to do about a process that cannot be ended.
+        // It waits for requests, or for nobody any more; there is nothing to do about a process
+        // that cannot be ended.
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }

@@ -1,4 +1,5 @@
-//! Time per matrix against n as SVG, both axes logarithmic: a panel for each pass; colours tell programs, lines and marks types.
+//! Time per matrix against n as SVG, both axes logarithmic: a panel for each pass; colours tell
+//! programs, lines and marks types.
 
 use super::figure::{Figure, Pass, Settled};
 use super::table::distinct;
@@ -85,7 +86,8 @@ fn exponents(figure: &Figure) -> (f64, f64) {
     ((figure.n as f64).log2(), figure.median_ns.log10())
 }
 
-/// A panel, on axes that are the same for both, in exponents: plotters' own logarithmic axes know powers of 10 only.
+/// A panel, on axes that are the same for both, in exponents: plotters' own logarithmic axes know
+/// powers of 10 only.
 fn one_pass<'a>(
     panel: &Area<'_>,
     pass: Pass,

@@ -47,7 +47,8 @@ fn ratio(ours: &Settled, found: &[Settled], peer: &str) -> Option<f64> {
     Some(theirs.figure.median_ns / ours.figure.median_ns)
 }
 
-/// A table for each device and pass: microseconds a matrix by n and type, and in brackets the peers' times over ours.
+/// A table for each device and pass: microseconds a matrix by n and type, and in brackets the
+/// peers' times over ours.
 pub fn markdown(found: &[Settled], peers: &[String]) -> String {
     let ours: Vec<_> = found.iter().filter(|settled| settled.figure.peer == OURS).collect();
     let mut text = String::new();

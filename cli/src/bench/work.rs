@@ -1,4 +1,5 @@
-//! One case of ours: both passes on the work of benches/peers/eigh_peers.py, timed as it times its peers.
+//! One case of ours: both passes on the work of benches/peers/eigh_peers.py, timed as it times its
+//! peers.
 
 use super::arguments::Case;
 use super::clock::clock;
@@ -13,7 +14,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
-/// Elements of the matrices that differ; a larger batch repeats them, for drawing them takes longer than what is timed on a GPU.
+/// Elements of the matrices that differ; a larger batch repeats them, for drawing them takes longer
+/// than what is timed on a GPU.
 const DIFFERENT: usize = 1 << 20;
 
 /// What our program is called in figures.
@@ -35,7 +37,8 @@ pub fn measure(device: &Device, case: &Case, reps: usize) -> Result<Vec<Figure>>
     Ok(times.into_iter().map(figure).collect())
 }
 
-/// The bytes that a pass must move for a matrix: forward A in, λ and V out; backward V, V̄, λ and λ̄ in, Ā out.
+/// The bytes that a pass must move for a matrix: forward A in, λ and V out; backward V, V̄, λ and λ̄
+/// in, Ā out.
 pub fn bytes(device: &Device, case: &Case, pass: Pass) -> usize {
     dispatch(case.dtype, device, Bytes { n: case.n, pass })
 }
@@ -74,7 +77,8 @@ impl Operation for Work<'_> {
         let a = positive::<T>(batch, n, &mut random);
         let resident = HermitianBatch::on(backend, a.view())?;
         let forward = clock(reps, || {
-            // On the CPU from the user's array, compared where it lies; on a device from memory that is there, as the peers are timed.
+            // On the CPU from the user's array, compared where it lies; on a device from memory
+            // that is there, as the peers are timed.
             if B::NAME == Cpu::NAME {
                 HermitianBatch::borrowed_on(&backend.host(), a.view())?;
             }

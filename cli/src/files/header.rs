@@ -1,7 +1,9 @@
-//! The header of an .npy file: element type, byte order, storage order and shape, believed only as far as the file's size agrees.
+//! The header of an .npy file: element type, byte order, storage order and shape, believed only as
+//! far as the file's size agrees.
 //!
-//! The header is a Python dict with three known keys, read here in one pass without recursion. The parsers of npyz and ndarray-npy
-//! take time exponential in the nesting depth, allocate the length that the file claims, or multiply the shape unchecked.
+//! The header is a Python dict with three known keys, read here in one pass without recursion. The
+//! parsers of npyz and ndarray-npy take time exponential in the nesting depth, allocate the length
+//! that the file claims, or multiply the shape unchecked.
 
 use eigengrad::Dtype;
 use std::io::Read;
@@ -15,9 +17,11 @@ const TYPES: [(Dtype, &str, usize); 5] = [
     (Dtype::Complex128, "c16", 16),
 ];
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// What version 1 can hold; numpy itself reads at most 10,000 bytes of a file that it does not trust.
+/// What version 1 can hold; numpy itself reads at most 10,000 bytes of a file that it does not
+/// trust.
 const LONGEST: usize = u16::MAX as usize;
-/// The size of a file says nothing about an array without elements, so its dimensions are bounded by this instead.
+/// The size of a file says nothing about an array without elements, so its dimensions are bounded
+/// by this instead.
 const LARGEST_OF_EMPTY: usize = 1024;
 
 /// What a header says, checked against the size of its file.
@@ -91,7 +95,8 @@ impl Header {
     }
 }
 
-/// The header of a little-endian array in C order, padded so that the elements begin at a multiple of 64 bytes.
+/// The header of a little-endian array in C order, padded so that the elements begin at a multiple
+/// of 64 bytes.
 pub fn write(code: &str, shape: &[usize]) -> Vec<u8> {
     let order = if code == "b1" { '|' } else { '<' };
     let lengths: String = shape.iter().map(|length| format!("{length}, ")).collect();

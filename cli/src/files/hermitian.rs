@@ -1,4 +1,5 @@
-//! From a file to Hermitian matrices whatever it holds: E ↦ herm(E) = ½(E + Eᴴ), with a warning where that changes it.
+//! From a file to Hermitian matrices whatever it holds: E ↦ herm(E) = ½(E + Eᴴ), with a warning
+//! where that changes it.
 
 use crate::failure::{Failure, Result};
 use crate::files::npy;

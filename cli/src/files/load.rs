@@ -8,8 +8,8 @@ use eigengrad::{Backend, Cotangents, Dtype, Eigenpairs, Element, Error, Hermitia
 use ndarray::{Array, Array2, Array3, ArrayD, ArrayView, ArrayViewD, Axis, Dimension, IntoDimension};
 use std::path::Path;
 
-/// The matrices of a file as they are used, `[batch, n, n]` or `[n, n]`, and as a batch of which one triangle is read: of both, compared,
-/// or of one, or of their mean, as the arguments have it.
+/// The matrices of a file as they are used, `[batch, n, n]` or `[n, n]`, and as a batch of which
+/// one triangle is read: of both, compared, or of one, or of their mean, as the arguments have it.
 ///
 /// # Errors
 /// If the file cannot be read or does not hold Hermitian matrices.
@@ -39,7 +39,8 @@ pub fn matrices<T: Element, B: Backend>(path: &Path, common: &Common, backend: &
     Ok((stored, batch))
 }
 
-/// Whether all entries of a float64 file are float32 numbers, some of more than 16 significant bits: integers have fewer.
+/// Whether all entries of a float64 file are float32 numbers, some of more than 16 significant
+/// bits: integers have fewer.
 fn is_float32_in_float64<T: Element>(stored: &ArrayD<T>) -> bool {
     const MANTISSA: u64 = (1 << 52) - 1;
     let parts = || stored.iter().flat_map(|x| [x.widen().re().to_f64(), x.widen().im().to_f64()]);
@@ -91,7 +92,8 @@ fn cotangent<T: Element, D: Dimension>(
     array.into_dimensionality().map(Some).map_err(|e| Failure::at(path, e))
 }
 
-/// Results `[batch, …]` of an input of this shape: without the batch where the input came without one.
+/// Results `[batch, …]` of an input of this shape: without the batch where the input came without
+/// one.
 pub fn shape_like<'a, T, D: Dimension>(input: &[usize], results: ArrayView<'a, T, D>) -> ArrayViewD<'a, T> {
     let results = results.into_dyn();
     if input.len() == 2 { results.index_axis_move(Axis(0), 0) } else { results }

@@ -1,4 +1,5 @@
-//! The .npy door: arrays in from C or Fortran order, little- or big-endian, and out in C order, little-endian.
+//! The .npy door: arrays in from C or Fortran order, little- or big-endian, and out in C order,
+//! little-endian.
 
 #[cfg(test)]
 mod fuzz;

@@ -1,5 +1,6 @@
-//! Files each of which appears whole or not at all, and all of a command together: written under temporary names in their own
-//! directory, then renamed while the directory is locked. An interrupt removes what is not renamed.
+//! Files each of which appears whole or not at all, and all of a command together: written under
+//! temporary names in their own directory, then renamed while the directory is locked. An interrupt
+//! removes what is not renamed.
 
 use crate::failure::{Failure, Result, reason};
 use std::collections::BTreeSet;
@@ -33,7 +34,8 @@ fn watch() {
     });
 }
 
-/// Files to be written by one command, each whole or not at all. Dropped before [`Outputs::commit`] they leave nothing behind.
+/// Files to be written by one command, each whole or not at all. Dropped before [`Outputs::commit`]
+/// they leave nothing behind.
 #[derive(Debug)]
 pub struct Outputs {
     directory: PathBuf,
@@ -60,7 +62,8 @@ impl Outputs {
     /// Files of these names in a directory, which is created.
     ///
     /// # Errors
-    /// If one exists and `force` is not set, or what exists is no regular file, or the directory cannot be created.
+    /// If one exists and `force` is not set, or what exists is no regular file, or the directory
+    /// cannot be created.
     pub fn in_directory(directory: &Path, names: &[&str], force: bool) -> Result<Self> {
         if directory.exists() && !directory.is_dir() {
             return Err(Failure::at(directory, format!("is a file; --out names a folder for {}", names.join(", "))));
@@ -118,10 +121,12 @@ impl Outputs {
         Ok(())
     }
 
-    /// Gives the files their names, all of them before another command gives its own; returns these.
+    /// Gives the files their names, all of them before another command gives its own; returns
+    /// these.
     ///
     /// # Errors
-    /// If a file of that name has come into being meanwhile and `force` is not set, or renaming fails.
+    /// If a file of that name has come into being meanwhile and `force` is not set, or renaming
+    /// fails.
     pub fn commit(self) -> Result<Vec<PathBuf>> {
         let _lock = lock(or_here(&self.directory)).map_err(|e| Failure::at(&self.directory, reason(&e)))?;
         let mut written = Vec::new();
@@ -137,7 +142,8 @@ impl Outputs {
     }
 }
 
-/// Holds a directory until it is dropped, so that two commands that write into it do so one after the other.
+/// Holds a directory until it is dropped, so that two commands that write into it do so one after
+/// the other.
 #[cfg(unix)]
 fn lock(directory: &Path) -> io::Result<File> {
     let directory = File::open(directory)?;
@@ -152,7 +158,8 @@ fn lock(_: &Path) -> io::Result<()> {
     Ok(()) // directories cannot be opened there
 }
 
-/// A file with the permissions that the user's umask gives, not the private ones of temporary files.
+/// A file with the permissions that the user's umask gives, not the private ones of temporary
+/// files.
 fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".eigengrad-");

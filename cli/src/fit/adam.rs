@@ -4,11 +4,12 @@ use eigengrad::{Real, Scalar};
 use ndarray::{Array2, ArrayView2, Zip};
 use num_traits::{Float, Zero};
 
-/// The part of the mean gradient that a step keeps. Above the usual 0.9: nearly tied eigenvalues make the loss stiff, and the
-/// condition number that momentum can cross grows with 1/(1 − β₁).
+/// The part of the mean gradient that a step keeps. Above the usual 0.9: nearly tied eigenvalues
+/// make the loss stiff, and the condition number that momentum can cross grows with 1/(1 − β₁).
 const BETA_1: f64 = 0.95;
-/// The part of the mean square that a step keeps. Below the usual 0.999: gradients fall by ten orders of magnitude within a run,
-/// and what a crossing of eigenvalues left behind is to be forgotten within a hundred steps.
+/// The part of the mean square that a step keeps. Below the usual 0.999: gradients fall by ten
+/// orders of magnitude within a run, and what a crossing of eigenvalues left behind is to be
+/// forgotten within a hundred steps.
 const BETA_2: f64 = 0.99;
 /// The gradient, which has no units here, below which steps shrink with it.
 const EPSILON: f64 = 1e-8;
@@ -27,8 +28,8 @@ impl<T: Scalar> Adam<T> {
         Self { m: Array2::from_elem(dim, T::default()), v: Array2::from_elem(dim, T::Real::zero()), steps: 0 }
     }
 
-    /// x ← x − rate·m̂/(√v̂ + ε), with m̂ and v̂ the moments without the bias of their start from 0. A complex coordinate is scaled
-    /// as one number, so that its phase does not matter.
+    /// x ← x − rate·m̂/(√v̂ + ε), with m̂ and v̂ the moments without the bias of their start from 0. A
+    /// complex coordinate is scaled as one number, so that its phase does not matter.
     pub fn step(&mut self, x: &mut Array2<T>, gradient: ArrayView2<'_, T>, rate: f64) {
         self.steps = self.steps.saturating_add(1);
         let [beta_1, beta_2] = [BETA_1, BETA_2].map(T::Real::of);

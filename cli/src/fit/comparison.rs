@@ -1,4 +1,5 @@
-//! A fit against its target: the loss of a batch with its cotangents, and how far apart the two are.
+//! A fit against its target: the loss of a batch with its cotangents, and how far apart the two
+//! are.
 
 use super::loss::{self, Parts};
 use crate::args::Loss;
@@ -33,8 +34,8 @@ impl<'a, T: Scalar> Comparison<'a, T> {
         }
     }
 
-    /// The loss, the mean over the batch, and the cotangents of each matrix by its own loss. Pairs are matched by index; one that
-    /// the fit has not kept counts as if nothing of it were right.
+    /// The loss, the mean over the batch, and the cotangents of each matrix by its own loss. Pairs
+    /// are matched by index; one that the fit has not kept counts as if nothing of it were right.
     pub fn compare(&mut self, fit: &Eigenpairs<T, Cpu>) -> Parts {
         let mut sum = Parts::default();
         for b in 0..fit.batch() {

@@ -1,4 +1,5 @@
-//! The factor B of one matrix, B = C diag(√λ*): what is learnt is C, whose columns have about unit length.
+//! The factor B of one matrix, B = C diag(√λ*): what is learnt is C, whose columns have about unit
+//! length.
 
 use super::adam::Adam;
 use eigengrad::{Real, Scalar};
@@ -11,8 +12,8 @@ use rand_distr::StandardNormal;
 
 /// C, √λ* and the state of the optimiser.
 ///
-/// In C both losses are without units and every eigenvalue is as easy to move as the largest: dλ_k/λ_k = 2 Re C̃_kk, where C̃ is
-/// the change of C in the basis of eigenvectors.
+/// In C both losses are without units and every eigenvalue is as easy to move as the largest:
+/// dλ_k/λ_k = 2 Re C̃_kk, where C̃ is the change of C in the basis of eigenvectors.
 #[derive(Debug)]
 pub struct Factor<T: Scalar> {
     c: Array2<T>,
@@ -21,7 +22,8 @@ pub struct Factor<T: Scalar> {
 }
 
 impl<T: Scalar> Factor<T> {
-    /// B*∘(1 + σN), B* = V √Λ from the eigenpairs `[r]`, `[n, r]` to be matched; N is standard normal, complex where B is.
+    /// B*∘(1 + σN), B* = V √Λ from the eigenpairs `[r]`, `[n, r]` to be matched; N is standard
+    /// normal, complex where B is.
     pub fn start(values: ArrayView1<'_, T::Real>, vectors: ArrayView2<'_, T>, sigma: f64, random: &mut StdRng) -> Self {
         let c = vectors.mapv(|v| v * (T::from_parts(Real::of(1.0), Real::of(0.0)) + gaussian::<T>(sigma, random)));
         Self { adam: Adam::new(c.dim()), c, scale: values.mapv(Float::sqrt) }
@@ -38,8 +40,9 @@ impl<T: Scalar> Factor<T> {
         general_mat_mul(T::one(), &b, &b.t().mapv(T::conj), T::zero(), &mut a);
     }
 
-    /// One step against the gradient Ā of the loss: B̄ = 2 Ā B, as dL = Re tr(Āᴴ (dB Bᴴ + B dBᴴ)) with Ā Hermitian, and
-    /// C̄ = B̄ diag(√λ*). A gradient that is not finite changes nothing; returns whether it was.
+    /// One step against the gradient Ā of the loss: B̄ = 2 Ā B, as dL = Re tr(Āᴴ (dB Bᴴ + B dBᴴ))
+    /// with Ā Hermitian, and C̄ = B̄ diag(√λ*). A gradient that is not finite changes nothing;
+    /// returns whether it was.
     pub fn step(&mut self, a_bar: ArrayView2<'_, T>, rate: f64) -> bool {
         let b_bar = a_bar.dot(&self.b()).mapv(|x| x + x);
         let c_bar = scaled(b_bar, &self.scale);

@@ -1,4 +1,5 @@
-//! L = (1/r) Σ_k [((λ_k − λ*_k)/λ*_k)² + ℓ(v_k, v*_k)] of one matrix, with its cotangents; the mean over a batch is what is shown.
+//! L = (1/r) Σ_k [((λ_k − λ*_k)/λ*_k)² + ℓ(v_k, v*_k)] of one matrix, with its cotangents; the mean
+//! over a batch is what is shown.
 
 use crate::args::Loss;
 use eigengrad::{Real, Scalar};
@@ -35,7 +36,8 @@ impl AddAssign for Parts {
 
 /// w·((λ − λ*)/λ*)² and λ̄.
 ///
-/// Relative to λ* itself, not to max|λ*|: as λ moves with B in proportion to itself, this is equally stiff for all k.
+/// Relative to λ* itself, not to max|λ*|: as λ moves with B in proportion to itself, this is
+/// equally stiff for all k.
 pub fn value<R: Real>(lambda: R, target: R, weight: f64) -> (f64, R) {
     let difference = ((lambda - target) / target).to_f64();
     (weight * difference * difference, R::of(2.0 * weight * difference) / target)
@@ -43,7 +45,8 @@ pub fn value<R: Real>(lambda: R, target: R, weight: f64) -> (f64, R) {
 
 /// w·ℓ(v, v*), and V̄ into `v_bar`. Neither ℓ depends on the phases of v and v*.
 ///
-/// - Overlap: ℓ = 1 − |v*ᴴv|², taken as ‖v − v* (v*ᴴv)‖², which keeps its digits near 0; V̄ = −2 v* (v*ᴴv).
+/// - Overlap: ℓ = 1 − |v*ᴴv|², taken as ‖v − v* (v*ᴴv)‖², which keeps its digits near 0; V̄ = −2 v*
+///   (v*ᴴv).
 /// - Intensity: ℓ = Σ_i (|v_i|² − |v*_i|²)²; V̄_i = 4 (|v_i|² − |v*_i|²) v_i.
 pub fn vector<T: Scalar>(
     loss: Loss,
@@ -86,7 +89,8 @@ mod tests {
         x / c(norm, 0.0)
     }
 
-    /// The loss, and its slope along a tangent of the sphere by the cotangent and by a central difference.
+    /// The loss, and its slope along a tangent of the sphere by the cotangent and by a central
+    /// difference.
     fn slopes(loss: Loss, phase: Complex<f64>) -> (f64, f64, f64) {
         let v = unit(array![c(0.6, 0.1), c(-0.3, 0.5), c(0.2, 0.4)] * phase);
         let target = unit(array![c(0.5, -0.2), c(0.1, 0.7), c(0.4, 0.1)]);

@@ -1,4 +1,5 @@
-//! The training loop: A = B Bᴴ → eigenpairs → loss → Ā → B̄ → a step, for all matrices of the batch at once.
+//! The training loop: A = B Bᴴ → eigenpairs → loss → Ā → B̄ → a step, for all matrices of the batch
+//! at once.
 
 use super::comparison::Comparison;
 use super::factor::Factor;
@@ -41,7 +42,8 @@ pub struct Outcome<T: Scalar> {
     pub not_finite: usize,
 }
 
-/// Learns a factor for each matrix whose eigenpairs are given, all λ_K > 0; `watch` is told the loss at every step.
+/// Learns a factor for each matrix whose eigenpairs are given, all λ_K > 0; `watch` is told the
+/// loss at every step.
 ///
 /// # Errors
 /// Those of the backend.
@@ -98,8 +100,9 @@ fn descend<T: Scalar>(factors: &mut [Factor<T>], gradient: &Gradient<T, Cpu>, ra
 
 /// The length of step t of N in each coordinate, σ/10 · n^(−½) · ½(1 + cos πt/N).
 ///
-/// Adam's steps have the length of the rate whatever the gradient's: it has to be a fraction of the way to go, which is σ times a
-/// coordinate's size, n^(−½), and has to end at 0 for the iterates to come to rest.
+/// Adam's steps have the length of the rate whatever the gradient's: it has to be a fraction of the
+/// way to go, which is σ times a coordinate's size, n^(−½), and has to end at 0 for the iterates to
+/// come to rest.
 fn rate(settings: &Settings, n: usize, step: usize) -> f64 {
     let phase = std::f64::consts::PI * step as f64 / settings.steps as f64;
     0.1 * settings.sigma.min(1.0) / (n.max(1) as f64).sqrt() * 0.5 * (1.0 + phase.cos())

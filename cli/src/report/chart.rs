@@ -70,7 +70,8 @@ fn drawable(y: f64) -> bool {
     y.is_finite() && y > 0.0
 }
 
-/// Every so many points of a curve, and the last, with log₁₀ y: plotters' own logarithmic axis has no labels below 1e-15.
+/// Every so many points of a curve, and the last, with log₁₀ y: plotters' own logarithmic axis has
+/// no labels below 1e-15.
 fn points(y: &[f64]) -> impl Iterator<Item = (usize, f64)> {
     let (every, last) = (y.len().div_ceil(POINTS).max(1), y.len().saturating_sub(1));
     let shown = y.iter().copied().enumerate().filter(move |&(step, y)| drawable(y) && (step % every == 0 || step == last));

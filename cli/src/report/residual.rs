@@ -1,11 +1,13 @@
-//! LAPACK's ratios for one decomposition: ‖AV − VΛ‖₁/(‖A‖₁ n ε) and ‖VᴴV − I‖₁/(n ε), evaluated in double precision.
+//! LAPACK's ratios for one decomposition: ‖AV − VΛ‖₁/(‖A‖₁ n ε) and ‖VᴴV − I‖₁/(n ε), evaluated in
+//! double precision.
 
 use eigengrad::{Cpu, Eigenpairs, Element, Real, Scalar, Triangle};
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
 use num_complex::Complex;
 use rayon::prelude::*;
 
-/// How far one decomposition is from exact, in units of n·ε of the type that its results are stored in; up to about 30 is round-off.
+/// How far one decomposition is from exact, in units of n·ε of the type that its results are stored
+/// in; up to about 30 is round-off.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratios {
     /// ‖AV − VΛ‖₁/(‖A‖₁ n ε).
@@ -14,7 +16,8 @@ pub struct Ratios {
     pub orthogonality: f64,
 }
 
-/// The ratios of each matrix `[batch]`, of which one triangle of `a` `[batch, n, n]` was read; none where there are no eigenpairs.
+/// The ratios of each matrix `[batch]`, of which one triangle of `a` `[batch, n, n]` was read; none
+/// where there are no eigenpairs.
 pub fn ratios<T: Element>(a: ArrayView3<'_, T>, triangle: Triangle, pairs: &Eigenpairs<T, Cpu>) -> Vec<Option<Ratios>> {
     let (values, vectors, status) = (pairs.values(), pairs.vectors(), pairs.status());
     let one = |b: usize| {

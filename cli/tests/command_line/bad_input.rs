@@ -1,4 +1,5 @@
-//! Files that are refused: each with status 2 and one line that says what is wrong, and nothing written.
+//! Files that are refused: each with status 2 and one line that says what is wrong, and nothing
+//! written.
 
 use crate::files::{Place, c16, f8, header, raw};
 use ndarray::Array3;

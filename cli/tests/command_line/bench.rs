@@ -1,4 +1,5 @@
-//! `bench`: its table, its files, and peers that are made of a few lines of shell, so that what they say is known.
+//! `bench`: its table, its files, and peers that are made of a few lines of shell, so that what
+//! they say is known.
 
 use crate::files::Place;
 use serde_json::Value;
@@ -8,8 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 /// The work of most tests: four figures of ours.
 const SMALL: &str = "bench --device cpu --n 2 5 --dtype float32 --batch 3 --reps 1 --rounds 1 --force";
 
-/// A stand-in for Python with a package: it greets, and runs `answer` for each request, in which `$dtype $n $batch` are known, `$runs`
-/// is how often it was started, and `figure PASS NS` prints a line.
+/// A stand-in for Python with a package: it greets, and runs `answer` for each request, in which
+/// `$dtype $n $batch` are known, `$runs` is how often it was started, and `figure PASS NS` prints a
+/// line.
 fn stub(place: &Place, greeting: &str, answer: &str) {
     let script = format!(
         r#"#!/bin/sh
@@ -215,7 +217,8 @@ fn a_peer_that_dies_of_a_case_goes_on_with_the_next() {
     let lines = lines(&place, "b.json");
     let theirs = keys(&lines).into_iter().filter(|key| key.0 == "torch").map(|key| key.1).collect::<Vec<_>>();
     assert_eq!((theirs, lines.len()), (vec![2, 2, 6, 6], 10));
-    // One that never gave a figure is not asked again, and its absence is a failure, though ours are there.
+    // One that never gave a figure is not asked again, and its absence is a failure, though ours
+    // are there.
     stub(&place, HELLO, "kill -9 $$");
     let out = place.run(&format!("{SMALL} --python ./python --against torch --json b.json"));
     assert_eq!(
@@ -255,7 +258,8 @@ fn a_peer_that_prints_something_else() {
     }
 }
 
-/// The script itself, in whatever Python there is: packages that are missing are said to be, whether or not any is here.
+/// The script itself, in whatever Python there is: packages that are missing are said to be,
+/// whether or not any is here.
 #[test]
 fn the_script_says_what_is_missing() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! `jvp`, `double-backward`, `spectral` and `projector`: shapes, files, warnings, and each against what another command or a difference says.
+//! `jvp`, `double-backward`, `spectral` and `projector`: shapes, files, warnings, and each against
+//! what another command or a difference says.
 
 use crate::files::{Numbers, Place, c16, f8, npy};
 use ndarray::{Array3, ArrayD, Axis, Ix3, Ix4, stack};
@@ -56,7 +57,8 @@ fn tangents_of_one_direction_and_of_several() {
         assert_eq!(values.index_axis(Axis(0), direction), place.array::<f64>(&format!("{file}/values_dot.npy")));
         assert_eq!(vectors.index_axis(Axis(0), direction), place.array::<C>(&format!("{file}/vectors_dot.npy")));
     }
-    // A tangent commutes with the Hermitian projection only if it is projected: V Λ Vᴴ moves by Ȧ on K×K.
+    // A tangent commutes with the Hermitian projection only if it is projected: V Λ Vᴴ moves by Ȧ
+    // on K×K.
     place.run("eigh a.npy --out out").ok();
     let (v, kept) = (matrices(&place, "out/vectors.npy"), place.array::<bool>("out/kept.npy"));
     let values_dot = place.array::<f64>("e/values_dot.npy");

@@ -163,7 +163,8 @@ impl Numbers {
         Complex::new(self.next(), self.next())
     }
 
-    /// Exactly Hermitian matrices of this rank at most, or of full rank and not definite with rank n.
+    /// Exactly Hermitian matrices of this rank at most, or of full rank and not definite with rank
+    /// n.
     pub fn hermitian(&mut self, batch: usize, n: usize, rank: usize) -> Array3<Complex<f64>> {
         let mut a = Array3::zeros((batch, n, n));
         for b in 0..batch {

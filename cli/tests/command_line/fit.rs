@@ -17,7 +17,8 @@ fn spectra(place: &Place) -> Array3<C> {
     some
 }
 
-/// The covariance of the digit 8 as r.npy: real, bit-tied null rows, a gap of kept eigenvalues of 1e-6 of the largest.
+/// The covariance of the digit 8 as r.npy: real, bit-tied null rows, a gap of kept eigenvalues of
+/// 1e-6 of the largest.
 fn digits(place: &Place) {
     let all: Array3<f64> = read_npy(format!("{DATA}/digits_covariance.npy")).unwrap();
     let some: Vec<_> = all.index_axis(Axis(0), 8).iter().copied().collect();

@@ -10,7 +10,8 @@ fn kept(flags: &str) -> Vec<bool> {
     let mut a = vec![0.0; 25];
     [0.0, 1e-17, 1.0, -2.0, 3.0].into_iter().enumerate().for_each(|(i, x)| a[6 * i] = x);
     place.put("a.npy", f8(&[5, 5], &a));
-    place.run(&format!("eigh a.npy --out out {flags}")).warned(); // the null ones tie across the cut
+    // the null ones tie across the cut
+    place.run(&format!("eigh a.npy --out out {flags}")).warned();
     place.array::<bool>("out/kept.npy").into_raw_vec_and_offset().0
 }
 
@@ -23,7 +24,8 @@ fn the_cut() {
     assert_eq!(kept("--rank 99"), kept(""));
     assert_eq!(kept("--cut none --rank 4"), [true, false, true, true, true]);
     assert_eq!(kept("--atol 2"), [false, false, false, false, true]);
-    assert_eq!(kept("--atol 1e-18"), [true, false, true, true, true]); // alone, of torch's matrix_rank
+    // alone, of torch's matrix_rank
+    assert_eq!(kept("--atol 1e-18"), [true, false, true, true, true]);
     assert_eq!(kept("--rtol 0.5"), [true, false, false, false, true]);
     assert_eq!(kept("--rtol 0"), [true, false, true, true, true]);
     assert_eq!(kept("--rtol 0 --atol 2e-17"), [true, false, false, true, true]);

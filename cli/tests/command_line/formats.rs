@@ -1,4 +1,5 @@
-//! The forms of .npy that are read: every type in either byte order and storage order, bit for bit alike.
+//! The forms of .npy that are read: every type in either byte order and storage order, bit for bit
+//! alike.
 
 use crate::files::{CODES, Numbers, Place, header, npy, raw};
 use ndarray::{ArrayD, Axis};

@@ -43,11 +43,13 @@ impl<T: Copy> Device<T> {
         self.alive().then_some(()).ok_or_else(text)
     }
 
-    /// Copies `to.len()` elements from place `from` on. T is a plain number: whatever bytes lie there are one.
+    /// Copies `to.len()` elements from place `from` on. T is a plain number: whatever bytes lie
+    /// there are one.
     pub(crate) fn read(self, from: usize, to: &mut [T]) {
         let source = self.place(from, to.len());
-        // SAFETY: `place` returned the address of `to.len()` elements inside device memory, which the emulator holds as host memory;
-        // `to` is a borrowed host slice outside of it. T is f32, f64, a pair of either, u8 or c_int.
+        // SAFETY: `place` returned the address of `to.len()` elements inside device memory, which
+        // the emulator holds as host memory; `to` is a borrowed host slice outside of it. T is f32,
+        // f64, a pair of either, u8 or c_int.
         unsafe { std::ptr::copy_nonoverlapping(source, to.as_mut_ptr(), to.len()) }
     }
 

@@ -1,4 +1,5 @@
-//! C_b = α·op(A_b)·op(B_b) + β·C_b for b < batch, column-major; the summation over l runs upwards, the same for every b.
+//! C_b = α·op(A_b)·op(B_b) + β·C_b for b < batch, column-major; the summation over l runs upwards,
+//! the same for every b.
 
 use super::answer;
 use super::device::Device;
@@ -72,11 +73,13 @@ enum Factor<T> {
 impl<T: Number> Factor<T> {
     fn parse(at: *const T, on_device: bool) -> Result<Self, c_int> {
         if at.is_null() || !at.addr().is_multiple_of(size_of::<T>()) {
-            Err(INVALID_VALUE) // NVIDIA's types are aligned to their size, and cuBLAS crashes where one is not
+            // NVIDIA's types are aligned to their size, and cuBLAS crashes where one is not
+            Err(INVALID_VALUE)
         } else if on_device {
             Device::new(at, 1).map(Self::Stored).ok_or(INVALID_VALUE)
         } else {
-            // SAFETY: in host pointer mode the caller passes a pointer to one number; it is not null.
+            // SAFETY: in host pointer mode the caller passes a pointer to one number; it is not
+            // null.
             Ok(Self::Known(unsafe { at.read_unaligned() }))
         }
     }

@@ -60,7 +60,8 @@ extern "C" fn cublasDestroy_v2(handle: *mut c_void) -> c_int {
     give_back("cublasDestroy_v2", || {
         handles().1.remove(&handle.addr()).ok_or(NOT_INITIALIZED)?;
         census::died(Kind::BlasHandle, handle.addr());
-        let _ = context::current().and_then(|context| context.synchronize()); // as cuBLAS does, which ends any capture
+        // as cuBLAS does, which ends any capture
+        let _ = context::current().and_then(|context| context.synchronize());
         Ok(())
     })
 }

@@ -1,4 +1,5 @@
-//! libcublas: handles and strided-batched products, as documented in the cuBLAS library guide, on the host.
+//! libcublas: handles and strided-batched products, as documented in the cuBLAS library guide, on
+//! the host.
 
 pub(crate) mod device;
 mod gemm;

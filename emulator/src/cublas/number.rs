@@ -11,7 +11,8 @@ pub(crate) trait Number: ComplexFloat<Real: Send + Sync + 'static> + Default + S
     /// The number times a real one.
     fn scale(self, by: Self::Real) -> Self;
 
-    /// λ ascending and V, column after column, of the n×n matrix whose lower triangle is given, column after column.
+    /// λ ascending and V, column after column, of the n×n matrix whose lower triangle is given,
+    /// column after column.
     fn eigen(a: &[Self], n: usize) -> Option<(Vec<Self::Real>, Vec<Self>)>;
 }
 

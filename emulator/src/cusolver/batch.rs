@@ -1,4 +1,5 @@
-//! What both batched routines do once their arguments are found good: triangle in, λ and V out, `info` for each matrix.
+//! What both batched routines do once their arguments are found good: triangle in, λ and V out,
+//! `info` for each matrix.
 
 use super::jacobi;
 use super::status::{EXECUTION_FAILED, INVALID_VALUE};
@@ -10,7 +11,8 @@ use std::cmp::Ordering;
 use std::env;
 use std::ffi::{c_int, c_void};
 
-/// Above this order Jacobi's method gives way to a faster one, unless so few sweeps are allowed that one could tell.
+/// Above this order Jacobi's method gives way to a faster one, unless so few sweeps are allowed
+/// that one could tell.
 const LARGEST_FOR_JACOBI: usize = 32;
 /// "15 sweeps are enough", says the manual.
 const SWEEPS_ENOUGH: usize = 15;
@@ -37,7 +39,8 @@ pub(super) enum Method<R> {
         max_sweeps: usize,
         sort: bool,
     },
-    /// `spoils` that the eigenvectors come out wrong where the workspace was not zero, as before cuSOLVER 11.7.3 in complex64.
+    /// `spoils` that the eigenvectors come out wrong where the workspace was not zero, as before
+    /// cuSOLVER 11.7.3 in complex64.
     Direct {
         spoils: bool,
     },
@@ -53,14 +56,16 @@ pub(super) fn lower(uplo: c_int) -> Option<bool> {
     [true, false].get(uplo as usize).copied()
 }
 
-/// Has the stream write that argument `number`, counted without the handle, is wrong into `info`, if that can be written to.
+/// Has the stream write that argument `number`, counted without the handle, is wrong into `info`,
+/// if that can be written to.
 pub(super) fn refuse(stream: usize, info: *mut c_int, number: c_int) -> c_int {
     let Some(info) = Device::new(info.cast_const(), 1) else { return INVALID_VALUE };
     let write = move || info.check("info").map(|()| info.write(0, &[-number]));
     stream::enqueue(stream as *mut c_void, Box::new(write)).map_or(EXECUTION_FAILED, |()| INVALID_VALUE)
 }
 
-/// Appends work to a stream; not to one that is captured, if EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE is `refuse`.
+/// Appends work to a stream; not to one that is captured, if EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE is
+/// `refuse`.
 pub(super) fn enqueue(stream: usize, work: stream::Work) -> Result<(), c_int> {
     let stream = stream as *mut c_void;
     if env::var("EIGENGRAD_EMULATOR_CUSOLVER_CAPTURE").as_deref() == Ok("refuse") {
@@ -107,7 +112,8 @@ impl<T: Number> Batch<T> {
         dirty
     }
 
-    /// Matrix `k`, Hermitian, from its one triangle; the imaginary parts on the diagonal are taken as zero.
+    /// Matrix `k`, Hermitian, from its one triangle; the imaginary parts on the diagonal are taken
+    /// as zero.
     fn read(&self, k: usize, a: &mut [T]) {
         let n = self.n;
         for j in 0..n {
@@ -142,7 +148,8 @@ fn nan<T: Number>() -> T {
     T::from_real(T::zero().re() / T::zero().re())
 }
 
-/// The most matrices that a call takes, if it takes fewer than it does by default: EIGENGRAD_EMULATOR_CUSOLVER_BATCH.
+/// The most matrices that a call takes, if it takes fewer than it does by default:
+/// EIGENGRAD_EMULATOR_CUSOLVER_BATCH.
 pub(super) fn most_matrices() -> usize {
     env::var("EIGENGRAD_EMULATOR_CUSOLVER_BATCH").ok().and_then(|most| most.parse().ok()).unwrap_or(usize::MAX)
 }
@@ -165,7 +172,8 @@ fn decompose<T: Number>(a: &mut [T], v: &mut [T], n: usize, method: &Method<T::R
     }
     let largest = a.iter().fold(zero, |largest, x| largest.max(x.re().abs()).max(x.im().abs()));
     let scale = if largest > zero { largest.log2().floor().exp2().max(T::Real::min_positive_value()) } else { one };
-    a.iter_mut().for_each(|x| *x = x.scale(one / scale)); // a power of two: no bit is lost, no square overflows
+    // a power of two: no bit is lost, no square overflows
+    a.iter_mut().for_each(|x| *x = x.scale(one / scale));
     let (converged, lambda) = match *method {
         Method::Jacobi { tolerance, max_sweeps, .. } if n <= LARGEST_FOR_JACOBI || max_sweeps < SWEEPS_ENOUGH => {
             let converged = jacobi::rotate(a, v, n, tolerance, max_sweeps);

@@ -21,7 +21,8 @@ struct Shape {
 }
 
 impl Shape {
-    /// The shape, or the number of the first argument that is wrong, where `last` is that of batchSize.
+    /// The shape, or the number of the first argument that is wrong, where `last` is that of
+    /// batchSize.
     fn parse(jobz: c_int, uplo: c_int, n: c_int, lda: c_int, batch: c_int, last: c_int) -> Result<Self, c_int> {
         let vectors = batch::vectors(jobz).ok_or(1)?;
         let lower = batch::lower(uplo).ok_or(2)?;
@@ -31,7 +32,8 @@ impl Shape {
         Ok(Self { vectors, lower, n, leading, count })
     }
 
-    /// Elements of workspace, 1024 + n + (1024 + (n+1)²)·batch: what cupy/cupy#7261 measured. Nothing where an int cannot hold them.
+    /// Elements of workspace, 1024 + n + (1024 + (n+1)²)·batch: what cupy/cupy#7261 measured.
+    /// Nothing where an int cannot hold them.
     fn workspace(&self) -> Option<c_int> {
         let each = (self.n + 1).checked_pow(2)?.checked_add(1024)?;
         self.count.checked_mul(each)?.checked_add(1024 + self.n)?.try_into().ok()

@@ -1,4 +1,5 @@
-//! cuSOLVER's three kinds of object: handles, parameters of the 64-bit interface, parameters of Jacobi's method.
+//! cuSOLVER's three kinds of object: handles, parameters of the 64-bit interface, parameters of
+//! Jacobi's method.
 
 use super::status::{INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED};
 use super::{answer, give_back, store};
@@ -83,7 +84,8 @@ extern "C" fn cusolverDnCreate(out: Option<&mut MaybeUninit<*mut c_void>>) -> c_
 extern "C" fn cusolverDnDestroy(handle: *mut c_void) -> c_int {
     give_back("cusolverDnDestroy", || {
         destroy(&HANDLES, handle)?;
-        let _ = context::current().and_then(|context| context.synchronize()); // as cuSOLVER does, which ends any capture
+        // as cuSOLVER does, which ends any capture
+        let _ = context::current().and_then(|context| context.synchronize());
         Ok(())
     })
 }
@@ -121,7 +123,8 @@ extern "C" fn cusolverDnDestroyParams(params: *mut c_void) -> c_int {
     give_back("cusolverDnDestroyParams", || destroy(&PARAMS, params))
 }
 
-/// GETRF, POTRF, SYEVBATCHED, GEQRF and SYEVD have at least the algorithms 0 and 1; here they are one and the same.
+/// GETRF, POTRF, SYEVBATCHED, GEQRF and SYEVD have at least the algorithms 0 and 1; here they are
+/// one and the same.
 #[unsafe(no_mangle)]
 extern "C" fn cusolverDnSetAdvOptions(params: *mut c_void, function: c_int, algorithm: c_int) -> c_int {
     answer("cusolverDnSetAdvOptions", || {

@@ -3,8 +3,9 @@
 use crate::cublas::number::Number;
 use faer::traits::num_traits::Float;
 
-/// Rotates the n×n matrix `a`, column after column, until |offdiag(A)|_F ≤ tolerance·|A|_F, but no more than `max_sweeps` times through all
-/// planes; says whether it got there. λ is then the diagonal of `a`, V is `v`.
+/// Rotates the n×n matrix `a`, column after column, until |offdiag(A)|_F ≤ tolerance·|A|_F, but no
+/// more than `max_sweeps` times through all planes; says whether it got there. λ is then the
+/// diagonal of `a`, V is `v`.
 pub(super) fn rotate<T: Number>(a: &mut [T], v: &mut [T], n: usize, tolerance: T::Real, max_sweeps: usize) -> bool {
     v.fill(T::zero());
     (0..n).for_each(|i| v[i + n * i] = T::one());
@@ -37,7 +38,8 @@ fn off_diagonal<T: Number>(a: &[T], n: usize, with_diagonal: bool) -> T::Real {
     sum.sqrt()
 }
 
-/// A ← JᴴAJ, V ← VJ with J = [c s; −w̄s w̄c] in the plane (p, q), w = A_pq / |A_pq|, tan 2θ = 2|A_pq| / (A_qq − A_pp).
+/// A ← JᴴAJ, V ← VJ with J = [c s; −w̄s w̄c] in the plane (p, q), w = A_pq / |A_pq|, tan 2θ = 2|A_pq|
+/// / (A_qq − A_pp).
 fn annihilate<T: Number>(a: &mut [T], v: &mut [T], n: usize, p: usize, q: usize) {
     let (a_pp, a_pq, a_qq) = (a[p + n * p].re(), a[p + n * q], a[q + n * q].re());
     let (one, size) = (T::one().re(), a_pq.abs());

@@ -1,4 +1,5 @@
-//! libcusolver: batched Hermitian eigendecomposition as documented in the cuSOLVER library guide, and as known, on the host.
+//! libcusolver: batched Hermitian eigendecomposition as documented in the cuSOLVER library guide,
+//! and as known, on the host.
 
 mod batch;
 mod evj;
@@ -43,7 +44,8 @@ fn store<T>(out: Option<&mut MaybeUninit<T>>, value: T) -> Result<(), c_int> {
     Ok(())
 }
 
-/// 1000·major + 100·minor + patch: 12.0.4, that of CUDA 13.0, unless EIGENGRAD_EMULATOR_CUSOLVER_VERSION says otherwise.
+/// 1000·major + 100·minor + patch: 12.0.4, that of CUDA 13.0, unless
+/// EIGENGRAD_EMULATOR_CUSOLVER_VERSION says otherwise.
 fn version() -> c_int {
     env::var("EIGENGRAD_EMULATOR_CUSOLVER_VERSION").ok().and_then(|version| version.parse().ok()).unwrap_or(12_004)
 }

@@ -1,4 +1,5 @@
-//! XsyevBatched: a batch of any of the four types, counting in 64 bits, up to the ceilings that are documented and known.
+//! XsyevBatched: a batch of any of the four types, counting in 64 bits, up to the ceilings that are
+//! documented and known.
 
 use super::batch::{self, Batch, Method};
 use super::handle::{self, HANDLES, PARAMS};
@@ -12,7 +13,8 @@ use std::mem::MaybeUninit;
 
 /// Above this, mujocolab/mjlab#732 found the call refused; the manual does not know of it.
 const MOST_MATRICES: usize = 32_768;
-/// From this version on (11.7.3) the workspace need not be zero in complex64: pytorch/pytorch#192483.
+/// From this version on (11.7.3) the workspace need not be zero in complex64:
+/// pytorch/pytorch#192483.
 const ANY_WORKSPACE: c_int = 11_703;
 
 /// The number type that the three data types name together.
@@ -82,7 +84,8 @@ impl Shape {
         Ok(Self { number, vectors, lower, n, leading, count })
     }
 
-    /// Bytes of workspace on the device and on the host. The real one asks for far more on the device: 2.4 GiB for 8,192 16×16 f32.
+    /// Bytes of workspace on the device and on the host. The real one asks for far more on the
+    /// device: 2.4 GiB for 8,192 16×16 f32.
     fn workspace(&self) -> [usize; 2] {
         let each = 2 * self.n * (self.n + 2) * self.number.size() + 256;
         [1024 + self.count * each, if self.n > 32 { 1024 } else { 0 }]

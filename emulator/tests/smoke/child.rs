@@ -3,7 +3,8 @@
 use std::env;
 use std::process::Command;
 
-/// How an ignored test of this program, which there has to be, ended and what it wrote to the standard error stream.
+/// How an ignored test of this program, which there has to be, ended and what it wrote to the
+/// standard error stream.
 pub fn run(test: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = Command::new(env::current_exe().expect("a path"));
     command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]).env_remove("EIGENGRAD_EMULATOR_LEAKS");

@@ -1,4 +1,5 @@
-//! What the emulator detects: divergence, memory that is not there, values that were never written, leaks; and failures on purpose.
+//! What the emulator detects: divergence, memory that is not there, values that were never written,
+//! leaks; and failures on purpose.
 
 use crate::child::run;
 use crate::driver::*;
@@ -213,7 +214,8 @@ fn every_call_fails_once() {
     assert_eq!(unsafe { eigengrad_emulator_calls()() }, 7);
 }
 
-/// AddressSanitizer names the line of a source that leaves a shared array, and finds the byte behind an allocation.
+/// AddressSanitizer names the line of a source that leaves a shared array, and finds the byte
+/// behind an allocation.
 #[test]
 fn sanitizers() {
     let output = Command::new("g++").arg("-print-file-name=libasan.so").output().expect("g++ can be run");
@@ -273,7 +275,8 @@ fn races() {
     let _ = std::fs::remove_dir_all(cache);
 }
 
-/// Each thread writes its place of a shared array and reads its neighbour's, with something between.
+/// Each thread writes its place of a shared array and reads its neighbour's, with something
+/// between.
 fn neighbours(threads: u32, between: &str, expected: c_int) {
     let source = format!(
         "template <class T> __global__ void k(T* x) {{ __shared__ T y[64]; const int i = threadIdx.x;\ny[i] = i;\n{between} x[i] = y[i ^ 1];\n}}"

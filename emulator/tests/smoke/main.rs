@@ -1,6 +1,8 @@
-//! The emulator found by dlopen and dlsym, as a program finds CUDA: what it computes, and what it detects.
+//! The emulator found by dlopen and dlsym, as a program finds CUDA: what it computes, and what it
+//! detects.
 //!
-//! What ends the process runs in a process of its own: a test that is ignored, started by one that is not.
+//! What ends the process runs in a process of its own: a test that is ignored, started by one that
+//! is not.
 
 mod child;
 

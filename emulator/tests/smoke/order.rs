@@ -94,7 +94,8 @@ fn devices_are_apart() {
     drop(first);
 }
 
-/// Two threads of the host, each with a stream of its own, do not disturb each other's shared memory.
+/// Two threads of the host, each with a stream of its own, do not disturb each other's shared
+/// memory.
 #[test]
 fn threads_of_the_host_work_side_by_side() {
     let source = r#"
@@ -130,7 +131,8 @@ fn threads_of_the_host_work_side_by_side() {
     });
 }
 
-/// The per-thread default stream of one thread is not that of another: to wait for it there does not run what was enqueued here.
+/// The per-thread default stream of one thread is not that of another: to wait for it there does
+/// not run what was enqueued here.
 #[test]
 fn each_thread_has_a_default_stream() {
     let _context = Context::new(0);

@@ -1,4 +1,5 @@
-//! Kernels compute what they say, whatever the order of their threads; graphs run again; memory is counted.
+//! Kernels compute what they say, whatever the order of their threads; graphs run again; memory is
+//! counted.
 
 use crate::driver::*;
 use std::ptr::null_mut;
@@ -47,7 +48,8 @@ fn sums_of_blocks() {
     call!(cuStreamDestroy_v2(stream));
 }
 
-/// A lane without a partner in its segment keeps its own value; votes count the lanes that there are.
+/// A lane without a partner in its segment keeps its own value; votes count the lanes that there
+/// are.
 #[test]
 fn lanes_exchange_values() {
     let source = r#"

@@ -1,4 +1,5 @@
-//! What the two ways to Ā share: the run of matrices that is read and written, and what is found of each.
+//! What the two ways to Ā share: the run of matrices that is read and written, and what is found of
+//! each.
 
 use crate::cpu::parallel::Chunk;
 use crate::options::Problem;
@@ -33,7 +34,8 @@ impl<O: Element, G: Element> Chunk for Run<'_, '_, O, G> {
     }
 }
 
-/// One column of the problem: eigenvalue, label (0 is dropped; F is 0 between equal labels) and λ̄, 0 outside K.
+/// One column of the problem: eigenvalue, label (0 is dropped; F is 0 between equal labels) and λ̄,
+/// 0 outside K.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cpu) struct Column<R> {
     pub k: usize,
@@ -53,13 +55,15 @@ pub(in crate::cpu) struct Found<R> {
 
 /// Assembles Ā of as many matrices as are worked on at a time.
 pub(in crate::cpu) trait Assemble<T: Scalar> {
-    /// Writes Ā, ρ and the spreads of λ̄, and adds what ties are to the statuses; columns of V̄ outside K are not used.
+    /// Writes Ā, ρ and the spreads of λ̄, and adds what ties are to the statuses; columns of V̄
+    /// outside K are not used.
     fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, group: Run<'_, '_, O, G>);
     /// What was found of a matrix of the last group.
     fn found(&self, b: usize) -> Found<T::Real>;
 }
 
-/// The largest spread of λ̄ over a group of equal labels, relative to the largest |λ̄| of the matrix; λ̄ is 0 on D.
+/// The largest spread of λ̄ over a group of equal labels, relative to the largest |λ̄| of the matrix;
+/// λ̄ is 0 on D.
 #[derive(Default)]
 pub(in crate::cpu) struct Spread<R> {
     label: R,

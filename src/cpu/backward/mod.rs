@@ -1,4 +1,5 @@
-//! Ā of one run of matrices, small ones in lanes, large ones by products; what both share, on the way in and on the way out.
+//! Ā of one run of matrices, small ones in lanes, large ones by products; what both share, on the
+//! way in and on the way out.
 
 pub(in crate::cpu) mod assemble;
 mod rescale;
@@ -101,7 +102,8 @@ fn run<T, O, G>(
         let here = width.min(rest.batch());
         let (mut group, others) = rest.split_at(here);
         group.out.status.copy_from_slice(&group.pairs.spectrum.status);
-        // What is not finite in the plain way may be so when it is scaled; infinite cotangents and exact ties are not.
+        // What is not finite in the plain way may be so when it is scaled; infinite cotangents and
+        // exact ties are not.
         let extreme = group.pairs.spectrum.values.chunks_exact(problem.n).any(is_extreme);
         let mut plain = !extreme;
         if plain {

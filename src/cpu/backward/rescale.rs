@@ -7,7 +7,8 @@ use crate::cpu::transposed;
 use crate::options::Problem;
 use crate::{Cotangents, Eigenpairs, Element, ElementOf, Gradient, Scalar, Spectrum};
 
-/// Scratch memory, made when it is first needed: copies of what is scaled, and what of them is finite.
+/// Scratch memory, made when it is first needed: copies of what is scaled, and what of them is
+/// finite.
 #[derive(Debug)]
 pub(in crate::cpu) struct Rescaled<T: Element> {
     values: Vec<T::Real>,
@@ -27,7 +28,8 @@ impl<T: Scalar> Rescaled<T> {
         Self { values: reals(), values_bar: reals(), v: vec![], v_bar: vec![], a_bar: vec![], back: vec![], finite: vec![] }
     }
 
-    /// Assembles a group, of which the matrices that `leave_range` asks for are scaled; the others have the bits of the plain way.
+    /// Assembles a group, of which the matrices that `leave_range` asks for are scaled; the others
+    /// have the bits of the plain way.
     pub fn assemble<O: ElementOf<T>, G: ElementOf<T>>(
         &mut self,
         problem: &Problem,

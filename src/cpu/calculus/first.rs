@@ -1,4 +1,5 @@
-//! λ̇ and V̇ of Ȧ, f(A), and the map E ↦ s·V (W ∘ Vᴴ E V) Vᴴ, of a group: docs/derivation.md, (4), (5) and §11.
+//! λ̇ and V̇ of Ȧ, f(A), and the map E ↦ s·V (W ∘ Vᴴ E V) Vᴴ, of a group: docs/derivation.md, (4),
+//! (5) and §11.
 
 use super::formulas::Formulas;
 use super::group::DerivativeGroup;
@@ -16,7 +17,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         self.mask(&mut group.out, &group.columns.label);
     }
 
-    /// Ω = F ∘ P, anti-Hermitian, and diag P on K, from the upper triangle of P; and what P says of ties.
+    /// Ω = F ∘ P, anti-Hermitian, and diag P on K, from the upper triangle of P; and what P says of
+    /// ties.
     #[inline(always)]
     pub fn omega(&self, group: &mut DerivativeGroup<R>) {
         self.tie_defect(group);
@@ -35,7 +37,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         }
     }
 
-    /// The largest |P_ij| within a tied group relative to ‖P‖_F, which is ‖Ȧ‖_F: a direction that leaves the group tied has none.
+    /// The largest |P_ij| within a tied group relative to ‖P‖_F, which is ‖Ȧ‖_F: a direction that
+    /// leaves the group tied has none.
     #[inline(always)]
     fn tie_defect(&self, group: &mut DerivativeGroup<R>) {
         let (s, zero) = (self.x.s, self.x.zero());

@@ -1,4 +1,5 @@
-//! What the formulas have in common: arithmetic on a group, P = Vᴴ A V, V M Vᴴ, triangles and masks.
+//! What the formulas have in common: arithmetic on a group, P = Vᴴ A V, V M Vᴴ, triangles and
+//! masks.
 
 use super::group::DerivativeGroup;
 use super::multiply::{MultiplyBy, OutputPart, Term};

@@ -11,7 +11,8 @@ use num_traits::Float;
 use std::ops::Range;
 
 impl<T: Scalar> DerivativeScratch<T> {
-    /// Begins a group for a function: V, λ, K, statuses, and f where `of` says so, and f′ and log|λ|, all 0 on D.
+    /// Begins a group for a function: V, λ, K, statuses, and f where `of` says so, and f′ and
+    /// log|λ|, all 0 on D.
     pub(in crate::cpu) fn start_function<O: ElementOf<T>>(
         &mut self,
         problem: &Problem,
@@ -64,7 +65,8 @@ impl<T: Scalar> DerivativeScratch<T> {
         }
     }
 
-    /// Scales λ of a lane by an even power of two where the plain way leaves the range, and f accordingly.
+    /// Scales λ of a lane by an even power of two where the plain way leaves the range, and f
+    /// accordingly.
     fn scale_function<O: ElementOf<T>>(
         &mut self,
         function: Spectral<O, Cpu, View<'_>>,
@@ -97,7 +99,8 @@ fn function_scales<O: Element>(function: Spectral<O, Cpu, View<'_>>) -> bool {
     !matches!(function, Spectral::Named(Function::Exp))
 }
 
-/// A power of two of the size of ‖A‖₂: logarithms of λ in this unit are small, and so are the errors of their differences.
+/// A power of two of the size of ‖A‖₂: logarithms of λ in this unit are small, and so are the
+/// errors of their differences.
 fn unit<R: Real>(norm: R) -> R {
     if norm > R::of(0.0) && norm.is_finite() { R::of(1.0).ldexp(norm.binary_exponent()) } else { R::of(1.0) }
 }

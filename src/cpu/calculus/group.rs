@@ -68,7 +68,8 @@ pub struct DerivativeGroup<R> {
     pub(in crate::cpu) columns: DerivativeColumns<R>,
     /// A factor for each matrix.
     pub(in crate::cpu) scale: Aligned<R>,
-    /// The largest |P_ij| (or |Q_ij|) in a tied group relative to ‖P‖_F, for each matrix; 0 where nothing ties.
+    /// The largest |P_ij| (or |Q_ij|) in a tied group relative to ‖P‖_F, for each matrix; 0 where
+    /// nothing ties.
     pub(in crate::cpu) tie_defect: Aligned<R>,
     /// Whether kept eigenvalues tie in any matrix.
     pub(in crate::cpu) tied: bool,

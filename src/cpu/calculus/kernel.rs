@@ -1,4 +1,5 @@
-//! The formulas, and the moves into a group and out of it, compiled once for each type and instruction set: [`Calculate`].
+//! The formulas, and the moves into a group and out of it, compiled once for each type and
+//! instruction set: [`Calculate`].
 
 use super::formulas::Formulas;
 use super::group::{DerivativeGroup, GroupShape};

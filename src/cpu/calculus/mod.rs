@@ -1,5 +1,5 @@
-//! Derivatives beyond the first and functions of the spectrum, on the CPU. One code of formulas serves small matrices, one in each
-//! SIMD lane, and a large one alone, whose products are faer's.
+//! Derivatives beyond the first and functions of the spectrum, on the CPU. One code of formulas
+//! serves small matrices, one in each SIMD lane, and a large one alone, whose products are faer's.
 
 mod first;
 mod formulas;

@@ -1,4 +1,5 @@
-//! C = Aᴴ B, the one product that the formulas are made of, in two ways: in lanes, and by faer for a matrix alone.
+//! C = Aᴴ B, the one product that the formulas are made of, in two ways: in lanes, and by faer for
+//! a matrix alone.
 
 use crate::Scalar;
 use crate::cpu::lanes::matrices::{Block, LaneMatrices};
@@ -33,7 +34,8 @@ pub(super) trait MultiplyBy<S: Simd, R: Vector, const C: usize> {
     fn multiply(x: &LaneMatrices<S, R, C>, c: &mut [R], term: Term, a: &[R], b: &[R], part: &OutputPart);
 }
 
-/// One matrix in each lane, by blocks of ROWS × COLUMNS; what a block has beyond the part that is asked for is written, too.
+/// One matrix in each lane, by blocks of ROWS × COLUMNS; what a block has beyond the part that is
+/// asked for is written, too.
 pub(super) struct InLanes<const ROWS: usize, const COLUMNS: usize>;
 
 impl<S: Simd, R: Vector, const C: usize, const ROWS: usize, const COLUMNS: usize> MultiplyBy<S, R, C> for InLanes<ROWS, COLUMNS> {
@@ -63,7 +65,8 @@ impl<S: Simd, R: Vector, const C: usize, const ROWS: usize, const COLUMNS: usize
     }
 }
 
-/// A matrix alone, by faer: Cᵀ = Bᵀ (Aᵀ)ᴴ, since what lies by rows is the transpose of what faer sees.
+/// A matrix alone, by faer: Cᵀ = Bᵀ (Aᵀ)ᴴ, since what lies by rows is the transpose of what faer
+/// sees.
 pub(super) struct OneMatrix<T>(PhantomData<T>);
 
 impl<T: Scalar<Real = R>, S: Simd, R: Vector, const C: usize> MultiplyBy<S, R, C> for OneMatrix<T> {

@@ -1,7 +1,9 @@
-//! The powers of two by which the matrices of a group are scaled where the plain way leaves the range, and results scaled back.
+//! The powers of two by which the matrices of a group are scaled where the plain way leaves the
+//! range, and results scaled back.
 //!
-//! With λ·2⁻ᵉ and E·2⁻ᵃ: P·2⁻ᵃ and F·2ᵉ. With λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ: G·2⁻ʰ. With what comes beside, V̄·2⁻ʰ⁻ᵃ and λ̄·2ᵉ⁻ʰ⁻ᵃ: the second derivatives
-//! by A are 2ᵉ⁻ʰ⁻ᵃ of themselves. With f·2⁻ᵍ, of weights W·2⁻ʷ: f(A)·2⁻ᵍ, and the map of E 2⁻ᵃ⁻ʷ of itself.
+//! With λ·2⁻ᵉ and E·2⁻ᵃ: P·2⁻ᵃ and F·2ᵉ. With λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ: G·2⁻ʰ. With what comes beside,
+//! V̄·2⁻ʰ⁻ᵃ and λ̄·2ᵉ⁻ʰ⁻ᵃ: the second derivatives by A are 2ᵉ⁻ʰ⁻ᵃ of themselves. With f·2⁻ᵍ, of
+//! weights W·2⁻ʷ: f(A)·2⁻ᵍ, and the map of E 2⁻ᵃ⁻ʷ of itself.
 
 use super::group::{DerivativeGroup, GroupShape};
 use super::work::DerivativeScratch;
@@ -9,7 +11,8 @@ use crate::cpu::range::{Power, exponent};
 use crate::cpu::simd::aligned::Aligned;
 use crate::{Function, Real, Scalar};
 
-/// An exponent of two, as a whole number and a part of one: their sum would round what 2 to its power is not small beside.
+/// An exponent of two, as a whole number and a part of one: their sum would round what 2 to its
+/// power is not small beside.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::cpu) struct Exponent {
     pub whole: i32,
@@ -85,7 +88,8 @@ impl<T: Scalar> DerivativeScratch<T> {
         }
     }
 
-    /// The exponent of the largest number of a lane in columns of K, of rows of numbers of so many parts, `stride` numbers apart.
+    /// The exponent of the largest number of a lane in columns of K, of rows of numbers of so many
+    /// parts, `stride` numbers apart.
     fn exponent_on_k(&self, memory: &[T::Real], lane: usize, [parts, stride]: [usize; 2]) -> Option<i32> {
         let (GroupShape { n, width, .. }, label) = (self.group.shape, &self.group.columns.label);
         let rows = memory.chunks_exact((stride * parts * width).max(1)).take(n);

@@ -7,8 +7,9 @@ use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
 impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
-    /// Cotangents of A, λ̄ and V̄ of a cotangent H of Ā, into `out`, `dot` and `given`. At first `given` holds H, `out` V̄, `more` and
-    /// `bar_dot` what comes from downstream; `p` is Q and `x` is Xᴴ.
+    /// Cotangents of A, λ̄ and V̄ of a cotangent H of Ā, into `out`, `dot` and `given`. At first
+    /// `given` holds H, `out` V̄, `more` and `bar_dot` what comes from downstream; `p` is Q and `x`
+    /// is Xᴴ.
     #[inline(always)]
     pub fn double_backward(&self, group: &mut DerivativeGroup<R>) {
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
@@ -58,7 +59,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         self.product(&mut group.temporary, Term::Add, &group.fx, &group.omega, &part);
     }
 
-    /// B of Ā = V B Vᴴ, in place of 2G: ½ F ∘ (M − Mᴴ), ℓ on the diagonal, on D×D half of what `null_block` left.
+    /// B of Ā = V B Vᴴ, in place of 2G: ½ F ∘ (M − Mᴴ), ℓ on the diagonal, on D×D half of what
+    /// `null_block` left.
     #[inline(always)]
     fn weigh_double(&self, group: &mut DerivativeGroup<R>) {
         let (s, half) = (self.x.s, self.splat(0.5));
@@ -89,7 +91,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         }
     }
 
-    /// The tangent of Ā, into `out`. At first `given` holds Ȧ, `out` V̄, `more` V̄̇, `bar_dot` λ̄̇; `x` is X.
+    /// The tangent of Ā, into `out`. At first `given` holds Ȧ, `out` V̄, `more` V̄̇, `bar_dot` λ̄̇; `x`
+    /// is X.
     #[inline(always)]
     pub fn backward_jvp(&self, group: &mut DerivativeGroup<R>) {
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
@@ -145,7 +148,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         self.product(&mut group.given, Term::Set, &group.p, &group.fx, &part);
     }
 
-    /// Ω G − G Ω + Ġ, in place of P: Ġ = ½ F ∘ (Ẋ − Ẋᴴ − (λ̇_j − λ̇_i) 2G), with P_DD (F ∘ X)_DK on D×K, and λ̄̇ on the diagonal.
+    /// Ω G − G Ω + Ġ, in place of P: Ġ = ½ F ∘ (Ẋ − Ẋᴴ − (λ̇_j − λ̇_i) 2G), with P_DD (F ∘ X)_DK on
+    /// D×K, and λ̄̇ on the diagonal.
     #[inline(always)]
     fn weigh_tangent(&self, group: &mut DerivativeGroup<R>) {
         let (s, half) = (self.x.s, self.splat(0.5));

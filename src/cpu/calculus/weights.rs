@@ -1,4 +1,5 @@
-//! F and the divided differences of functions, of all pairs of columns: docs/derivation.md, (7), (17) and §11.
+//! F and the divided differences of functions, of all pairs of columns: docs/derivation.md, (7),
+//! (17) and §11.
 
 use super::formulas::Formulas;
 use super::group::{DerivativeColumns, DerivativeGroup};
@@ -8,7 +9,8 @@ use crate::{Function, SchurMultiplier};
 use pulp::Simd;
 
 impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, C, W> {
-    /// F_ij = 1/(λ_j − λ_i), i < j, or 0 between equal labels: selected before dividing, so that no 0·∞ is formed.
+    /// F_ij = 1/(λ_j − λ_i), i < j, or 0 between equal labels: selected before dividing, so that no
+    /// 0·∞ is formed.
     #[inline(always)]
     pub fn weigh_gaps(&self, group: &mut DerivativeGroup<R>) {
         let (s, one) = (self.x.s, self.splat(1.0));
@@ -95,7 +97,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
             }
             // b^p (e^t − 1)/t · p log[a, b], t = p (log a − log b)
             Some(Function::Pow(p)) => {
-                // Of different signs an even power is one of |a| and |b|: (|a| − |b|)/(a − b) times its divided difference there.
+                // Of different signs an even power is one of |a| and |b|: (|a| − |b|)/(a − b) times
+                // its divided difference there.
                 let other_signs = R::both(s, R::less(s, b, zero), R::less(s, zero, a));
                 let even = p == p.round() && p.rem_euclid(2.0) == 0.0;
                 let size = if even { R::select(s, other_signs, R::negs(s, b), b) } else { b };
@@ -112,7 +115,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         }
     }
 
-    /// log[a, b] = 2 atanh(z)/(a − b), z = (a − b)/(a + b): by a series of z² up to a = 2b, otherwise from the logarithms.
+    /// log[a, b] = 2 atanh(z)/(a − b), z = (a − b)/(a + b): by a series of z² up to a = 2b,
+    /// otherwise from the logarithms.
     #[inline(always)]
     fn divided_log(&self, a: R::V<S>, b: R::V<S>, [log_a, log_b]: [R::V<S>; 2]) -> R::V<S> {
         let s = self.x.s;
@@ -202,7 +206,8 @@ const EXPONENTIAL: [f64; MOST] = {
     terms
 };
 
-/// The number of terms of atanh(z)/z ≥ 1 for |z| ≤ 1/3: those left out are less than a geometric series of ratio z².
+/// The number of terms of atanh(z)/z ≥ 1 for |z| ≤ 1/3: those left out are less than a geometric
+/// series of ratio z².
 const fn atanh_terms(epsilon: f64) -> usize {
     let square = WIDEST * WIDEST;
     let (mut k, mut power) = (0, 1.0);
@@ -213,7 +218,8 @@ const fn atanh_terms(epsilon: f64) -> usize {
     k
 }
 
-/// The number of terms of (e^t − 1)/t ≥ 1 − 1/e for |t| ≤ 1: those left out are less than a geometric series of ratio 1/(k + 2).
+/// The number of terms of (e^t − 1)/t ≥ 1 − 1/e for |t| ≤ 1: those left out are less than a
+/// geometric series of ratio 1/(k + 2).
 const fn exponential_terms(epsilon: f64) -> usize {
     let mut k = 0;
     while EXPONENTIAL[k] * (k + 2) as f64 / (k + 1) as f64 > 0.63 * TRUNCATION * epsilon {

@@ -1,4 +1,5 @@
-//! What the operations share: scratch memory, results split over threads, groups of matrices on the way in and on the way out.
+//! What the operations share: scratch memory, results split over threads, groups of matrices on the
+//! way in and on the way out.
 
 use super::group::{DerivativeColumns, DerivativeGroup};
 use super::kernel::{Step, StorageOrder};
@@ -19,7 +20,8 @@ use crate::{
 use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, Slice};
 use std::ops::Range;
 
-/// Scratch memory of the CPU backend for derivatives beyond the first and for functions of the spectrum, for each thread.
+/// Scratch memory of the CPU backend for derivatives beyond the first and for functions of the
+/// spectrum, for each thread.
 #[derive(Debug)]
 pub struct Scratch<T: Scalar> {
     n: usize,
@@ -58,7 +60,8 @@ impl<T: Scalar> Scratch<T> {
     }
 }
 
-/// Results of consecutive matrices, along one direction or several: `[directions, batch, …]`, those that there are none of of length 0.
+/// Results of consecutive matrices, along one direction or several: `[directions, batch, …]`, those
+/// that there are none of of length 0.
 pub(in crate::cpu) struct Results<'a, O, R> {
     /// The number of the first matrix.
     pub first: usize,
@@ -103,7 +106,8 @@ impl<'a, O: Element, R: Element<Scalar: Real>> Results<'a, O, R> {
         }
     }
 
-    /// Gives matrix `b` along a direction its status, NaN where it was refused, and says where something is not finite.
+    /// Gives matrix `b` along a direction its status, NaN where it was refused, and says where
+    /// something is not finite.
     pub(in crate::cpu) fn report(&mut self, direction: usize, b: usize, found: Finding) {
         let Self { matrices, vectors, values, status, .. } = self;
         let matrices = [of(matrices, direction, b), of(vectors, direction, b)];
@@ -250,7 +254,8 @@ impl<T: Scalar> DerivativeScratch<T> {
         }
     }
 
-    /// Notes the lanes of which a result is not finite that may be so when it is scaled; whether there are any.
+    /// Notes the lanes of which a result is not finite that may be so when it is scaled; whether
+    /// there are any.
     fn note_infinite<O: Element, R: Element<Scalar: Real>>(&mut self, results: &Results<'_, O, R>, lanes: Range<usize>) -> bool {
         for (lane, b) in lanes.enumerate() {
             let infinite = results.status.column(b).iter().any(|status| status.intersects(Status::RESULT_NOT_FINITE));
@@ -259,7 +264,8 @@ impl<T: Scalar> DerivativeScratch<T> {
         self.infinite.contains(&true)
     }
 
-    /// What is known of the matrix in a lane once a direction has been turned: whether it splits a tied group.
+    /// What is known of the matrix in a lane once a direction has been turned: whether it splits a
+    /// tied group.
     pub(in crate::cpu) fn finding<O: ElementOf<T>>(&self, problem: &Problem, lane: usize) -> Finding {
         let Finding { status, refused } = self.found[lane];
         let split = self.group.tie_defect[lane] > T::Real::of(problem.round_off::<O>());
@@ -314,7 +320,8 @@ pub(in crate::cpu) fn store_values<R: Element>(from: &[R::Scalar], width: usize,
 }
 
 impl<T: Scalar> DerivativeScratch<T> {
-    /// Loads λ̄ and V̄, and what belongs to them beside: their tangents, or what comes from downstream.
+    /// Loads λ̄ and V̄, and what belongs to them beside: their tangents, or what comes from
+    /// downstream.
     pub(in crate::cpu) fn load_cotangents<O: ElementOf<T>>(
         &mut self,
         pairs: &Eigenpairs<O, Cpu, View<'_>>,

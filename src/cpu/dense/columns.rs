@@ -1,4 +1,5 @@
-//! The columns of one matrix that take part in its gradient: V, V̄, X = Vᴴ V̄, and G of docs/derivation.md, equation (7), made of it.
+//! The columns of one matrix that take part in its gradient: V, V̄, X = Vᴴ V̄, and G of
+//! docs/derivation.md, equation (7), made of it.
 
 use crate::cpu::backward::assemble::Column;
 use crate::cpu::dense::matrix::Matrix;
@@ -160,7 +161,8 @@ impl<T: Scalar> Columns<T> {
         }
     }
 
-    /// X = Vᴴ V̄ ↦ G = diag λ̄ + F ∘ skew(X), or under λ_D = 0 the G' = ½(G − X Λ⁻¹) of equation (10), in place.
+    /// X = Vᴴ V̄ ↦ G = diag λ̄ + F ∘ skew(X), or under λ_D = 0 the G' = ½(G − X Λ⁻¹) of equation
+    /// (10), in place.
     pub(in crate::cpu) fn weigh(&mut self) {
         Arch::new().dispatch(|| self.weigh_tiles());
     }

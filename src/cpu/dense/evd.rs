@@ -1,8 +1,10 @@
 //! A = V Λ Vᴴ of one large matrix, by faer: scaled by a power of two before, and polished behind.
 //!
-//! faer's V is orthonormal to some 80 ε and its λ right to some 90 ε‖A‖₂ from n = 129 on, growing with n. One Newton–Schulz step,
-//! V ↦ V + ½V(I − VᴴV), and Rayleigh quotients vᴴAv/vᴴv bring both to a few ε. Where faer does not converge, which happens where entries
-//! span more than the range of squares, entries that are nothing beside the largest are dropped; and then the lanes' QL is tried.
+//! faer's V is orthonormal to some 80 ε and its λ right to some 90 ε‖A‖₂ from n = 129 on, growing
+//! with n. One Newton–Schulz step, V ↦ V + ½V(I − VᴴV), and Rayleigh quotients vᴴAv/vᴴv bring both
+//! to a few ε. Where faer does not converge, which happens where entries span more than the range
+//! of squares, entries that are nothing beside the largest are dropped; and then the lanes' QL is
+//! tried.
 
 use crate::cpu::dense::matrix::Matrix;
 use crate::cpu::memory::filled;
@@ -17,7 +19,8 @@ use num_traits::Float;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The order up to which the lanes' QL is tried: its memory is that of as many matrices as there are lanes.
+/// The order up to which the lanes' QL is tried: its memory is that of as many matrices as there
+/// are lanes.
 const LANES_UP_TO: usize = 1024;
 
 /// Scratch memory for one n×n matrix: a copy that faer reads, and what it returns.
@@ -91,7 +94,8 @@ impl<T: Scalar> Single<T> {
         converged
     }
 
-    /// By faer without the entries off the diagonal that are nothing beside the largest, whose squares leave the range.
+    /// By faer without the entries off the diagonal that are nothing beside the largest, whose
+    /// squares leave the range.
     fn without_tiny(&mut self, with_vectors: bool) -> bool {
         let tiny = T::Real::of(if T::Real::PRECISION == Precision::F32 { 1e-20 } else { 1e-40 });
         for j in 0..self.a.columns() {
@@ -154,8 +158,9 @@ impl<T: Scalar> Single<T> {
         self.values.sort_by(|x, y| x.partial_cmp(y).unwrap_or(Ordering::Equal));
     }
 
-    /// Copies the lower triangle of 2⁻ᵉ·A, or of 2⁻ᵉ times the mean of both, with 1 ≤ max|A|·2⁻ᵉ < 2, so that no square over- or underflows, and returns e;
-    /// nothing if an entry is not finite. Scaling by a power of two is exact.
+    /// Copies the lower triangle of 2⁻ᵉ·A, or of 2⁻ᵉ times the mean of both, with 1 ≤ max|A|·2⁻ᵉ <
+    /// 2, so that no square over- or underflows, and returns e; nothing if an entry is not finite.
+    /// Scaling by a power of two is exact.
     fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Option<Triangle>) -> Option<i32> {
         let mut largest = T::Real::of(0.0);
         for j in 0..n {

@@ -1,12 +1,15 @@
-//! B = Q R by Householder's reflections I − τ v vᴴ, τ = 2/‖v‖², and products with Q. Columns lie one after the other.
+//! B = Q R by Householder's reflections I − τ v vᴴ, τ = 2/‖v‖², and products with Q. Columns lie
+//! one after the other.
 //!
-//! The library's own, since it has to treat null columns as what they are, with no threshold between: R then has a zero row.
+//! The library's own, since it has to treat null columns as what they are, with no threshold
+//! between: R then has a zero row.
 
 use crate::Real;
 use crate::Scalar;
 use num_traits::Float;
 
-/// Overwrites B `[r, n]` with R in and above the diagonal and, below it, v of reflection k in column k, v_k = 1 left out; returns τ.
+/// Overwrites B `[r, n]` with R in and above the diagonal and, below it, v of reflection k in
+/// column k, v_k = 1 left out; returns τ.
 pub(in crate::cpu) fn factorise<T: Scalar>(n: usize, b: &mut [T], tau: &mut [T::Real]) {
     for (k, tau) in tau.iter_mut().enumerate() {
         let (left, right) = b.split_at_mut((k + 1) * n);
@@ -27,7 +30,8 @@ pub(in crate::cpu) fn multiply<T: Scalar>(n: usize, b: &[T], tau: &[T::Real], x:
     }
 }
 
-/// Makes (head, tail) the reflection that maps it to (β, 0), with β in place of head and v₁ = 1; returns τ, 0 for the identity.
+/// Makes (head, tail) the reflection that maps it to (β, 0), with β in place of head and v₁ = 1;
+/// returns τ, 0 for the identity.
 fn reflection<T: Scalar>(head: &mut T, tail: &mut [T]) -> T::Real {
     let (zero, one) = (T::Real::of(0.0), T::Real::of(1.0));
     let size = |x: &T| Float::max(Float::abs(x.re()), Float::abs(x.im()));

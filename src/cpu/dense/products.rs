@@ -35,7 +35,8 @@ impl<T: Scalar> Assemble<T> for Products<T> {
         let Run { n, pairs, cotangents, mut out } = matrix;
         self.take(problem, pairs, cotangents, &mut out.status, &mut out.tie_defect);
         if self.columns.of.len() == n {
-            self.columns.dropped = Dropped::AsComputed; // there is no D, and (8) does not divide by λ
+            // there is no D, and (8) does not divide by λ
+            self.columns.dropped = Dropped::AsComputed;
         }
         self.columns.load(&pairs.vectors, cotangents.vectors.as_deref(), cotangents.rows);
         self.multiply();

@@ -1,4 +1,5 @@
-//! V = H₀ H₁ ⋯ Hₙ₋₂ Z, a few columns at a time, and each to its place among the eigenvectors of its matrix.
+//! V = H₀ H₁ ⋯ Hₙ₋₂ Z, a few columns at a time, and each to its place among the eigenvectors of its
+//! matrix.
 
 use crate::cpu::lanes::rotations::blocks;
 use crate::cpu::lanes::tridiagonal::column;
@@ -30,7 +31,8 @@ pub(in crate::cpu) fn read<S: Simd, R: Vector, const C: usize, const COLUMNS: us
     }
 }
 
-/// V ↦ H₀ H₁ ⋯ Hₙ₋₂ V. The update by one reflector also makes the products with the next, so that V passes once for each.
+/// V ↦ H₀ H₁ ⋯ Hₙ₋₂ V. The update by one reflector also makes the products with the next, so that V
+/// passes once for each.
 #[inline(always)]
 pub(in crate::cpu) fn reflect<S: Simd, R: Vector, const C: usize, const COLUMNS: usize>(
     x: Numbers<S, R, C>,
@@ -66,7 +68,8 @@ pub(in crate::cpu) fn reflect<S: Simd, R: Vector, const C: usize, const COLUMNS:
     }
 }
 
-/// Writes columns of V: column c of lane l to row `rank[c·width + l]` of the lane's `[n, n]` numbers in `to`.
+/// Writes columns of V: column c of lane l to row `rank[c·width + l]` of the lane's `[n, n]`
+/// numbers in `to`.
 #[inline(always)]
 pub(in crate::cpu) fn write<S: Simd, R: Vector, const C: usize, const COLUMNS: usize>(
     x: Numbers<S, R, C>,

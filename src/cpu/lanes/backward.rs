@@ -1,7 +1,9 @@
-//! Ā of small matrices, one in each SIMD lane: docs/derivation.md, equation (8), as scalar code over vectors of lanes.
+//! Ā of small matrices, one in each SIMD lane: docs/derivation.md, equation (8), as scalar code
+//! over vectors of lanes.
 //!
-//! A number is C vectors, its real and, for C = 2, its imaginary parts in as many matrices as there are lanes. Matrices are padded to
-//! whole blocks of the micro-kernel with zero rows and columns, which stay zero.
+//! A number is C vectors, its real and, for C = 2, its imaginary parts in as many matrices as there
+//! are lanes. Matrices are padded to whole blocks of the micro-kernel with zero rows and columns,
+//! which stay zero.
 
 use crate::cpu::backward::assemble::Run;
 use crate::cpu::backward::assemble::{Assemble, Found};

@@ -1,4 +1,5 @@
-//! λ, the labels of equation (17) and λ̄ of the matrices in the lanes, and what λ̄ says of ties: [`LaneColumns`].
+//! λ, the labels of equation (17) and λ̄ of the matrices in the lanes, and what λ̄ says of ties:
+//! [`LaneColumns`].
 
 use crate::cpu::memory::filled;
 use crate::cpu::simd::aligned::Aligned;
@@ -45,7 +46,8 @@ impl<R: Real> LaneColumns<R> {
 }
 
 impl<R: Vector> LaneColumns<R> {
-    /// Brings the columns into lanes and labels them; lanes without a matrix keep nothing. Whether eigenvalues tie in any lane.
+    /// Brings the columns into lanes and labels them; lanes without a matrix keep nothing. Whether
+    /// eigenvalues tie in any lane.
     #[inline(always)]
     pub fn label<S: Simd>(&mut self, s: S, n: usize, given: Given<'_, R>) -> bool {
         let Self { keep, lambda, label, lambda_bar, tied, spread } = self;
@@ -87,7 +89,8 @@ impl<R: Vector> LaneColumns<R> {
     }
 }
 
-/// The largest spread of λ̄ over kept columns of equal labels, relative to the largest |λ̄| of the matrix.
+/// The largest spread of λ̄ over kept columns of equal labels, relative to the largest |λ̄| of the
+/// matrix.
 #[inline(always)]
 fn spread_of_bars<S: Simd, R: Vector>(s: S, label: &[R::V<S>], lambda_bar: &[R::V<S>]) -> R::V<S> {
     let (zero, half) = (R::splat(s, R::zero()), R::splat(s, R::of(0.5)));

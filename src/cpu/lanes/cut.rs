@@ -1,4 +1,5 @@
-//! What the cut makes of as many spectra as there are lanes: `cut::select` as scalar code over vectors of lanes.
+//! What the cut makes of as many spectra as there are lanes: `cut::select` as scalar code over
+//! vectors of lanes.
 
 use crate::Status;
 use crate::cpu::lanes::group::EighGroup;
@@ -8,7 +9,8 @@ use crate::options::Problem;
 use pulp::bytemuck::cast_slice;
 use pulp::{Simd, WithSimd};
 
-/// Where the selections of a group are written, `[matrices, n]` or `[matrices]`; as in [`Spectrum`](crate::Spectrum).
+/// Where the selections of a group are written, `[matrices, n]` or `[matrices]`; as in
+/// [`Spectrum`](crate::Spectrum).
 #[derive(Debug)]
 #[allow(missing_docs, reason = "named as in Spectrum")]
 pub struct Selections<'a, R> {
@@ -18,8 +20,9 @@ pub struct Selections<'a, R> {
     pub gap_dropped: &'a mut [R],
 }
 
-/// Selects in a group of matrices. Returns whether all is as usual; if a matrix failed, distances may overflow, there are more above τ
-/// than may be kept or eigenvalues tie across the cut, what was written is not to be used.
+/// Selects in a group of matrices. Returns whether all is as usual; if a matrix failed, distances
+/// may overflow, there are more above τ than may be kept or eigenvalues tie across the cut, what
+/// was written is not to be used.
 pub(in crate::cpu) struct Select<'a, R> {
     pub group: &'a mut EighGroup<R>,
     pub problem: &'a Problem,
@@ -82,7 +85,8 @@ impl<R: Vector> WithSimd for Select<'_, R> {
     }
 }
 
-/// Keeps |λ| > τ. In an ascending spectrum each least distance is one of neighbours, or of those on both sides of D.
+/// Keeps |λ| > τ. In an ascending spectrum each least distance is one of neighbours, or of those on
+/// both sides of D.
 #[inline(always)]
 fn cut<S: Simd, R: Vector>(s: S, lambda: &[R::V<S>], tau: R::V<S>) -> Cut<R::V<S>> {
     let (zero, one) = (R::splat(s, R::zero()), R::splat(s, R::one()));

@@ -28,7 +28,8 @@ pub trait EighLanes: Element {
     fn group(n: usize) -> Result<EighGroup<Self::Real>>;
     /// λ and, where there is memory for them, V of at most as many matrices as the group holds.
     fn eigh_lanes(group: &mut EighGroup<Self::Real>, triangle: Triangle, a: &[Self], vectors: Option<&mut [Self]>);
-    /// Cuts what [`EighLanes::eigh_lanes`] found, as many matrices as there is room for; whether all is as usual, see [`Select`].
+    /// Cuts what [`EighLanes::eigh_lanes`] found, as many matrices as there is room for; whether
+    /// all is as usual, see [`Select`].
     fn select_lanes(group: &mut EighGroup<Self::Real>, problem: &Problem, out: Selections<'_, Self::Real>) -> bool;
 }
 
@@ -61,7 +62,8 @@ struct Solve<'a, R, const C: usize, const COLUMNS: usize> {
 impl<R: Vector, const C: usize, const COLUMNS: usize> WithSimd for Solve<'_, R, C, COLUMNS> {
     type Output = ();
 
-    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
+    /// The smallest orders are compiled for themselves: their loops are as short as what it takes
+    /// to begin one.
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         if const { !is_wide::<S, R>() } {
@@ -125,8 +127,8 @@ impl<R: Vector, const C: usize, const PASS: usize, const N: usize> WithSimd for 
     }
 }
 
-/// T ↦ Λ and Z of as many groups as there are; with Z, Λ is its Rayleigh quotients. Lanes that do not converge are told from what is
-/// left of e.
+/// T ↦ Λ and Z of as many groups as there are; with Z, Λ is its Rayleigh quotients. Lanes that do
+/// not converge are told from what is left of e.
 struct Diagonalise<'a, R, const G: usize, const N: usize> {
     group: &'a mut EighGroup<R>,
     count: usize,
@@ -270,7 +272,8 @@ mod tests {
 
     const N: usize = 6;
 
-    /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which no sweep makes negligible.
+    /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which
+    /// no sweep makes negligible.
     fn decompose(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
         let group = &mut f64::group(N).unwrap();
         let (width, size) = (group.width, N * N * group.width);

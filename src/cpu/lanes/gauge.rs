@@ -1,4 +1,5 @@
-//! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (13), one matrix in each SIMD lane.
+//! ‖V̄_k‖ and the gauge defects ρ_k = |Im X_kk| / ‖V̄_k‖ of equation (13), one matrix in each SIMD
+//! lane.
 
 use crate::cpu::lanes::matrices::LaneMatrices;
 use crate::cpu::simd::numbers::Number;
@@ -68,7 +69,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         largest
     }
 
-    /// Where the norm of a kept column is so large or small that squares, or products with V, may lose bits.
+    /// Where the norm of a kept column is so large or small that squares, or products with V, may
+    /// lose bits.
     #[inline(always)]
     fn out_of_range(&self, norm: R::V<S>, label: R::V<S>) -> R::Mask<S> {
         let s = self.x.s;

@@ -1,4 +1,5 @@
-//! [`EighGroup`]: the memory in which groups of matrices are decomposed, one matrix in each SIMD lane.
+//! [`EighGroup`]: the memory in which groups of matrices are decomposed, one matrix in each SIMD
+//! lane.
 
 use crate::cpu::lanes::ql::Sweep;
 use crate::cpu::lanes::rotations::blocks;
@@ -6,8 +7,8 @@ use crate::cpu::memory::filled;
 use crate::cpu::simd::aligned::Aligned;
 use crate::{Real, Result, Status};
 
-/// The order up to which the QL of two groups takes turns, hiding the latency of its divisions and roots; beyond, their matrices
-/// would crowd the cache.
+/// The order up to which the QL of two groups takes turns, hiding the latency of its divisions and
+/// roots; beyond, their matrices would crowd the cache.
 const PAIRS_UP_TO: usize = 32;
 
 /// Scratch memory for one or two groups of as many matrices as there are lanes, and what was found.
@@ -79,7 +80,8 @@ impl<R: Real> EighGroup<R> {
     }
 }
 
-/// The number of rotations that are noted before they are applied: about all where that leaves room in the second cache.
+/// The number of rotations that are noted before they are applied: about all where that leaves room
+/// in the second cache.
 fn rotations(n: usize) -> usize {
     (2 * n * n).clamp(n, 4096.max(n))
 }

@@ -1,4 +1,5 @@
-//! The backward of a group in lanes, from storage to storage, compiled once for each type and instruction set.
+//! The backward of a group in lanes, from storage to storage, compiled once for each type and
+//! instruction set.
 
 use crate::Element;
 use crate::cpu::lanes::columns::{Given, LaneColumns};
@@ -91,7 +92,8 @@ impl<R: Vector, const C: usize, const ROWS: usize> WithSimd for Kernel<'_, R, C,
 }
 
 impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
-    /// The smallest orders are compiled for themselves: their loops are as short as what it takes to begin one.
+    /// The smallest orders are compiled for themselves: their loops are as short as what it takes
+    /// to begin one.
     #[inline(always)]
     fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
         if const { !is_wide::<S, R>() } {

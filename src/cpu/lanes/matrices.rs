@@ -6,8 +6,9 @@ use pulp::Simd;
 use std::ops::Range;
 use std::slice::ChunksExact;
 
-/// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks are 4 or 2 rows, of real and of
-/// complex numbers, by 2 columns in 16 registers, eight accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
+/// Rows or columns of the largest block of the micro-kernel, which matrices are padded to. Blocks
+/// are 4 or 2 rows, of real and of complex numbers, by 2 columns in 16 registers, eight
+/// accumulators, which keep two FMA units of latency 4 busy; and by 4 columns in 32.
 pub(in crate::cpu) const BLOCK: usize = 4;
 
 /// n rounded up to whole blocks.
@@ -28,7 +29,8 @@ pub(in crate::cpu) const fn size(n: usize) -> usize {
 /// ROWS by COLUMNS entries of a product, in registers.
 pub(in crate::cpu) type Block<S, R, const C: usize, const ROWS: usize, const COLUMNS: usize> = [[Number<S, R, C>; COLUMNS]; ROWS];
 
-/// n×n matrices by rows: number (i, k) is at `i·stride + k`, its component `part` in lane `l` at `(number·C + part)·width + l`.
+/// n×n matrices by rows: number (i, k) is at `i·stride + k`, its component `part` in lane `l` at
+/// `(number·C + part)·width + l`.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct LaneMatrices<S, R, const C: usize> {
     pub x: Numbers<S, R, C>,
@@ -48,7 +50,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         i * self.stride + k
     }
 
-    /// The rows of a matrix from column `first` on, each with as much of the next row as makes it whole.
+    /// The rows of a matrix from column `first` on, each with as much of the next row as makes it
+    /// whole.
     #[inline(always)]
     pub fn rows<'a>(&self, x: &'a [Number<S, R, C>], first: usize) -> ChunksExact<'a, Number<S, R, C>> {
         self.some_rows(x, first, 0..self.n)
@@ -75,7 +78,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         [[[self.x.zero(); C]; COLUMNS]; ROWS]
     }
 
-    /// The micro-kernel: a block of X + Aᴴ B, or of X − Aᴴ B, from as many rows of A and of B, the block's columns of each first.
+    /// The micro-kernel: a block of X + Aᴴ B, or of X − Aᴴ B, from as many rows of A and of B, the
+    /// block's columns of each first.
     #[inline(always)]
     pub fn accumulate<'a, const ROWS: usize, const COLUMNS: usize, const ADD: bool>(
         &self,

@@ -1,4 +1,5 @@
-//! A of as many matrices as there are lanes ↦ 2⁻ᵉ A, the lower triangle packed by columns, 1 ≤ 2⁻ᵉ max|A| < 2.
+//! A of as many matrices as there are lanes ↦ 2⁻ᵉ A, the lower triangle packed by columns, 1 ≤ 2⁻ᵉ
+//! max|A| < 2.
 
 use crate::Triangle;
 use crate::cpu::lanes::tridiagonal::column;
@@ -8,8 +9,9 @@ use crate::cpu::simd::transpose::MAX_WIDTH;
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-/// Packs the triangle of `[n, n]` numbers in `from`. Lanes without a matrix, and those of one that is not finite, become 0. Returns
-/// the factors of 2ᵉ, to be multiplied by one after the other, and 0 where an entry is not finite, otherwise 1.
+/// Packs the triangle of `[n, n]` numbers in `from`. Lanes without a matrix, and those of one that
+/// is not finite, become 0. Returns the factors of 2ᵉ, to be multiplied by one after the other, and
+/// 0 where an entry is not finite, otherwise 1.
 #[inline(always)]
 pub(in crate::cpu) fn pack<S: Simd, R: Vector, const C: usize>(
     x: Numbers<S, R, C>,
@@ -41,7 +43,8 @@ pub(in crate::cpu) fn pack<S: Simd, R: Vector, const C: usize>(
     [down, lower, R::select(s, finite, one, x.zero())]
 }
 
-/// The factors of 2⁻ᵉ and those of 2ᵉ, 2ᵉ ≤ `largest` < 2ᵉ⁺¹, or of 1 for 0: two of them, since 2⁻ᵉ may overflow.
+/// The factors of 2⁻ᵉ and those of 2ᵉ, 2ᵉ ≤ `largest` < 2ᵉ⁺¹, or of 1 for 0: two of them, since 2⁻ᵉ
+/// may overflow.
 #[inline(always)]
 fn powers<S: Simd, R: Vector, const C: usize>(x: Numbers<S, R, C>, largest: R::V<S>) -> [R::V<S>; 4] {
     let (s, one) = (x.s, x.splat(R::one()));
@@ -54,7 +57,8 @@ fn powers<S: Simd, R: Vector, const C: usize>(x: Numbers<S, R, C>, largest: R::V
     [lift, R::divs(s, one, power), power, lower]
 }
 
-/// The rows of the triangle into lanes, by tiles; those of the upper are the columns of the lower, conjugated.
+/// The rows of the triangle into lanes, by tiles; those of the upper are the columns of the lower,
+/// conjugated.
 #[inline(always)]
 fn transpose<S: Simd, R: Vector, const C: usize, const LOWER: bool>(
     x: Numbers<S, R, C>,

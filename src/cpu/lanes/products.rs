@@ -1,4 +1,5 @@
-//! Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ, one matrix in each SIMD lane: scalar code over vectors of lanes.
+//! Ā = V (diag λ̄ + F ∘ skew(Vᴴ V̄)) Vᴴ, one matrix in each SIMD lane: scalar code over vectors of
+//! lanes.
 
 use crate::cpu::lanes::matrices::{Block, LaneMatrices};
 use crate::cpu::simd::numbers::Number;
@@ -16,8 +17,8 @@ pub(in crate::cpu) struct SchurMultiplier<'a, V> {
 }
 
 impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
-    /// Gᵀ, G_ij = F_ij·½(X_ij − conj X_ji), where F_ij is 0 between equal labels, and λ̄ on the diagonal; X is not formed.
-    /// Leaves |Im X_kk| in `phase` and returns the tie defects.
+    /// Gᵀ, G_ij = F_ij·½(X_ij − conj X_ji), where F_ij is 0 between equal labels, and λ̄ on the
+    /// diagonal; X is not formed. Leaves |Im X_kk| in `phase` and returns the tie defects.
     #[inline(always)]
     pub fn weigh<const ROWS: usize, const COLUMNS: usize>(
         &self,
@@ -71,7 +72,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         }
     }
 
-    /// ½F_ij = ½/(λ_j − λ_i), or 0 between equal labels: selected before dividing, so that no 0·∞ is formed.
+    /// ½F_ij = ½/(λ_j − λ_i), or 0 between equal labels: selected before dividing, so that no 0·∞
+    /// is formed.
     #[inline(always)]
     fn half_f(&self, weights: &SchurMultiplier<'_, R::V<S>>, i: usize, j: usize) -> R::V<S> {
         let s = self.x.s;
@@ -80,7 +82,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         R::select(s, equal, self.x.zero(), R::divs(s, self.x.splat(R::of(0.5)), gap))
     }
 
-    /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) of a block where labels agree, otherwise 0; skew(X) is 0 on D×D.
+    /// The largest |skew(X)_ij| / max(‖V̄_i‖, ‖V̄_j‖) of a block where labels agree, otherwise 0;
+    /// skew(X) is 0 on D×D.
     #[inline(always)]
     fn tie_defect<const ROWS: usize, const COLUMNS: usize>(
         &self,
@@ -110,8 +113,9 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
         largest
     }
 
-    /// Ā = V G Vᴴ from Vᵀ and Gᵀ, a few rows of M = V G at a time; without G it is diag λ̄. One triangle is computed, the other
-    /// is its mirror. NaN where an entry of Ā is not finite, otherwise 0.
+    /// Ā = V G Vᴴ from Vᵀ and Gᵀ, a few rows of M = V G at a time; without G it is diag λ̄. One
+    /// triangle is computed, the other is its mirror. NaN where an entry of Ā is not finite,
+    /// otherwise 0.
     #[inline(always)]
     pub fn conjugate<const ROWS: usize, const COLUMNS: usize>(
         &self,
@@ -161,7 +165,8 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
                 a_bar[self.at(j, i)] = self.x.conj(entry);
                 a_bar[self.at(i, j)] = entry;
                 for part in entry {
-                    *zero = R::mul_adds(self.x.s, part, self.x.zero(), *zero); // 0·∞ and 0·NaN are NaN
+                    // 0·∞ and 0·NaN are NaN
+                    *zero = R::mul_adds(self.x.s, part, self.x.zero(), *zero);
                 }
             }
         }

@@ -1,18 +1,22 @@
-//! T = Z Λ Zᵀ of real tridiagonal matrices, one in each lane of G vectors: implicit QL with Wilkinson's shift.
+//! T = Z Λ Zᵀ of real tridiagonal matrices, one in each lane of G vectors: implicit QL with
+//! Wilkinson's shift.
 //!
-//! All lanes take their sweeps at the same time, each over the window of its own lowest block that is not yet diagonal. A lane's
-//! numbers change only within its window, so what the others do leaves no trace in it. The rotations are noted and applied to Z later, many at a time.
+//! All lanes take their sweeps at the same time, each over the window of its own lowest block that
+//! is not yet diagonal. A lane's numbers change only within its window, so what the others do
+//! leaves no trace in it. The rotations are noted and applied to Z later, many at a time.
 
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-/// A sweep makes an element negligible, usually after two or three; LAPACK's limit for all of n is 30 n.
+/// A sweep makes an element negligible, usually after two or three; LAPACK's limit for all of n is
+/// 30 n.
 pub(in crate::cpu) const SWEEPS: usize = 30;
 
 /// A row of T: the diagonal element, and the one below it.
 pub(in crate::cpu) type Entry<V, const G: usize> = [[V; G]; 2];
 
-/// The rotation of columns i and i + 1 as shears: t = −tan θ/2 and s = sin θ. It is I where both are 0.
+/// The rotation of columns i and i + 1 as shears: t = −tan θ/2 and s = sin θ. It is I where both
+/// are 0.
 pub(in crate::cpu) type Rotation<V> = [V; 2];
 
 /// Rotations of columns i = high − 1, …, low, which begin at `at`.
@@ -32,7 +36,8 @@ pub(in crate::cpu) struct Progress {
     sweeps: usize,
 }
 
-/// The windows of the lanes of one vector: rows `low` to `high`, −1 where all is diagonal, and where Wilkinson's shift sets out.
+/// The windows of the lanes of one vector: rows `low` to `high`, −1 where all is diagonal, and
+/// where Wilkinson's shift sets out.
 #[derive(Clone, Copy)]
 struct Windows<V> {
     low: V,
@@ -40,8 +45,9 @@ struct Windows<V> {
     shifted: V,
 }
 
-/// Diagonalises T in place, d ↦ Λ in no order, and notes the sweeps if it is to, until there is no room for another: false then,
-/// to be called again. Elements below the diagonal that are not 0 in the end belong to lanes that did not converge.
+/// Diagonalises T in place, d ↦ Λ in no order, and notes the sweeps if it is to, until there is no
+/// room for another: false then, to be called again. Elements below the diagonal that are not 0 in
+/// the end belong to lanes that did not converge.
 #[inline(always)]
 pub(in crate::cpu) fn ql<S: Simd, R: Vector, const G: usize>(
     s: S,
@@ -81,10 +87,11 @@ pub(in crate::cpu) fn ql<S: Simd, R: Vector, const G: usize>(
     true
 }
 
-/// Sets negligible elements to 0 and finds every lane's lowest block; returns the lowest row of all, n if all is diagonal.
+/// Sets negligible elements to 0 and finds every lane's lowest block; returns the lowest row of
+/// all, n if all is diagonal.
 ///
-/// |e_i| is negligible beside its neighbours, ε(|d_i| + |d_{i+1}|), or beside the matrix, ¼ε max|A|, which is about 1: without
-/// the second, null spaces are diagonalised to no purpose.
+/// |e_i| is negligible beside its neighbours, ε(|d_i| + |d_{i+1}|), or beside the matrix, ¼ε
+/// max|A|, which is about 1: without the second, null spaces are diagonalised to no purpose.
 #[inline(always)]
 fn windows<S: Simd, R: Vector, const G: usize>(
     s: S,
@@ -131,19 +138,22 @@ fn windows<S: Simd, R: Vector, const G: usize>(
     (Windows { low, high, shifted }, lowest)
 }
 
-/// What goes from row to row of a sweep: the element chased, s and c of the last rotation, and what it takes from the next d.
+/// What goes from row to row of a sweep: the element chased, s and c of the last rotation, and what
+/// it takes from the next d.
 #[derive(Clone, Copy)]
 struct Chase<V> {
     chased: V,
     sine: V,
     cosine: V,
     p: V,
-    /// The row above. It is kept here, not read again: LLVM makes a masked store of a blend with what is in memory, which is slow.
+    /// The row above. It is kept here, not read again: LLVM makes a masked store of a blend with
+    /// what is in memory, which is slow.
     d: V,
     e: V,
 }
 
-/// One sweep over rows `low` … of T, from high to low; rotation i is that of rows low + i and low + i + 1.
+/// One sweep over rows `low` … of T, from high to low; rotation i is that of rows low + i and low +
+/// i + 1.
 #[inline(always)]
 fn sweep<S: Simd, R: Vector, const G: usize>(
     s: S,

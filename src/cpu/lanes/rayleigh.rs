@@ -1,7 +1,8 @@
-//! λ_k = zᵀTz / zᵀz: eigenvalues of tridiagonal matrices in lanes, from the eigenvectors that QL found.
+//! λ_k = zᵀTz / zᵀz: eigenvalues of tridiagonal matrices in lanes, from the eigenvectors that QL
+//! found.
 //!
-//! QL's own λ carry the round-off of every sweep, 12 to 17 ε‖A‖ at n = 64 to 128. A Rayleigh quotient squares the error of z and
-//! keeps only the round-off of one sum, 3 to 5 ε‖A‖ at every n.
+//! QL's own λ carry the round-off of every sweep, 12 to 17 ε‖A‖ at n = 64 to 128. A Rayleigh
+//! quotient squares the error of z and keeps only the round-off of one sum, 3 to 5 ε‖A‖ at every n.
 
 use crate::cpu::lanes::ql::Entry;
 use crate::cpu::lanes::rotations::blocks;
@@ -12,7 +13,8 @@ use std::array::from_fn;
 /// Columns of Z at a time: their sums are independent, and share what is read of T.
 const COLUMNS: usize = 4;
 
-/// Replaces d of vector `g` by the quotients of the columns of Z. `tridiagonal` is T as it was before QL, rows [d, e].
+/// Replaces d of vector `g` by the quotients of the columns of Z. `tridiagonal` is T as it was
+/// before QL, rows [d, e].
 #[inline(always)]
 pub(in crate::cpu) fn rayleigh<S: Simd, R: Vector, const G: usize>(
     s: S,

@@ -1,13 +1,15 @@
-//! Z ↦ Z R₁ R₂ ⋯: the rotations of QL, applied to a few rows at a time, which stay in the first cache.
+//! Z ↦ Z R₁ R₂ ⋯: the rotations of QL, applied to a few rows at a time, which stay in the first
+//! cache.
 //!
-//! Z is kept by blocks of rows, `[block, column, row of the block]`. A block's columns pass through registers from high to low.
+//! Z is kept by blocks of rows, `[block, column, row of the block]`. A block's columns pass through
+//! registers from high to low.
 
 use crate::cpu::lanes::ql::{Rotation, Sweep};
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 
-/// The heights of the blocks of n rows, in order: eights, of which four chains of shears keep two FMA units busy, and for the
-/// last rows 4 or 12, whichever leaves the fewest idle.
+/// The heights of the blocks of n rows, in order: eights, of which four chains of shears keep two
+/// FMA units busy, and for the last rows 4 or 12, whichever leaves the fewest idle.
 pub(in crate::cpu) fn blocks(n: usize) -> impl Iterator<Item = usize> {
     let mut left = n;
     std::iter::from_fn(move || {

@@ -1,7 +1,8 @@
-//! A ↦ T = Qᴴ A Q, real and tridiagonal, Q = H₀ H₁ ⋯ Hₙ₋₂: Householder's reduction of one matrix in each lane.
+//! A ↦ T = Qᴴ A Q, real and tridiagonal, Q = H₀ H₁ ⋯ Hₙ₋₂: Householder's reduction of one matrix in
+//! each lane.
 //!
-//! Only the lower triangle is kept, column after column. The rank-2 update of one step waits for the matrix–vector product of the
-//! next, so that each pass over the matrix does both.
+//! Only the lower triangle is kept, column after column. The rank-2 update of one step waits for
+//! the matrix–vector product of the next, so that each pass over the matrix does both.
 
 use crate::cpu::simd::numbers::{Number, Numbers};
 use crate::cpu::simd::vector::Vector;
@@ -9,12 +10,14 @@ use pulp::Simd;
 use std::array::from_fn;
 use std::mem::take;
 
-/// Where column j of a packed lower triangle would have its row 0: element (i, j) is at `column(n, j) + i`.
+/// Where column j of a packed lower triangle would have its row 0: element (i, j) is at `column(n,
+/// j) + i`.
 pub(in crate::cpu) const fn column(n: usize, j: usize) -> usize {
     j * n - j * (j + 1) / 2
 }
 
-/// One row of what a step works with: v and w of the last step's A − v wᴴ − w vᴴ, and this step's reflector x and y = A x.
+/// One row of what a step works with: v and w of the last step's A − v wᴴ − w vᴴ, and this step's
+/// reflector x and y = A x.
 pub(in crate::cpu) type Row<S, R, const C: usize> = [Number<S, R, C>; 4];
 const V: usize = 0;
 const W: usize = 1;
@@ -25,7 +28,8 @@ const Y: usize = 3;
 pub(in crate::cpu) struct Tridiagonalise<'a, S: Simd, R: Vector, const C: usize> {
     pub x: Numbers<S, R, C>,
     pub n: usize,
-    /// The packed lower triangle; afterwards column k holds reflector k from row k + 1 on, where it is 1.
+    /// The packed lower triangle; afterwards column k holds reflector k from row k + 1 on, where it
+    /// is 1.
     pub a: &'a mut [Number<S, R, C>],
     /// H_k = I − τ_k x xᴴ.
     pub tau: &'a mut [Number<S, R, C>],
@@ -67,9 +71,11 @@ impl<S: Simd, R: Vector, const C: usize> Tridiagonalise<'_, S, R, C> {
         }
     }
 
-    /// The reflector that makes column k real and zero below the subdiagonal, β = ∓‖·‖: returns the diagonal element and β.
+    /// The reflector that makes column k real and zero below the subdiagonal, β = ∓‖·‖: returns the
+    /// diagonal element and β.
     ///
-    /// Where there is nothing to do within the precision of a matrix whose largest entry is about 1, it is I.
+    /// Where there is nothing to do within the precision of a matrix whose largest entry is about
+    /// 1, it is I.
     #[inline(always)]
     fn reflector(&mut self, k: usize) -> [R::V<S>; 2] {
         let (x, s, zero) = (self.x, self.x.s, self.x.zero());

@@ -1,14 +1,16 @@
-//! Moves between storage, one matrix after the other, and lanes, a component of as many matrices at a time: by square tiles.
+//! Moves between storage, one matrix after the other, and lanes, a component of as many matrices at
+//! a time: by square tiles.
 //!
-//! Loops over vectors are written as `for`: what an iterator calls is a function of its own, compiled without the instruction set.
+//! Loops over vectors are written as `for`: what an iterator calls is a function of its own,
+//! compiled without the instruction set.
 
 use crate::cpu::simd::transpose::MAX_WIDTH;
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
-/// Where the numbers of a matrix are: `count` runs of `length` components, one after the other in storage; in lanes runs lie `pitch`
-/// vectors apart, and numbers within a run `step`.
+/// Where the numbers of a matrix are: `count` runs of `length` components, one after the other in
+/// storage; in lanes runs lie `pitch` vectors apart, and numbers within a run `step`.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Runs {
     count: usize,
@@ -43,7 +45,8 @@ impl Runs {
         self.count * self.length
     }
 
-    /// Where the tile at `first` begins: the last one of a run reaches back rather than beyond the end.
+    /// Where the tile at `first` begins: the last one of a run reaches back rather than beyond the
+    /// end.
     #[inline(always)]
     fn tile(self, first: usize, width: usize) -> usize {
         first.min(self.length.saturating_sub(width))

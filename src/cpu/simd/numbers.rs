@@ -1,6 +1,7 @@
 //! Real and complex numbers of vectors: scalar arithmetic, in every lane at once.
 //!
-//! Loops over the parts, not closures: what is not inlined is compiled without the instruction set, and then calls each operation.
+//! Loops over the parts, not closures: what is not inlined is compiled without the instruction set,
+//! and then calls each operation.
 
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;

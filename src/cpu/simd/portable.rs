@@ -1,4 +1,5 @@
-//! pulp's portable ways, of one lane and of vectors as wide as NEON's: the same bits as by the instruction set at hand.
+//! pulp's portable ways, of one lane and of vectors as wide as NEON's: the same bits as by the
+//! instruction set at hand.
 
 use crate::{Cotangents, Cpu, HermitianBatch, Options, Real, Scalar, eigh, eigvalsh};
 use ndarray::{Array2, Array3};
@@ -46,7 +47,8 @@ fn shown<A: Debug>(x: impl IntoIterator<Item = A>) -> String {
     format!("{:?}", x.into_iter().collect::<Vec<_>>())
 }
 
-/// What is in lanes of the interface, by name; to be compared to the last bit, the signs of zeros, too.
+/// What is in lanes of the interface, by name; to be compared to the last bit, the signs of zeros,
+/// too.
 fn results<T: Scalar>(n: usize) -> Vec<(&'static str, String)> {
     let mut x = matrices::<T>(n);
     let a = HermitianBatch::new(x.view()).unwrap();

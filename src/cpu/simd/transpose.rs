@@ -1,4 +1,5 @@
-//! [`Transpose`]: square tiles between the order of storage and lanes, in registers where AVX2 is there.
+//! [`Transpose`]: square tiles between the order of storage and lanes, in registers where AVX2 is
+//! there.
 
 use crate::cpu::simd::vector::Vector;
 use pulp::Simd;

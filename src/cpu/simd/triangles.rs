@@ -1,4 +1,5 @@
-//! Which matrices plainly are Hermitian and finite: by square tiles, each beside its mirror image; smaller matrices in lanes.
+//! Which matrices plainly are Hermitian and finite: by square tiles, each beside its mirror image;
+//! smaller matrices in lanes.
 
 use crate::cpu::simd::moves::{Runs, into_lanes};
 use crate::cpu::simd::transpose::MAX_WIDTH;
@@ -10,13 +11,14 @@ use pulp::{Simd, WithSimd};
 use std::array::from_fn;
 use std::f64::consts::SQRT_2;
 
-/// The components of the largest matrix in lanes: one smaller than the largest tile, of 16 real numbers.
+/// The components of the largest matrix in lanes: one smaller than the largest tile, of 16 real
+/// numbers.
 const MOST: usize = 256;
 
 /// Types whose triangles are compared many components at a time.
 pub trait Compare: Element {
-    /// The first of some n×n matrices that is not plainly Hermitian and finite: |A − Aᴴ| ≤ `tolerance`·max|A| may not hold. None
-    /// if all are.
+    /// The first of some n×n matrices that is not plainly Hermitian and finite: |A − Aᴴ| ≤
+    /// `tolerance`·max|A| may not hold. None if all are.
     fn doubtful(n: usize, a: &[Self], tolerance: f64) -> Option<usize>;
 }
 
@@ -53,7 +55,8 @@ impl<R: Vector, const C: usize> WithSimd for Doubtful<'_, R, C> {
     }
 }
 
-/// What vectors of components say: the largest of A, the largest of A − Aᴴ, and 0, or NaN after one that is not finite.
+/// What vectors of components say: the largest of A, the largest of A − Aᴴ, and 0, or NaN after one
+/// that is not finite.
 #[derive(Clone, Copy)]
 struct Seen<V> {
     largest: V,
@@ -87,13 +90,15 @@ impl<R: Vector, const C: usize> Doubtful<'_, R, C> {
         None
     }
 
-    /// By tiles of `side` rows. Each lane has a largest component of its own, which is at most that of the matrix.
+    /// By tiles of `side` rows. Each lane has a largest component of its own, which is at most that
+    /// of the matrix.
     #[inline(always)]
     fn by_tiles<S: Simd>(&self, s: S, side: usize) -> Option<usize> {
         let (n, zero) = (self.n, R::splat(s, R::zero()));
         let sign: [R; MAX_WIDTH] = from_fn(|part| if part % C == 0 { R::zero() } else { R::neg_zero() });
         let sign = R::vectors(s, &sign)[0];
-        let starts = |tile: usize| (n - side).min(tile * side); // the last tile reaches back rather than beyond the end
+        // the last tile reaches back rather than beyond the end
+        let starts = |tile: usize| (n - side).min(tile * side);
         for (matrix, a) in self.a.chunks_exact(n * n * C).enumerate() {
             let mut seen = Seen { largest: zero, difference: zero, zeros: zero };
             let row = |i: usize, j: usize| R::vectors(s, &a[(i * n + j) * C..][..side * C])[0];
@@ -127,7 +132,8 @@ impl<V: Copy> Seen<V> {
         Self {
             largest: R::maxs(s, self.largest, R::abss(s, x)),
             difference: R::maxs(s, self.difference, R::abss(s, difference)),
-            zeros: R::mul_adds(s, difference, R::splat(s, R::zero()), self.zeros), // 0·∞ and 0·NaN are NaN
+            // 0·∞ and 0·NaN are NaN
+            zeros: R::mul_adds(s, difference, R::splat(s, R::zero()), self.zeros),
         }
     }
 

@@ -52,7 +52,8 @@ pub(in crate::cpu) trait Vector: Real + Transpose + bytemuck::Pod {
         size_of::<Self::V<S>>() / size_of::<Self>()
     }
 
-    /// The first lane that says yes. pulp's own (0.22.3) counts from the last one where a lane is a bit, as with AVX-512.
+    /// The first lane that says yes. pulp's own (0.22.3) counts from the last one where a lane is a
+    /// bit, as with AVX-512.
     #[inline(always)]
     fn first<S: Simd>(s: S, x: Self::Mask<S>) -> Option<usize> {
         let yes = Self::any(s, x).then(|| Self::select(s, x, Self::splat(s, Self::one()), Self::splat(s, Self::zero())))?;
@@ -92,8 +93,8 @@ pub(in crate::cpu) fn lanes<R: Vector>() -> usize {
     dispatch(CountLanes::<R>(PhantomData))
 }
 
-/// Whether vectors have more than one number. Where they have not, as without AVX2 and NEON, no order is compiled for itself: it
-/// would take a fifth of the compiler's time.
+/// Whether vectors have more than one number. Where they have not, as without AVX2 and NEON, no
+/// order is compiled for itself: it would take a fifth of the compiler's time.
 pub(in crate::cpu) const fn is_wide<S: Simd, R: Vector>() -> bool {
     size_of::<R::V<S>>() > size_of::<R>()
 }

@@ -1,4 +1,5 @@
-//! The context of a device in the calling thread, as long as a call takes; errors of destructors, told by the next call that can tell.
+//! The context of a device in the calling thread, as long as a call takes; errors of destructors,
+//! told by the next call that can tell.
 
 use crate::cuda::refused;
 use crate::{Error, Result};
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 /// What failed where nobody could be told, with the contexts that it failed in.
 static UNTOLD: Mutex<Vec<(Weak<CudaContext>, Error)>> = Mutex::new(Vec::new());
 
-/// The contexts of devices, each shared while anybody has it: cudarc waits for the whole device when it makes the first stream of a
-/// `CudaContext`, which the driver refuses, and spoils the capture, while any stream of the device is captured.
+/// The contexts of devices, each shared while anybody has it: cudarc waits for the whole device
+/// when it makes the first stream of a `CudaContext`, which the driver refuses, and spoils the
+/// capture, while any stream of the device is captured.
 static CONTEXTS: Mutex<BTreeMap<usize, Weak<CudaContext>>> = Mutex::new(BTreeMap::new());
 
 /// The context of a device.
 ///
 /// # Errors
-/// [`Error::Backend`]; where the driver fails after it gave the context, cudarc keeps it until the process ends.
+/// [`Error::Backend`]; where the driver fails after it gave the context, cudarc keeps it until the
+/// process ends.
 pub(in crate::cuda) fn of_device(ordinal: usize) -> Result<Arc<CudaContext>> {
     let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(context) = contexts.get(&ordinal).and_then(Weak::upgrade) {
@@ -41,7 +44,8 @@ pub(in crate::cuda) fn of_device(ordinal: usize) -> Result<Arc<CudaContext>> {
 /// The process that has contexts.
 static PROCESS: OnceLock<u32> = OnceLock::new();
 
-/// Whether fork made this process of the one that has contexts. The driver is of no use here: calls say so, and destructors do nothing.
+/// Whether fork made this process of the one that has contexts. The driver is of no use here: calls
+/// say so, and destructors do nothing.
 pub(in crate::cuda) fn is_child() -> bool {
     PROCESS.get().is_some_and(|process| *process != std::process::id())
 }
@@ -56,7 +60,8 @@ pub(in crate::cuda) fn refuse_child() -> Result<()> {
     Ok(())
 }
 
-/// A context that is the calling thread's as long as this lives. The one before is so again in the end.
+/// A context that is the calling thread's as long as this lives. The one before is so again in the
+/// end.
 #[must_use = "the context is the thread's as long as this lives"]
 pub(in crate::cuda) struct Current<'a> {
     context: &'a Arc<CudaContext>,
@@ -72,11 +77,13 @@ impl Drop for Current<'_> {
 }
 
 fn set(context: CUcontext) -> std::result::Result<(), result::DriverError> {
-    // SAFETY: null, or a context that was current in this thread; the driver refuses one that has ended.
+    // SAFETY: null, or a context that was current in this thread; the driver refuses one that has
+    // ended.
     unsafe { result::ctx::set_current(context) }
 }
 
-/// The same for a context that was current before: one that has ended meanwhile is nobody's any more.
+/// The same for a context that was current before: one that has ended meanwhile is nobody's any
+/// more.
 fn give_back(context: CUcontext) -> std::result::Result<(), result::DriverError> {
     use CUresult::{CUDA_ERROR_CONTEXT_IS_DESTROYED, CUDA_ERROR_INVALID_CONTEXT};
     set(context).or_else(|e| match e.0 {
@@ -92,7 +99,8 @@ fn get() -> std::result::Result<CUcontext, result::DriverError> {
 /// Makes a context the calling thread's.
 ///
 /// # Errors
-/// [`Error::Backend`] if the driver refuses, or if something failed in this context before and nobody could be told.
+/// [`Error::Backend`] if the driver refuses, or if something failed in this context before and
+/// nobody could be told.
 pub(in crate::cuda) fn bind(context: &Arc<CudaContext>) -> Result<Current<'_>> {
     refuse_child()?;
     told(context)?;
@@ -103,8 +111,8 @@ pub(in crate::cuda) fn bind(context: &Arc<CudaContext>) -> Result<Current<'_>> {
     Ok(Current { context, before })
 }
 
-/// The same for destructors, which go on whatever fails, but not in a child that fork made. cudarc's own function would do nothing but
-/// return an earlier error, if there is one.
+/// The same for destructors, which go on whatever fails, but not in a child that fork made.
+/// cudarc's own function would do nothing but return an earlier error, if there is one.
 pub(in crate::cuda) fn bind_to_free(context: &Arc<CudaContext>) -> Option<Current<'_>> {
     if is_child() {
         return None;
@@ -117,12 +125,14 @@ pub(in crate::cuda) fn bind_to_free(context: &Arc<CudaContext>) -> Option<Curren
         && let Err(e) = set(context.cu_ctx())
     {
         tell_later(context, "cuCtxSetCurrent", Err::<(), _>(e));
-        tell_later(context, "cuCtxSetCurrent", set(context.cu_ctx())); // without it nothing can be given back
+        // without it nothing can be given back
+        tell_later(context, "cuCtxSetCurrent", set(context.cu_ctx()));
     }
     Some(Current { context, before })
 }
 
-/// The context that the calling thread has, whatever cudarc makes it meanwhile, and has again when this is dropped.
+/// The context that the calling thread has, whatever cudarc makes it meanwhile, and has again when
+/// this is dropped.
 pub(in crate::cuda) struct Caller {
     before: Option<CUcontext>,
     /// Where what fails in the end is told.
@@ -164,7 +174,8 @@ impl Drop for Caller {
         let Some(before) = self.before else { return };
         let restored = give_back(before);
         if let Some(context) = self.context.upgrade() {
-            tell_later(&context, "cuCtxSetCurrent", restored); // else the device's last owner is gone
+            // else the device's last owner is gone
+            tell_later(&context, "cuCtxSetCurrent", restored);
         }
     }
 }

@@ -23,12 +23,14 @@ impl Event {
 impl Drop for Event {
     fn drop(&mut self) {
         let Some(_current) = context::bind_to_free(&self.context) else { return };
-        // SAFETY: the only owner destroys it, once; the driver lets streams wait for what it recorded.
+        // SAFETY: the only owner destroys it, once; the driver lets streams wait for what it
+        // recorded.
         context::tell_later(&self.context, "cuEventDestroy", unsafe { result::event::destroy(self.raw) });
     }
 }
 
-/// Has `stream` wait for what was enqueued on `other` so far; both are of the device of `context`, in which is told what fails in the end.
+/// Has `stream` wait for what was enqueued on `other` so far; both are of the device of `context`,
+/// in which is told what fails in the end.
 pub(in crate::cuda) fn join(context: &Arc<CudaContext>, stream: &CudaStream, other: &CudaStream) -> Result<()> {
     let _current = context::bind(context)?;
     let event = Event::new(context)?;

@@ -34,8 +34,9 @@ pub trait Gemm: Sized {
     /// m, n, k and the batch, of matrices without gaps; α and β.
     ///
     /// # Safety
-    /// The handle is live and its context current; a, b and c hold `batch`·m·k, `batch`·k·n and `batch`·m·n elements of device memory
-    /// of the handle's stream, and c overlaps neither a nor b.
+    /// The handle is live and its context current; a, b and c hold `batch`·m·k, `batch`·k·n and
+    /// `batch`·m·n elements of device memory of the handle's stream, and c overlaps neither a nor
+    /// b.
     unsafe fn gemm(
         handle: cublasHandle_t,
         shape: [c_int; 4],
@@ -45,7 +46,8 @@ pub trait Gemm: Sized {
     ) -> cublasStatus_t;
 }
 
-/// α and β as cuBLAS reads them: `cuDoubleComplex` is aligned to 16 bytes, and where num_complex's is not cuBLAS crashes.
+/// α and β as cuBLAS reads them: `cuDoubleComplex` is aligned to 16 bytes, and where num_complex's
+/// is not cuBLAS crashes.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(16))]
 pub struct Factors<T>([T; 2]);
@@ -59,7 +61,8 @@ macro_rules! gemm {
                 let rows = |op, plain, adjoint| if op == cublasOperation_t::CUBLAS_OP_N { plain } else { adjoint };
                 let (rows_a, rows_b) = (rows(op_a, m, k), rows(op_b, k, n));
                 let apart = |x, y| i64::from(x) * i64::from(y);
-                // SAFETY: the caller's; the library's complex types have the layout of num_complex's; scalars are read during the call.
+                // SAFETY: the caller's; the library's complex types have the layout of
+                // num_complex's; scalars are read during the call.
                 unsafe { sys::$function(handle, op_a, op_b, m, n, k, alpha, a.raw(), rows_a, apart(m, k), b.raw(), rows_b, apart(k, n), beta, c.raw(), m, apart(m, n), batch) }
             }
         }
@@ -76,8 +79,8 @@ impl Cuda {
     /// Enqueues a product.
     ///
     /// # Safety
-    /// The addresses are of `batch`·m·k, `batch`·k·n and `batch`·m·n elements of `T` in device memory of this stream; c overlaps neither
-    /// a nor b.
+    /// The addresses are of `batch`·m·k, `batch`·k·n and `batch`·m·n elements of `T` in device
+    /// memory of this stream; c overlaps neither a nor b.
     pub(in crate::cuda) unsafe fn multiply<T: Scalar + Gemm>(&self, product: Product<T>) -> Result<()> {
         let Product { batch, shape: [m, n, k], alpha, a: (form_a, a), b: (form_b, b), beta, c } = product;
         let op = |form| match form {
@@ -90,7 +93,8 @@ impl Cuda {
         let by = Factors([alpha, beta].map(|x| T::from_parts(Real::of(x), Real::of(0.0))));
         let _current = self.bind()?;
         let mut blas = self.blas()?;
-        // SAFETY: the handle is live while it is locked, its context current; the rest is the caller's.
+        // SAFETY: the handle is live while it is locked, its context current; the rest is the
+        // caller's.
         let done = unsafe { T::gemm(blas.raw(), shape, [op(form_a), op(form_b)], &by, [a, b, c]) };
         done.result().map_err(|e| refused(T::GEMM, &e))
     }

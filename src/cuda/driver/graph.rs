@@ -11,7 +11,8 @@ use cudarc::driver::{CudaContext, CudaStream};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a closure enqueued, to be enqueued again as a whole, without the host's part in it: a CUDA graph.
+/// What a closure enqueued, to be enqueued again as a whole, without the host's part in it: a CUDA
+/// graph.
 ///
 /// ```no_run
 /// # use eigengrad::{Array, Cotangents, HermitianBatch, Options, Plan, Triangle, cuda::Cuda};
@@ -44,21 +45,27 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl Cuda {
-    /// Runs `work`, and then runs it once more to record what it enqueues on this stream, which does not happen that time.
+    /// Runs `work`, and then runs it once more to record what it enqueues on this stream, which
+    /// does not happen that time.
     ///
-    /// The first run is for what cannot be recorded: kernels are compiled and loaded, and the libraries allocate what they need. In
-    /// both `work` has to enqueue the same and nothing else: to allocate, to free, to wait, and thus to upload and to download, is refused
-    /// while it is recorded. Numbers that kernels are given by value stay those of the recording; memory stays where it is,
-    /// and what it holds may change. Other threads may not wait for the whole device meanwhile, as cudarc does when it makes the first
-    /// stream of a `CudaContext` (backends of [`Cuda::new`] share one); what they enqueue on this stream is recorded too. Backends
-    /// whose last clone is dropped meanwhile are kept until nothing is recorded, since cuBLAS waits for the device in the end.
+    /// The first run is for what cannot be recorded: kernels are compiled and loaded, and the
+    /// libraries allocate what they need. In both `work` has to enqueue the same and nothing else:
+    /// to allocate, to free, to wait, and thus to upload and to download, is refused while it is
+    /// recorded. Numbers that kernels are given by value stay those of the recording; memory stays
+    /// where it is, and what it holds may change. Other threads may not wait for the whole device
+    /// meanwhile, as cudarc does when it makes the first stream of a `CudaContext` (backends of
+    /// [`Cuda::new`] share one); what they enqueue on this stream is recorded too. Backends whose
+    /// last clone is dropped meanwhile are kept until nothing is recorded, since cuBLAS waits for
+    /// the device in the end.
     ///
-    /// [`Plan::backward_into`](crate::Plan::backward_into) can be recorded. Of [`Plan::eigh_into`](crate::Plan::eigh_into) cuSOLVER does
-    /// not promise it. Memory that [`Cuda::read`] and [`Cuda::write`] lend cannot take part, since it is ordered by events.
+    /// [`Plan::backward_into`](crate::Plan::backward_into) can be recorded. Of
+    /// [`Plan::eigh_into`](crate::Plan::eigh_into) cuSOLVER does not promise it. Memory that
+    /// [`Cuda::read`] and [`Cuda::write`] lend cannot take part, since it is ordered by events.
     ///
     /// # Errors
-    /// What `work` returns, and where it failed only while it was recorded also that; [`Error::Backend`] for the default stream, which
-    /// cannot be recorded. The stream is as it was before.
+    /// What `work` returns, and where it failed only while it was recorded also that;
+    /// [`Error::Backend`] for the default stream, which cannot be recorded. The stream is as it was
+    /// before.
     pub fn capture(&self, mut work: impl FnMut() -> Result<()>) -> Result<Graph> {
         if self.stream().cu_stream().addr() <= LEGACY {
             return Err(refused(
@@ -79,8 +86,9 @@ impl Graph {
     /// Enqueues the recorded work on the stream that it was recorded from.
     ///
     /// # Safety
-    /// The device memory that the recorded work uses, workspaces among it, has been neither freed nor given away since it was recorded, nor
-    /// have kernels of the caller's been unloaded; who else uses any of it is ordered with this stream.
+    /// The device memory that the recorded work uses, workspaces among it, has been neither freed
+    /// nor given away since it was recorded, nor have kernels of the caller's been unloaded; who
+    /// else uses any of it is ordered with this stream.
     ///
     /// # Errors
     /// [`Error::Backend`] if the driver refuses.
@@ -146,8 +154,8 @@ impl Captures {
     }
 }
 
-/// Drops what may wait for the whole device in its destructor, as cuBLAS's handles do, while no stream is captured: the driver would
-/// end the capture, whichever thread waits.
+/// Drops what may wait for the whole device in its destructor, as cuBLAS's handles do, while no
+/// stream is captured: the driver would end the capture, whichever thread waits.
 pub(in crate::cuda) fn drop_uncaptured<T: Send + fmt::Debug + 'static>(owner: T) {
     let mut captures = captures();
     if captures.going > 0 {
@@ -163,8 +171,9 @@ struct Recording<'a>(&'a Cuda);
 impl<'a> Recording<'a> {
     fn begin(cuda: &'a Cuda) -> Result<Self> {
         let _current = cuda.bind()?;
-        // Not global: that would refuse the allocations and the waiting of every other thread. Not relaxed: that would let through, once
-        // and unrecorded, what a library does behind our back.
+        // Not global: that would refuse the allocations and the waiting of every other thread. Not
+        // relaxed: that would let through, once and unrecorded, what a library does behind our
+        // back.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         let mut captures = captures();
         // SAFETY: the stream is live and its context current.

@@ -1,4 +1,5 @@
-//! The objects of cuSOLVER and cuBLAS, each with its owner: made in a context, bound to a stream, destroyed when dropped.
+//! The objects of cuSOLVER and cuBLAS, each with its owner: made in a context, bound to a stream,
+//! destroyed when dropped.
 
 use crate::Result;
 use crate::cuda::driver::context;
@@ -36,7 +37,8 @@ pub(in crate::cuda) struct SolverParams {
     context: Arc<CudaContext>,
 }
 
-// SAFETY: the libraries allow use of these objects from any thread, one at a time; all but destruction takes `&mut` or a lock.
+// SAFETY: the libraries allow use of these objects from any thread, one at a time; all but
+// destruction takes `&mut` or a lock.
 unsafe impl Send for SolverHandle {}
 // SAFETY: as above.
 unsafe impl Send for Blas {}
@@ -50,7 +52,8 @@ impl SolverHandle {
     pub fn new(stream: &Arc<CudaStream>) -> Result<Self> {
         let raw = solver::dn_create().map_err(|e| refused("cusolverDnCreate", &e))?;
         let handle = Self { raw, stream: stream.clone() };
-        // SAFETY: the handle is live, and it keeps the stream so; the two libraries name the one type of streams differently.
+        // SAFETY: the handle is live, and it keeps the stream so; the two libraries name the one
+        // type of streams differently.
         unsafe { solver::dn_set_stream(handle.raw, stream.cu_stream().cast()) }
             .map_err(|e| refused("cusolverDnSetStream", &e))?;
         Ok(handle)
@@ -97,7 +100,8 @@ impl Drop for Blas {
 }
 
 impl JacobiInfo {
-    /// Eigenvalues are sorted; no tolerance is the library's own. What goes wrong in the end is told in `context`.
+    /// Eigenvalues are sorted; no tolerance is the library's own. What goes wrong in the end is
+    /// told in `context`.
     pub fn new(context: &Arc<CudaContext>, tolerance: Option<f64>, sweeps: i32) -> Result<Self> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: it writes one pointer through a pointer to one.

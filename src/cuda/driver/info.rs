@@ -34,10 +34,12 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// The GPUs that the driver shows, each described or with the reason why it cannot be used, which hides no other.
+/// The GPUs that the driver shows, each described or with the reason why it cannot be used, which
+/// hides no other.
 ///
 /// # Errors
-/// [`Error::Library`](crate::Error::Library) if a library is missing, [`Error::Backend`](crate::Error::Backend) if the driver refuses.
+/// [`Error::Library`](crate::Error::Library) if a library is missing,
+/// [`Error::Backend`](crate::Error::Backend) if the driver refuses.
 pub fn devices() -> Result<Vec<Result<DeviceInfo>>> {
     library::require()?;
     let caller = context::Caller::new()?;

@@ -1,4 +1,5 @@
-//! The CUDA libraries, sought where they usually are and loaded before cudarc, which would panic without them, asks for them.
+//! The CUDA libraries, sought where they usually are and loaded before cudarc, which would panic
+//! without them, asks for them.
 
 use crate::cuda::driver::symbols;
 use crate::{Error, Result};
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Library {
     name: &'static str,
     sonames: &'static [&'static str],
-    /// How the names begin of libraries in its folder that it loads itself, by name and only from where the loader looks.
+    /// How the names begin of libraries in its folder that it loads itself, by name and only from
+    /// where the loader looks.
     companion: Option<&'static str>,
     /// The functions that must be there: cudarc would panic without them.
     symbols: &'static [&'static str],
@@ -95,15 +97,17 @@ impl fmt::Display for Found {
     }
 }
 
-/// Loads the libraries that the CUDA backend needs and tells of each where it was found, or what is missing and how to mend it.
+/// Loads the libraries that the CUDA backend needs and tells of each where it was found, or what is
+/// missing and how to mend it.
 ///
-/// They are sought in `EIGENGRAD_CUDA_LIB_DIR`, by the system's loader, below `CUDA_PATH` and `CUDA_HOME`, in `/usr/local/cuda*/lib64`
-/// and in the wheels of an active Python environment.
+/// They are sought in `EIGENGRAD_CUDA_LIB_DIR`, by the system's loader, below `CUDA_PATH` and
+/// `CUDA_HOME`, in `/usr/local/cuda*/lib64` and in the wheels of an active Python environment.
 pub fn probe() -> Vec<Result<Found>> {
     LIBRARIES.iter().map(find).collect()
 }
 
-/// Loads those that no machine can do without: all but the compiler, for which a cache can stand in.
+/// Loads those that no machine can do without: all but the compiler, for which a cache can stand
+/// in.
 ///
 /// # Errors
 /// [`Error::Library`] for the first that is missing or lacks a function.
@@ -116,7 +120,8 @@ pub(in crate::cuda) fn require() -> Result<()> {
     Ok(())
 }
 
-/// The library that a call is of and its version, for messages, as `cusolver 12.0.4: `; nothing for what is no call of one that was found.
+/// The library that a call is of and its version, for messages, as `cusolver 12.0.4: `; nothing for
+/// what is no call of one that was found.
 pub(in crate::cuda) fn of_call(call: &str) -> String {
     let name = match call {
         _ if call.starts_with("nvrtc") => "libnvrtc",
@@ -137,7 +142,8 @@ fn dotted(version: &[i32]) -> String {
     version.iter().map(i32::to_string).collect::<Vec<_>>().join(".")
 }
 
-/// Loads a library that nothing depends on, sought where the others are, for as long as the process lives.
+/// Loads a library that nothing depends on, sought where the others are, for as long as the process
+/// lives.
 #[cfg(feature = "nvtx")]
 pub(in crate::cuda) fn optional(sonames: &[&str]) -> Option<&'static libloading::Library> {
     let paths = folders().into_iter().flat_map(|folder| sonames.iter().map(move |soname| folder.join(soname)));
@@ -160,7 +166,8 @@ pub(in crate::cuda) struct Syev {
     pub size: SyevSize,
     pub run: SyevRun,
     pub set_options: unsafe extern "C" fn(cusolverDnParams_t, c_int, c_int) -> cusolverStatus_t,
-    /// Before 11.7.4 complex64 needs zeroed scratch, or returns vectors that are not orthonormal (pytorch #192483, CUDA.jl #2577).
+    /// Before 11.7.4 complex64 needs zeroed scratch, or returns vectors that are not orthonormal
+    /// (pytorch #192483, CUDA.jl #2577).
     pub wants_zeros: bool,
 }
 
@@ -248,7 +255,8 @@ fn find(library: &Library) -> Result<Found> {
                     Ok(version) => {
                         let place = LIBRARIES.iter().position(|known| known.name == library.name);
                         if let (Some(known), Some(version)) = (place.and_then(|place| VERSIONS.get(place)), &version) {
-                            let _ = known.set(version.clone()); // the one that was loaded first is the one that is called
+                            // the one that was loaded first is the one that is called
+                            let _ = known.set(version.clone());
                         }
                         return Ok(Found { name: library.name, path, version });
                     }
@@ -323,7 +331,8 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Loads a library for the rest of the process, so that cudarc finds it by its name, and asks its version.
+/// Loads a library for the rest of the process, so that cudarc finds it by its name, and asks its
+/// version.
 fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
     let library = open(path).map_err(Unusable::Absent)?;
     for symbol in sought.symbols {
@@ -342,7 +351,8 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
     }
     shadowed(&library, sought)?;
     let version = version_of(&library, sought.version);
-    // Found through cuBLAS in what it depends on: the cublasLt that it calls, whatever lies beside it.
+    // Found through cuBLAS in what it depends on: the cublasLt that it calls, whatever lies beside
+    // it.
     let of_lt = version_of(&library, Version::Property("cublasLtGetProperty")).filter(|_| sought.name == "libcublas");
     if let (Some(blas), Some(lt)) = (&version, &of_lt)
         && blas != lt
@@ -353,9 +363,11 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
     Ok(version)
 }
 
-/// Whether cudarc, which opens libraries by names of its own, would find another library than this, or none.
+/// Whether cudarc, which opens libraries by names of its own, would find another library than this,
+/// or none.
 ///
-/// Calls of both would meet in what they share: cuBLAS crashes with the cublasLt of another version. Where it finds none cudarc panics.
+/// Calls of both would meet in what they share: cuBLAS crashes with the cublasLt of another
+/// version. Where it finds none cudarc panics.
 fn shadowed(library: &libloading::Library, sought: &Library) -> Result<(), Unusable> {
     let names = cudarc::get_lib_name_candidates(sought.name.trim_start_matches("lib"));
     let opened = names.into_iter().find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)));
@@ -368,7 +380,8 @@ fn shadowed(library: &libloading::Library, sought: &Library) -> Result<(), Unusa
 }
 
 fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
-    // SAFETY: the initialisers of NVIDIA's libraries, or of what the user named instead of them, may run at any time in any thread.
+    // SAFETY: the initialisers of NVIDIA's libraries, or of what the user named instead of them,
+    // may run at any time in any thread.
     unsafe { libloading::Library::new(path) }
 }
 
@@ -378,7 +391,8 @@ fn version_of(library: &libloading::Library, version: Version) -> Option<Vec<i32
         Version::Driver(name) => {
             // SAFETY: the one name in the table has this type.
             let get = unsafe { library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(name.as_bytes()) }.ok()?;
-            // SAFETY: it writes one int through a pointer to one, needs no initialisation and returns 0 on success.
+            // SAFETY: it writes one int through a pointer to one, needs no initialisation and
+            // returns 0 on success.
             let status = unsafe { get(&raw mut a) };
             (status == 0).then(|| vec![a / 1000, a % 1000 / 10])
         }

@@ -1,4 +1,5 @@
-//! Ranges of calls, by name, on the timeline of NVIDIA's profilers: NVTX. Without the feature `nvtx`, or its library, nothing.
+//! Ranges of calls, by name, on the timeline of NVIDIA's profilers: NVTX. Without the feature
+//! `nvtx`, or its library, nothing.
 
 use std::ffi::CStr;
 
@@ -30,7 +31,8 @@ mod library_of_ranges {
     type Push = unsafe extern "C" fn(*const c_char) -> c_int;
     type Pop = unsafe extern "C" fn() -> c_int;
 
-    /// A range that has begun; dropped, it ends. The library keeps a stack for each thread, so that it stays in its own.
+    /// A range that has begun; dropped, it ends. The library keeps a stack for each thread, so that
+    /// it stays in its own.
     pub struct Range {
         pop: Option<Pop>,
         of_thread: PhantomData<*const ()>,
@@ -50,7 +52,8 @@ mod library_of_ranges {
     impl Drop for Range {
         fn drop(&mut self) {
             if let Some(pop) = self.pop {
-                // SAFETY: it ends the range that this thread began last, since ranges are dropped in the reverse order.
+                // SAFETY: it ends the range that this thread began last, since ranges are dropped
+                // in the reverse order.
                 unsafe { pop() };
             }
         }

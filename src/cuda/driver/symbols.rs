@@ -1,5 +1,5 @@
-//! The functions of each library that this crate, or cudarc on its behalf, calls: cudarc panics where one is missing. Those of
-//! `XsyevBatched` are optional, and not here.
+//! The functions of each library that this crate, or cudarc on its behalf, calls: cudarc panics
+//! where one is missing. Those of `XsyevBatched` are optional, and not here.
 
 pub(in crate::cuda) const DRIVER: [&str; 40] = [
     "cuInit",

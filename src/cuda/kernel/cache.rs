@@ -1,4 +1,5 @@
-//! Compiled kernels on disk: one file for each source, compiler, device architecture and list of instantiations.
+//! Compiled kernels on disk: one file for each source, compiler, device architecture and list of
+//! instantiations.
 
 use crate::Result;
 use crate::cuda::refused;
@@ -55,10 +56,12 @@ impl Entry<'_> {
 }
 
 impl Cache {
-    /// The user's cache: `EIGENGRAD_CACHE`, or the XDG cache folder; none if it is off or there is no home.
+    /// The user's cache: `EIGENGRAD_CACHE`, or the XDG cache folder; none if it is off or there is
+    /// no home.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if `EIGENGRAD_CACHE` names a folder that cannot be used; others are done without.
+    /// [`Error::Backend`](crate::Error::Backend) if `EIGENGRAD_CACHE` names a folder that cannot be
+    /// used; others are done without.
     pub fn open() -> Result<Option<Self>> {
         let absolute = |variable| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         if let Some(named) = env::var_os("EIGENGRAD_CACHE").filter(|named| !named.is_empty()) {
@@ -131,7 +134,8 @@ impl Cache {
 
     /// A file's content, if it is a regular file of the user's and whole.
     fn read(&self, path: &Path, names: usize) -> Option<Compiled> {
-        // A link or a pipe is not followed. What is opened is what is looked at, whatever the path names a moment later.
+        // A link or a pipe is not followed. What is opened is what is looked at, whatever the path
+        // names a moment later.
         if !fs::symlink_metadata(path).ok()?.is_file() {
             return None;
         }
@@ -174,8 +178,8 @@ const STAGED: &str = ".staged-";
 /// The superuser, who could replace this program as well.
 const ROOT: u32 = 0;
 
-/// The user whose rights this process has. Where the system does not show it, as of a process that changed them, nobody's folder but root's
-/// is trusted.
+/// The user whose rights this process has. Where the system does not show it, as of a process that
+/// changed them, nobody's folder but root's is trusted.
 fn effective_user() -> io::Result<u32> {
     fs::metadata("/proc/self").map(|metadata| metadata.uid())
 }

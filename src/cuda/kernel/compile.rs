@@ -21,7 +21,8 @@ const OPTIONS: [&str; 1] = ["--std=c++17"];
 /// Instantiations for a compute capability, from the cache or the compiler.
 ///
 /// # Errors
-/// [`Error::Library`] without NVRTC and without an entry; [`Error::Backend`] if the compiler refuses.
+/// [`Error::Library`] without NVRTC and without an entry; [`Error::Backend`] if the compiler
+/// refuses.
 pub(in crate::cuda) fn compile(expressions: &[String], capability: (i32, i32)) -> Result<Compiled> {
     let cache = Cache::open()?;
     let compiler = version();
@@ -33,7 +34,8 @@ pub(in crate::cuda) fn compile(expressions: &[String], capability: (i32, i32)) -
     let compiler = compiler?;
     let compiled = Program::new(expressions)?.compile(expressions, capability, compiler)?;
     if let Some(cache) = &cache {
-        let _ = cache.store(&entry, &compiled); // a cache that cannot be written to costs time, not results
+        // a cache that cannot be written to costs time, not results
+        let _ = cache.store(&entry, &compiled);
     }
     Ok(compiled)
 }
@@ -41,7 +43,8 @@ pub(in crate::cuda) fn compile(expressions: &[String], capability: (i32, i32)) -
 /// Compiles modules into the cache and returns their files.
 ///
 /// # Errors
-/// [`Error::Library`] without NVRTC; [`Error::Backend`] if the compiler refuses or there is nowhere to write.
+/// [`Error::Library`] without NVRTC; [`Error::Backend`] if the compiler refuses or there is nowhere
+/// to write.
 pub(in crate::cuda) fn warm(modules: &[Vec<String>], capability: (i32, i32)) -> Result<Vec<PathBuf>> {
     let cache = Cache::open()?.ok_or_else(|| refused("cache", &"there is none: set EIGENGRAD_CACHE to a folder"))?;
     let compiler = version()?;
@@ -72,7 +75,8 @@ fn failed(call: &str, error: NvrtcError) -> Error {
 type SizeOf = unsafe fn(nvrtcProgram, *mut usize) -> sys::nvrtcResult;
 type Get = unsafe fn(nvrtcProgram, *mut c_char) -> sys::nvrtcResult;
 
-/// What is compiled to: machine code for the device, or where the compiler is older than the device PTX for the newest that it knows.
+/// What is compiled to: machine code for the device, or where the compiler is older than the device
+/// PTX for the newest that it knows.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Cubin(i32),

@@ -19,7 +19,8 @@ pub(in crate::cuda) struct Named {
 // The same on both sides.
 const _: () = assert!(size_of::<Named>() == 24 && offset_of!(Named, p) == 16);
 
-/// A function, and device addresses of its values and slopes for the batch; null unless it is given by these.
+/// A function, and device addresses of its values and slopes for the batch; null unless it is given
+/// by these.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cuda) struct Operand<O: Element> {
     pub named: Named,

@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub(in crate::cuda) trait Kernel {
     /// The type that its template takes.
     type Element: Element;
-    /// What it takes, in order: the parameters in kernels/, pointers as [`DevicePtr`](crate::cuda::memory::pointer::DevicePtr).
+    /// What it takes, in order: the parameters in kernels/, pointers as
+    /// [`DevicePtr`](crate::cuda::memory::pointer::DevicePtr).
     type Arguments: Arguments;
     /// The module that it is in, and its place there.
     const FAMILY: Family;
@@ -89,14 +90,16 @@ impl LaunchShape {
         Self::team_for(batch, n * n)
     }
 
-    /// A team of threads for each of so many entries, one for every two, as kernels/lib/team.cuh wants them.
+    /// A team of threads for each of so many entries, one for every two, as kernels/lib/team.cuh
+    /// wants them.
     pub fn team_for(batch: usize, entries: usize) -> Self {
         let team = (entries / 2).next_power_of_two().clamp(4, 256);
         let teams = 256 / team;
         Self { blocks: batch.div_ceil(teams) as u32, threads: (team as u32, teams as u32), shared: 0 }
     }
 
-    /// 64 threads for each tile of a matrix on or below the diagonal, `edge` rows and columns of it.
+    /// 64 threads for each tile of a matrix on or below the diagonal, `edge` rows and columns of
+    /// it.
     pub fn tile_each(batch: usize, n: usize, edge: usize) -> Self {
         let side = n.div_ceil(edge);
         Self { blocks: (batch * (side * (side + 1) / 2)) as u32, threads: (64, 1), shared: 0 }

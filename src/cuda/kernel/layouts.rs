@@ -1,4 +1,5 @@
-//! The derivatives and functions whose small matrices go in one kernel, and what these kernels are told.
+//! The derivatives and functions whose small matrices go in one kernel, and what these kernels are
+//! told.
 
 use crate::cuda::kernel::on_chip::{Demand, Layout};
 use crate::cuda::kernel::table::Instantiation;
@@ -16,12 +17,14 @@ pub(in crate::cuda) fn read(triangle: Option<Triangle>) -> c_int {
     }
 }
 
-/// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of the matrix, and two bytes for each tile.
+/// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of
+/// the matrix, and two bytes for each tile.
 const fn columns(n: usize, real: usize, side: usize) -> usize {
     5 * n * real + 4 * n + 24 + 2 * side * side
 }
 
-/// Those of kernels/spectral/spectral_map.cu: four real numbers and a label for each, four numbers of the matrix, and a byte for each tile.
+/// Those of kernels/spectral/spectral_map.cu: four real numbers and a label for each, four numbers
+/// of the matrix, and a byte for each tile.
 const fn mapped(n: usize, real: usize, side: usize) -> usize {
     4 * n * real + 4 * n + 24 + side * side
 }

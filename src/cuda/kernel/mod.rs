@@ -14,8 +14,9 @@ use on_chip::{BACKWARD, Layout};
 use std::path::PathBuf;
 use table::{DTYPES, Family, Instantiation, computed, expressions};
 
-/// All modules: three for each type, the second for derivatives beyond the gradient and functions of the spectrum, the third for factors, and one for each type,
-/// each of these orders and each kernel that it is made for on its own, gradients stored as eigenpairs are.
+/// All modules: three for each type, the second for derivatives beyond the gradient and functions
+/// of the spectrum, the third for factors, and one for each type, each of these orders and each
+/// kernel that it is made for on its own, gradients stored as eigenpairs are.
 pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let backward = |dtype, n| {
         Layout::new(&BACKWARD, computed(dtype), n, usize::MAX)

@@ -27,7 +27,8 @@ unsafe impl Send for Module {}
 unsafe impl Sync for Module {}
 
 impl Function {
-    /// Lets launches, in the current context, ask for so many bytes of shared memory, which the kernel prefers to a cache.
+    /// Lets launches, in the current context, ask for so many bytes of shared memory, which the
+    /// kernel prefers to a cache.
     fn may_share(self, bytes: usize) -> Result<()> {
         use sys::CUfunction_attribute::{
             CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST,
@@ -43,7 +44,8 @@ impl Function {
 }
 
 impl Module {
-    /// Compiles instantiations, or takes them from the cache, and loads them. The solver on chip may share as much as a block can have.
+    /// Compiles instantiations, or takes them from the cache, and loads them. The solver on chip
+    /// may share as much as a block can have.
     pub fn load(
         context: &Arc<CudaContext>,
         wanted: &[Instantiation],
@@ -52,7 +54,8 @@ impl Module {
     ) -> Result<Self> {
         let _current = context::bind(context)?;
         let compiled = compile::compile(&expressions(wanted), capability)?;
-        // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the call.
+        // SAFETY: the image is a whole cubin, or PTX with its final zero, and is copied by the
+        // call.
         let raw = unsafe { result::module::load_data(compiled.image.as_ptr().cast()) };
         let raw = raw.map_err(|e| refused("cuModuleLoadData", &e))?;
         let mut module = Self { raw, functions: Vec::new(), context: context.clone() };

@@ -15,12 +15,13 @@ pub(in crate::cuda) struct Demand {
     pub places: usize,
     /// Bytes beside them, by the order, the bytes of a real number and the tiles in a row.
     pub columns: fn(usize, usize, usize) -> usize,
-    /// The orders up to which the threads that share a matrix have registers enough, on every device, and most devices shared memory:
-    /// in f32, complex64, f64 and complex128.
+    /// The orders up to which the threads that share a matrix have registers enough, on every
+    /// device, and most devices shared memory: in f32, complex64, f64 and complex128.
     pub up_to: [usize; 4],
 }
 
-/// Rows and columns of the largest tile, to which `weight` of kernels/backward/backward.cu is padded.
+/// Rows and columns of the largest tile, to which `weight` of kernels/backward/backward.cu is
+/// padded.
 const MOST_TILE: usize = 8;
 
 /// That of kernels/backward/backward.cu.
@@ -31,7 +32,8 @@ pub(in crate::cuda) const BACKWARD: Demand = Demand {
     up_to: [64; 4],
 };
 
-/// The template arguments of a kernel behind its types, as `struct layout` of kernels/lib/tile.cuh follows from them.
+/// The template arguments of a kernel behind its types, as `struct layout` of kernels/lib/tile.cuh
+/// follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cuda) struct Layout {
     n: usize,
@@ -45,8 +47,8 @@ pub(in crate::cuda) struct Layout {
 }
 
 impl Layout {
-    /// The layout for n×n matrices that are computed in a type, for a device that gives a block so much shared memory; none where
-    /// they are too large.
+    /// The layout for n×n matrices that are computed in a type, for a device that gives a block so
+    /// much shared memory; none where they are too large.
     pub fn new(demand: &Demand, computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
         let [of_f32, of_complex64, of_f64, of_complex128] = demand.up_to;
         let (scalar, real, up_to) = match computed {
@@ -89,7 +91,8 @@ impl Layout {
     }
 
     pub fn shape(&self, batch: usize) -> LaunchShape {
-        let blocks = u32::try_from(batch.div_ceil(self.matrices)).unwrap_or(u32::MAX); // more than 2³¹ − 1 the driver refuses
+        // more than 2³¹ − 1 the driver refuses
+        let blocks = u32::try_from(batch.div_ceil(self.matrices)).unwrap_or(u32::MAX);
         LaunchShape { blocks, threads: (self.threads as u32, 1), shared: self.bytes as u32 }
     }
 }

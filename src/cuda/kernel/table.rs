@@ -52,7 +52,8 @@ impl Family {
         }
     }
 
-    /// Where a kernel is among those of this family. A name that is not there does not compile, where it is sought by a constant.
+    /// Where a kernel is among those of this family. A name that is not there does not compile,
+    /// where it is sought by a constant.
     pub const fn position(self, name: &str) -> usize {
         let Table { stored, scalar } = self.table();
         let mut at = 0;
@@ -113,7 +114,8 @@ pub(in crate::cuda) fn computed(dtype: Dtype) -> Dtype {
     }
 }
 
-/// A kernel of [`source`](crate::cuda::source) for a type, as NVRTC's name expressions and C++ name it.
+/// A kernel of [`source`](crate::cuda::source) for a type, as NVRTC's name expressions and C++ name
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Instantiation {

@@ -14,21 +14,24 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bytes at an address, freed when this is dropped, after the work that was enqueued on the stream by then.
+/// Bytes at an address, freed when this is dropped, after the work that was enqueued on the stream
+/// by then.
 ///
 /// Unlike `CudaSlice` it has no events: everything of a backend is ordered by its one stream.
 #[derive(Debug)]
 pub(in crate::cuda) struct Allocation {
     address: CUdeviceptr,
     bytes: usize,
-    /// Dropped with the memory, since the last owner's destructor is cudarc's, which changes the thread's context.
+    /// Dropped with the memory, since the last owner's destructor is cudarc's, which changes the
+    /// thread's context.
     stream: ManuallyDrop<Arc<CudaStream>>,
 }
 
 impl Allocation {
     /// `bytes` zeros.
     pub fn zeros(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
-        let (context, size) = (stream.context(), bytes.max(1)); // the driver refuses to allocate nothing
+        // the driver refuses to allocate nothing
+        let (context, size) = (stream.context(), bytes.max(1));
         let _current = context::bind(context)?;
         if graph::is_captured(stream)? {
             // The driver would make it memory of the graph, which is there while the graph runs.
@@ -49,7 +52,8 @@ impl Allocation {
         filled.map_err(|e| refused("cuMemsetD8Async", &e)).map(|()| allocation)
     }
 
-    /// Takes over a slice, on the stream that it belongs to, which then waits for those that use it.
+    /// Takes over a slice, on the stream that it belongs to, which then waits for those that use
+    /// it.
     pub fn from_slice<R>(slice: CudaSlice<R>) -> Result<Self> {
         let (stream, bytes) = (slice.stream().clone(), slice.num_bytes());
         let _current = context::bind(stream.context())?;
@@ -65,11 +69,13 @@ impl Allocation {
     pub unsafe fn into_slice<R>(self, len: usize) -> Result<CudaSlice<R>> {
         let (stream, address) = (Arc::clone(&self.stream), self.address);
         let _current = context::bind(stream.context())?;
-        // cudarc makes events for the slice, and panics if it cannot: that is found out before. What fails between is caught.
+        // cudarc makes events for the slice, and panics if it cannot: that is found out before.
+        // What fails between is caught.
         for _ in 0..2 {
             Event::new(stream.context())?;
         }
-        // SAFETY: the slice becomes the only owner, since this one is forgotten; the rest is the caller's.
+        // SAFETY: the slice becomes the only owner, since this one is forgotten; the rest is the
+        // caller's.
         let made = catch_unwind(AssertUnwindSafe(|| unsafe { stream.upgrade_device_ptr::<R>(address, len) }));
         let mut slice = made.map_err(|_| refused("one of cuCtxGetCurrent and cuEventCreate", &"no event for the slice"))?;
         self.forget();
@@ -163,7 +169,8 @@ impl Ground {
     /// `bytes` zeros.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for them, or if less is lent.
+    /// [`Error::Backend`](crate::Error::Backend) if there is no memory for them, or if less is
+    /// lent.
     pub fn zeros(stream: &Arc<CudaStream>, bytes: usize, lent: Option<Lent>) -> Result<Self> {
         let Some(lent) = lent else { return Allocation::zeros(stream, bytes).map(Self::Own) };
         if lent.bytes < bytes || !lent.address.is_multiple_of(256) {

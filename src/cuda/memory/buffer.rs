@@ -21,7 +21,8 @@ pub struct DeviceBuffer<T> {
     element: PhantomData<T>,
 }
 
-/// Borrowed device memory: `len` elements at a device address, valid during `'a` for work in the order of one stream.
+/// Borrowed device memory: `len` elements at a device address, valid during `'a` for work in the
+/// order of one stream.
 #[derive(Debug)]
 pub struct DeviceView<'a, T> {
     address: CUdeviceptr,
@@ -46,7 +47,8 @@ impl<T> Clone for DeviceView<'_, T> {
 }
 impl<T> Copy for DeviceView<'_, T> {}
 
-/// Numbers of which any bits are a value: what a `CudaSlice` that becomes a [`DeviceBuffer`], or the other way, may hold.
+/// Numbers of which any bits are a value: what a `CudaSlice` that becomes a [`DeviceBuffer`], or
+/// the other way, may hold.
 pub trait Bits: Copy + Sealed {}
 
 macro_rules! bits { ($($known:ty),*; $($other:ty),*) => { $(impl Bits for $known {})* $(impl Sealed for $other {} impl Bits for $other {})* } }
@@ -56,8 +58,9 @@ impl<'a, T: Pod> DeviceView<'a, T> {
     /// Memory of another owner: `len` elements at `address`.
     ///
     /// # Safety
-    /// The memory is device memory that `cuda` can reach, holds `len` elements, is not written by others during `'a` nor until the
-    /// work that it is given to has run, and what was written to it before is ordered before the work of the stream of `cuda`.
+    /// The memory is device memory that `cuda` can reach, holds `len` elements, is not written by
+    /// others during `'a` nor until the work that it is given to has run, and what was written to
+    /// it before is ordered before the work of the stream of `cuda`.
     ///
     /// # Errors
     /// [`Error::Backend`] if the address is null or not aligned to an element.
@@ -122,7 +125,8 @@ impl<T> DeviceViewMut<'_, T> {
     }
 }
 
-/// Vector loads need natural alignment: that of a complex number is its size, which `align_of` does not know.
+/// Vector loads need natural alignment: that of a complex number is its size, which `align_of` does
+/// not know.
 pub(in crate::cuda) fn aligned<T>(address: CUdeviceptr, len: usize) -> Result<()> {
     let misaligned = !address.is_multiple_of(size_of::<T>() as u64);
     if len > 0 && (address == 0 || misaligned) {
@@ -143,14 +147,17 @@ pub(in crate::cuda) fn elements<T>(bytes: usize) -> Result<usize> {
 }
 
 impl Cuda {
-    /// Takes over a slice: `[re, im, re, im, …]` for complex numbers. Work enqueued on its stream before comes before work of this one.
+    /// Takes over a slice: `[re, im, re, im, …]` for complex numbers. Work enqueued on its stream
+    /// before comes before work of this one.
     ///
     /// # Errors
-    /// [`Error::Backend`] if the slice is of another device, holds no whole number of elements, or the driver refuses.
+    /// [`Error::Backend`] if the slice is of another device, holds no whole number of elements, or
+    /// the driver refuses.
     pub fn adopt<T: Pod, R: Bits>(&self, slice: CudaSlice<R>) -> Result<DeviceBuffer<T>> {
         let len = elements::<T>(slice.num_bytes())?;
         self.same_device(slice.context())?;
-        // What other streams do with it is ordered before the work of its own, and that before ours.
+        // What other streams do with it is ordered before the work of its own, and that before
+        // ours.
         let owner = slice.stream().clone();
         let allocation = Allocation::from_slice(slice)?;
         event::join(self.stream().context(), self.stream(), &owner)?;
@@ -195,11 +202,12 @@ impl Backend for Cuda {
         if host.is_empty() {
             return Ok(buffer);
         }
-        // SAFETY: `Pod` types are plain numbers without padding, so their memory is initialised bytes; u8 has no alignment to keep, and
-        // the bytes live as long as `host`.
+        // SAFETY: `Pod` types are plain numbers without padding, so their memory is initialised
+        // bytes; u8 has no alignment to keep, and the bytes live as long as `host`.
         let bytes = unsafe { std::slice::from_raw_parts(host.as_ptr().cast::<u8>(), size_of_val(&*host)) };
         let _current = self.bind()?;
-        // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is dropped.
+        // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is
+        // dropped.
         let copied = unsafe { result::memcpy_htod_async(buffer.allocation.address(), bytes, self.stream().cu_stream()) };
         let done = self.wait(); // whatever else: the copy may be under way
         copied.map_err(|e| refused("cuMemcpyHtoDAsync", &e))?;
@@ -222,7 +230,8 @@ impl Backend for Cuda {
         }
         let mut staged = vec![0; bytes.len()];
         self.copy_to_host(&mut staged, view.address)?;
-        bytes.iter_mut().zip(staged).for_each(|(to, byte)| *to = u8::from(byte != 0)); // no other byte is a bool
+        // no other byte is a bool
+        bytes.iter_mut().zip(staged).for_each(|(to, byte)| *to = u8::from(byte != 0));
         Ok(host)
     }
 
@@ -280,8 +289,8 @@ impl Cuda {
     /// Copies device memory of this stream, once what was enqueued before has run.
     fn copy_to_host(&self, host: &mut [u8], address: CUdeviceptr) -> Result<()> {
         let _current = self.bind()?;
-        // SAFETY: callers pass the address of a view that holds as many bytes, in the order of this stream; the stream is synchronised
-        // before `host` is read or dropped.
+        // SAFETY: callers pass the address of a view that holds as many bytes, in the order of this
+        // stream; the stream is synchronised before `host` is read or dropped.
         let copied = unsafe { result::memcpy_dtoh_async(host, address, self.stream().cu_stream()) };
         let done = self.wait(); // whatever else: the copy may be under way
         copied.map_err(|e| refused("cuMemcpyDtoHAsync", &e)).and(done)

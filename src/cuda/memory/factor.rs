@@ -13,7 +13,8 @@ use cudarc::driver::sys::CUdeviceptr;
 #[derive(Debug)]
 pub struct FactorWorkspace<T: Scalar> {
     n: usize,
-    /// That of the matrices R Rᴴ. Backward: of its matrices the first is X and then G, the second C, the third W.
+    /// That of the matrices R Rᴴ. Backward: of its matrices the first is X and then G, the second
+    /// C, the third W.
     pub(in crate::cuda) squares: Workspace<T>,
     pub(in crate::cuda) regions: FactorRegions<T>,
     memory: Ground,

@@ -9,7 +9,8 @@ use crate::{Pod, Result};
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, SyncOnDrop};
 use std::sync::Arc;
 
-/// Device memory of another owner while work on it is enqueued; when this is dropped, the owner learns how far to wait.
+/// Device memory of another owner while work on it is enqueued; when this is dropped, the owner
+/// learns how far to wait.
 #[derive(Debug)]
 pub struct Reading<'a, T> {
     view: DeviceView<'a, T>,
@@ -47,7 +48,8 @@ struct Until<'a> {
 }
 
 impl<'a> Until<'a> {
-    /// Has the stream of `cuda` wait for the work of `owner`, where `recording` says how far others have to wait.
+    /// Has the stream of `cuda` wait for the work of `owner`, where `recording` says how far others
+    /// have to wait.
     fn new(cuda: &'a Cuda, owner: Arc<CudaStream>, recording: SyncOnDrop<'a>) -> Result<Self> {
         let owner = Some(owner).filter(|owner| unordered(cuda, owner));
         let until = Self { cuda, owner, recording: Some(recording) };
@@ -74,8 +76,9 @@ impl Drop for Until<'_> {
     }
 }
 
-/// Whether the stream of the owner is another than that of `cuda` and cudarc leaves the order of the two to us: it does where the context
-/// of one, an object of which there may be several for a device, has made no stream, or has been told not to track events.
+/// Whether the stream of the owner is another than that of `cuda` and cudarc leaves the order of
+/// the two to us: it does where the context of one, an object of which there may be several for a
+/// device, has made no stream, or has been told not to track events.
 fn unordered(cuda: &Cuda, owner: &CudaStream) -> bool {
     let manages = |stream: &CudaStream| stream.context().is_managing_stream_synchronization();
     *owner != **cuda.stream() && !(manages(owner) && manages(cuda.stream()))

@@ -1,4 +1,5 @@
-//! Scratch memory of derivatives beyond the gradient and of functions of the spectrum, for one order of matrices: [`Scratch`].
+//! Scratch memory of derivatives beyond the gradient and of functions of the spectrum, for one
+//! order of matrices: [`Scratch`].
 
 use crate::compute::Lent;
 use crate::cuda::device::{Cuda, StreamId};
@@ -12,7 +13,8 @@ use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::sync::Mutex;
 
-/// Elements of a part of the batch that is worked on at a time: a quarter of the first backward's, for there are twice as many regions.
+/// Elements of a part of the batch that is worked on at a time: a quarter of the first backward's,
+/// for there are twice as many regions.
 const ELEMENTS_AT_ONCE: usize = 1 << 22;
 
 /// Device memory for a part of the batch.
@@ -39,7 +41,8 @@ pub(in crate::cuda) struct ScratchRegions<T: Scalar> {
     pub wide_v: DevicePtr<T>,
     /// `part`·n reals: λ.
     pub lambda: DevicePtr<T::Real>,
-    /// As many each: λ̄; λ̄̇, or the λ̄ from downstream and then ℓ; λ̇ or λ̄̄. Of functions: f; f′; what else is kept of f.
+    /// As many each: λ̄; λ̄̇, or the λ̄ from downstream and then ℓ; λ̇ or λ̄̄. Of functions: f; f′; what
+    /// else is kept of f.
     pub columns: [DevicePtr<T::Real>; 3],
     /// `part`·n ints.
     pub labels: DevicePtr<c_int>,

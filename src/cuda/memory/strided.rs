@@ -1,4 +1,5 @@
-//! Device memory of any strides, and copies between it and memory that lies as the operations want it.
+//! Device memory of any strides, and copies between it and memory that lies as the operations want
+//! it.
 
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::kernel::launch::{LaunchShape, kernels};
@@ -14,7 +15,8 @@ kernels! { Eigenpairs:
     Gather<T> = "gather"(i64, i64, i64, DevicePtr<T>, [i64; 3], DevicePtr<T>, [i64; 3]);
 }
 
-/// Where the elements of an array `[batch, rows, columns]` are: strides in elements, `struct strides` of kernels/lib/convert.cu in `i64`.
+/// Where the elements of an array `[batch, rows, columns]` are: strides in elements, `struct
+/// strides` of kernels/lib/convert.cu in `i64`.
 #[derive(Clone, Copy, Debug)]
 struct StridedLayout {
     address: CUdeviceptr,
@@ -61,7 +63,8 @@ impl StridedLayout {
         Err(Error::Shape { what: "strides", expected: vec![len], got: vec![usize::try_from(high + 1).unwrap_or(usize::MAX)] })
     }
 
-    /// Whether no two elements coincide, which is certain where each stride passes over all that the smaller ones reach.
+    /// Whether no two elements coincide, which is certain where each stride passes over all that
+    /// the smaller ones reach.
     fn injective(&self) -> Result<()> {
         let mut axes: Vec<_> = self.shape.iter().zip(self.strides).filter(|(extent, _)| **extent > 1).collect();
         axes.sort_by_key(|(_, stride)| stride.abs());
@@ -138,7 +141,8 @@ impl<'a, T: Pod> DeviceViewMut<'a, T> {
 }
 
 impl Cuda {
-    /// A copy that lies row-major without gaps. With the last two axes exchanged it is what V̄ wants of a row-major array.
+    /// A copy that lies row-major without gaps. With the last two axes exchanged it is what V̄ wants
+    /// of a row-major array.
     ///
     /// # Errors
     /// [`Error::Backend`] if there is no memory for it.
@@ -165,7 +169,8 @@ impl Cuda {
         let (source, target) = (DevicePtr::new(from.address), DevicePtr::new(to.address));
         let arguments = (batch, rows, columns, source, from.strides, target, to.strides);
         let shape = LaunchShape::thread_for(elements(from.shape)?);
-        // SAFETY: the elements that the strides reach are readable, and writable where they are written, by how the views were made.
+        // SAFETY: the elements that the strides reach are readable, and writable where they are
+        // written, by how the views were made.
         unsafe { self.launch::<Gather<T>>(shape, arguments) }
     }
 }

@@ -14,7 +14,8 @@ use cudarc::driver::sys::CUdeviceptr;
 use std::ffi::c_int;
 use std::sync::Mutex;
 
-/// Elements of a part of the batch that is worked on at a time: enough to fill any device, and launches are then cheap beside it.
+/// Elements of a part of the batch that is worked on at a time: enough to fill any device, and
+/// launches are then cheap beside it.
 const ELEMENTS_AT_ONCE: usize = 1 << 24;
 
 /// How many matrices of so many entries are worked on at a time if memory allows it.
@@ -41,9 +42,11 @@ pub struct Workspace<T: Scalar> {
     pub(in crate::cuda) asked: Solver,
     /// None for matrices of no order.
     pub(in crate::cuda) solver: Mutex<Option<Prepared>>,
-    /// Whose the regions are while an operation enqueues its work, which the stream then keeps in order.
+    /// Whose the regions are while an operation enqueues its work, which the stream then keeps in
+    /// order.
     pub(in crate::cuda) turn: Mutex<()>,
-    /// How the backward goes in one kernel, which needs none of the regions; none where it goes by matrix products.
+    /// How the backward goes in one kernel, which needs none of the regions; none where it goes by
+    /// matrix products.
     pub(in crate::cuda) on_chip: Option<Layout>,
     pub(in crate::cuda) regions: WorkspaceRegions<T>,
     memory: Ground,
@@ -52,7 +55,8 @@ pub struct Workspace<T: Scalar> {
 /// Device addresses, each of memory for one part of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cuda) struct WorkspaceRegions<T: Scalar> {
-    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V; V̄.
+    /// Four times `part`·n² scalars. Forward: matrices. Backward by products: X and then G; V G; V;
+    /// V̄.
     pub matrices: [DevicePtr<T>; 4],
     /// `part`·n reals: λ.
     pub lambda: DevicePtr<T::Real>,
@@ -62,7 +66,8 @@ pub(in crate::cuda) struct WorkspaceRegions<T: Scalar> {
     pub norms: DevicePtr<T::Real>,
     /// `part`·n ints.
     pub labels: DevicePtr<c_int>,
-    /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info; exponents.
+    /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info;
+    /// exponents.
     pub divides: DevicePtr<c_int>,
     pub info: DevicePtr<c_int>,
     pub exponent: DevicePtr<c_int>,
@@ -149,8 +154,8 @@ pub(in crate::cuda) struct WorkspacePlan {
 }
 
 impl WorkspacePlan {
-    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many bytes, within `limit` bytes if one
-    /// matrix is.
+    /// For up to `most` matrices of order `n` at a time, beside each of which others need so many
+    /// bytes, within `limit` bytes if one matrix is.
     pub fn new<T: Scalar>(cuda: &Cuda, n: usize, most: usize, on_chip: bool, beside: usize, limit: usize) -> Result<Self> {
         indexed(n)?;
         let _current = cuda.bind()?;

@@ -24,7 +24,8 @@ pub(in crate::cuda) struct Certificate<T: Scalar> {
 kernels! { Eigenpairs:
     /// kernels/eigh/certificate.cu: A, its image of a vector, its trace and norm.
     Probe<S> = "probe"(i64, c_int, DevicePtr<S>, DevicePtr<S>, DevicePtr<RealOf<S>>);
-    /// kernels/eigh/certificate.cu: V, λ and what was kept of A; the weight of residuals, and the defects.
+    /// kernels/eigh/certificate.cu: V, λ and what was kept of A; the weight of residuals, and the
+    /// defects.
     Certify<S> = "certificate"(
         i64,
         c_int,
@@ -57,7 +58,8 @@ impl<T: Scalar> Certificate<T> {
     /// Enqueues what is kept of `batch` matrices.
     ///
     /// # Safety
-    /// `matrices` are `batch`·n² scalars in device memory of the stream of `cuda`; this was laid out for as many or more.
+    /// `matrices` are `batch`·n² scalars in device memory of the stream of `cuda`; this was laid
+    /// out for as many or more.
     pub unsafe fn probe(self, cuda: &Cuda, n: usize, batch: usize, matrices: DevicePtr<T>) -> Result<()> {
         let _range = range(c"eigengrad::probe");
         let arguments = (batch as i64, n as c_int, matrices, self.image, self.sums);
@@ -68,8 +70,8 @@ impl<T: Scalar> Certificate<T> {
     /// Enqueues the measurement of λ, and of vectors unless they are null.
     ///
     /// # Safety
-    /// `vectors` are `batch`·n² scalars and `lambda` `batch`·n reals in device memory of the stream of `cuda`, and their matrices were
-    /// probed.
+    /// `vectors` are `batch`·n² scalars and `lambda` `batch`·n reals in device memory of the stream
+    /// of `cuda`, and their matrices were probed.
     pub unsafe fn measure(
         self,
         cuda: &Cuda,

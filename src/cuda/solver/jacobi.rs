@@ -1,4 +1,5 @@
-//! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails on; launches of kernels/eigh/jacobi.cu.
+//! Our own eigensolver: of matrices that a block holds on chip, and of those that cuSOLVER fails
+//! on; launches of kernels/eigh/jacobi.cu.
 
 use crate::cuda::device::Cuda;
 use crate::cuda::kernel::launch::{LaunchShape, RealOf, kernels};
@@ -12,9 +13,11 @@ use cudarc::driver::result;
 use std::ffi::c_int;
 
 kernels! { Eigenpairs:
-    /// kernels/eigh/jacobi.cu: whether vectors are wanted, bytes of shared memory a matrix; A that becomes V, λ, info.
+    /// kernels/eigh/jacobi.cu: whether vectors are wanted, bytes of shared memory a matrix; A that
+    /// becomes V, λ, info.
     Diagonalise<S> = "diagonalise"(i64, c_int, c_int, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<c_int>);
-    /// kernels/eigh/jacobi.cu: as above with the matrices apart; defects, their bound and memory to work in.
+    /// kernels/eigh/jacobi.cu: as above with the matrices apart; defects, their bound and memory to
+    /// work in.
     RepairKernel<S> = "repair"(
         i64,
         c_int,
@@ -43,7 +46,8 @@ pub(in crate::cuda) struct OnChip {
 impl OnChip {
     /// None where matrices are too large for the shared memory that a device gives a block.
     pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
-        let in_warp = if size_of::<T>() < 16 { 24 } else { 16 }; // the fastest on an H200, of the powers of two
+        // the fastest on an H200, of the powers of two
+        let in_warp = if size_of::<T>() < 16 { 24 } else { 16 };
         let team = match n {
             ..=3 => 2,
             4..=6 => 4,
@@ -62,7 +66,8 @@ impl OnChip {
     /// Enqueues the decomposition of `batch` matrices.
     ///
     /// # Safety
-    /// As that of [`Prepared::solve`](crate::cuda::solver::library::Prepared::solve); no scratch is used.
+    /// As that of [`Prepared::solve`](crate::cuda::solver::library::Prepared::solve); no scratch is
+    /// used.
     pub unsafe fn solve<T: Scalar>(self, cuda: &Cuda, batch: usize, with_vectors: bool, memory: Memory<T>) -> Result<()> {
         let Self { n, team, teams } = self;
         let bytes = bytes::<T>(n, with_vectors);
@@ -83,11 +88,13 @@ fn bytes<T: Scalar>(n: usize, with_vectors: bool) -> usize {
     (scalars * size_of::<T>() + pairs * size_of::<T::Real>()).next_multiple_of(16)
 }
 
-/// The matrices of a part as they were, and the memory in which those that failed are decomposed again.
+/// The matrices of a part as they were, and the memory in which those that failed are decomposed
+/// again.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cuda) struct Repair {
     n: usize,
-    /// Decomposed at a time: as many as the device has multiprocessors, or as the part has matrices.
+    /// Decomposed at a time: as many as the device has multiprocessors, or as the part has
+    /// matrices.
     blocks: usize,
     /// Bytes behind the start of its memory.
     work: usize,
@@ -110,7 +117,8 @@ impl Repair {
     /// Enqueues a copy of the matrices to `at`.
     ///
     /// # Safety
-    /// `matrices` are `batch`·n² scalars, `at` the memory for a part of as many or more, of the stream of `cuda`.
+    /// `matrices` are `batch`·n² scalars, `at` the memory for a part of as many or more, of the
+    /// stream of `cuda`.
     pub unsafe fn keep<T: Scalar>(self, cuda: &Cuda, batch: usize, matrices: DevicePtr<T>, at: DevicePtr<u8>) -> Result<()> {
         let bytes = batch * self.n * self.n * size_of::<T>();
         // SAFETY: the caller's.
@@ -121,7 +129,8 @@ impl Repair {
     /// Enqueues the decomposition of those matrices that a solver failed on.
     ///
     /// # Safety
-    /// `memory` is what the solver left of `batch` matrices, which were probed, and `at` where [`Repair::keep`] put them.
+    /// `memory` is what the solver left of `batch` matrices, which were probed, and `at` where
+    /// [`Repair::keep`] put them.
     pub unsafe fn solve<T: Scalar>(
         self,
         cuda: &Cuda,

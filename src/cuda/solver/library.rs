@@ -1,4 +1,5 @@
-//! Eigensolvers: which one a batch gets; of cuSOLVER's one table of types, sizes of workspaces, ceilings of batches, calls.
+//! Eigensolvers: which one a batch gets; of cuSOLVER's one table of types, sizes of workspaces,
+//! ceilings of batches, calls.
 
 use crate::cuda::device::{Algorithm, Cuda, Solver};
 use crate::cuda::driver::handles::{JacobiInfo, SolverParams};
@@ -47,7 +48,8 @@ pub trait Solve: Element {
     ) -> cusolverStatus_t;
 }
 
-/// Device memory of one call: n×n matrices column-major, that become eigenvectors; λ; the solver's info of each; scratch.
+/// Device memory of one call: n×n matrices column-major, that become eigenvectors; λ; the solver's
+/// info of each; scratch.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<T: Element> {
     pub a: DevicePtr<T>,
@@ -70,7 +72,8 @@ macro_rules! solve {
             }
             unsafe fn jacobi(handle: cusolverDnHandle_t, mode: cusolverEigMode_t, [n, batch]: [c_int; 2], memory: Memory<Self>, lwork: c_int, settings: syevjInfo_t) -> cusolverStatus_t {
                 let Memory { a, lambda, info, scratch } = memory;
-                // SAFETY: the caller's; the library's complex types have the layout of num_complex's.
+                // SAFETY: the caller's; the library's complex types have the layout of
+                // num_complex's.
                 unsafe { sys::$jacobi(handle, mode, LOWER, n, a.raw(), n, lambda.raw(), scratch.raw(), lwork, info.raw(), settings, batch) }
             }
         }
@@ -107,8 +110,9 @@ enum Routine {
     Syev { settings: SolverParams, functions: &'static Syev, host: Vec<u8> },
 }
 
-/// The largest batch that a solver takes. The Jacobi routines count scratch in an `int`, about 1024 + (n + 1)² elements a matrix;
-/// `XsyevBatched` documents n²·batch < 2³¹, and has been seen to fail between 16,384 and 32,768 matrices (docs/design.md).
+/// The largest batch that a solver takes. The Jacobi routines count scratch in an `int`, about
+/// 1024 + (n + 1)² elements a matrix; `XsyevBatched` documents n²·batch < 2³¹, and has been seen to fail
+/// between 16,384 and 32,768 matrices (docs/design.md).
 fn ceiling(routine: &Choice, n: usize) -> usize {
     const INT: usize = c_int::MAX as usize;
     match routine {
@@ -127,7 +131,8 @@ enum Choice {
     Syev { algorithm: Algorithm, functions: &'static Syev },
 }
 
-/// The order up to which ours is faster than cuSOLVER's fastest, in every type: docs/performance.md.
+/// The order up to which ours is faster than cuSOLVER's fastest, in every type:
+/// docs/performance.md.
 const ON_CHIP_UP_TO: usize = 48;
 
 fn choose<T: Scalar>(cuda: &Cuda, n: usize) -> Result<Choice> {
@@ -149,8 +154,8 @@ fn choose<T: Scalar>(cuda: &Cuda, n: usize) -> Result<Choice> {
 }
 
 impl Prepared {
-    /// The solver that `cuda` asks for, for the largest part of `batch` whose scratch fits in `limit` bytes beside `of_each` bytes a
-    /// matrix; and the size of that part.
+    /// The solver that `cuda` asks for, for the largest part of `batch` whose scratch fits in
+    /// `limit` bytes beside `of_each` bytes a matrix; and the size of that part.
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
         let choice = choose::<T>(cuda, n)?;
         let _current = cuda.bind()?;
@@ -173,7 +178,8 @@ impl Prepared {
         }
     }
 
-    /// Whether matrices that cuSOLVER fails on are decomposed again, for which they must have been probed.
+    /// Whether matrices that cuSOLVER fails on are decomposed again, for which they must have been
+    /// probed.
     pub fn repairs(&self) -> bool {
         self.repair.is_some()
     }
@@ -181,8 +187,9 @@ impl Prepared {
     /// Enqueues the decomposition of `batch` matrices.
     ///
     /// # Safety
-    /// `memory` is device memory of the stream of `cuda`: `batch`·n² elements of `T`, `batch`·n of its real type, `batch` ints and
-    /// [`Prepared::bytes`] of scratch; `batch` is at most what this was prepared for, and the certificate's memory is for as many.
+    /// `memory` is device memory of the stream of `cuda`: `batch`·n² elements of `T`, `batch`·n of
+    /// its real type, `batch` ints and [`Prepared::bytes`] of scratch; `batch` is at most what this
+    /// was prepared for, and the certificate's memory is for as many.
     pub unsafe fn solve<T: Scalar + Solve>(
         &mut self,
         cuda: &Cuda,
@@ -232,7 +239,8 @@ impl Routine {
         match self {
             Routine::Jacobi { settings, lwork } => {
                 let shape = [int(n)?, int(batch)?];
-                // SAFETY: the handle is live while it is locked, the settings while they are borrowed; the memory is the caller's.
+                // SAFETY: the handle is live while it is locked, the settings while they are
+                // borrowed; the memory is the caller's.
                 let done = unsafe { T::jacobi(handle.raw(), mode, shape, memory, *lwork, settings.raw()) };
                 done.result().map_err(|e| refused(T::JACOBI[0], &e))
             }
@@ -298,8 +306,8 @@ impl Method {
 }
 
 impl Routine {
-    /// Makes this ready for `batch` matrices, and returns how many bytes of device memory calls need; nothing if those are too many
-    /// matrices for the library.
+    /// Makes this ready for `batch` matrices, and returns how many bytes of device memory calls
+    /// need; nothing if those are too many matrices for the library.
     fn size<T: Scalar + Solve>(&mut self, cuda: &Cuda, n: usize, batch: usize) -> Result<Option<usize>> {
         let mut handle = cuda.solver_handle()?;
         let (mut device, mut on_host) = (0, 0);
@@ -314,7 +322,8 @@ impl Routine {
                 Self::Syev { settings, functions, .. } => {
                     let [matrix, values] = T::DATA_TYPES;
                     let (none, size) = (std::ptr::null(), n as i64);
-                    // SAFETY: the handle is live while it is locked, and so are the settings; two sizes are written.
+                    // SAFETY: the handle is live while it is locked, and so are the settings; two
+                    // sizes are written.
                     let sized = unsafe {
                         (functions.size)(
                             handle.raw(),

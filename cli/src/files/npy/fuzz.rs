@@ -1,6 +1,8 @@
-//! The .npy door under files that lie: random mutations of valid files give an array or a reason, never a panic.
+//! The .npy door under files that lie: random mutations of valid files give an array or a reason,
+//! never a panic.
 //!
-//! `EIGENGRAD_FUZZ_SECONDS=300 cargo test --release -p eigengrad-cli fuzz -- --nocapture` goes on for five minutes.
+//! `EIGENGRAD_FUZZ_SECONDS=300 cargo test --release -p eigengrad-cli fuzz -- --nocapture` goes on
+//! for five minutes.
 
 use super::elements;
 use crate::files::header::{self, Header};
