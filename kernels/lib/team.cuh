@@ -1,6 +1,8 @@
-// Teams of threads: blockDim.x threads, a power of two up to 256, share a matrix, and blockDim.y teams a block.
+// Teams of threads: blockDim.x threads, a power of two up to 256, share a matrix, and blockDim.y
+// teams a block.
 //
-// Every thread of a block calls every function here equally often: a team without a matrix takes part with neutral values.
+// Every thread of a block calls every function here equally often: a team without a matrix takes
+// part with neutral values.
 #pragma once
 #include "lib/element.cuh"
 
@@ -36,7 +38,8 @@ __device__ R sum_of_lanes(R x) {
 template <class R>
 __device__ complex<R> sum_of_lanes(complex<R> x) { return {sum_of_lanes(x.re), sum_of_lanes(x.im)}; }
 
-// The largest value of a team, in each of its threads. NaN counts for nothing. It is a barrier of the team, for its memory too.
+// The largest value of a team, in each of its threads. NaN counts for nothing. It is a barrier of
+// the team, for its memory too.
 template <class R>
 __device__ R largest_of_team(R x) {
     __shared__ R of_warps[8];
@@ -53,15 +56,12 @@ __device__ R largest_of_team(R x) {
     return x;
 }
 
-// The sum over a team, in each of its threads, always in the same order. It is a barrier as well.
+// The sum over a team, in each of its threads, always in the same order. It orders no memory.
 template <class R>
 __device__ R sum_of_team(R x) {
     __shared__ R of_warps[8];
     x = sum_of_lanes(x);
-    if (blockDim.x <= 32) {
-        __syncwarp();
-        return x;
-    }
+    if (blockDim.x <= 32) return x;
     __syncthreads(); // of_warps may still be read
     const unsigned first = threadIdx.y * (blockDim.x / 32);
     if (threadIdx.x % 32 == 0) of_warps[first + threadIdx.x / 32] = x;
