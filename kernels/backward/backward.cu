@@ -1,11 +1,14 @@
 // Ā of small matrices, on chip from V̄ to Ā: docs/derivation.md, (23) and where λ_D = 0 is declared
 // (24).
 //
-// values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward vectors   
-// [batch, n, n] V, one vector after the other values_bar [batch, n] λ̄, vectors_bar [batch, n, n] V̄,
-// either null for 0; what lies outside K is not used a_bar      [batch, n, n] row-major: Ā, or by
-// the entries of one triangle, or NaN for refused matrices gauge_defect [batch, n] |Im v_kᴴ v̄_k| /
-// ‖v̄_k‖; tie_defect [batch]; status [batch] found, and what the backward adds
+//   values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward
+//   vectors    [batch, n, n] V, one vector after the other
+//   values_bar [batch, n] λ̄, vectors_bar [batch, n, n] V̄, either null for 0; what lies outside K is
+//     not used
+//   a_bar      [batch, n, n] row-major: Ā, or by the entries of one triangle, or NaN for refused
+//                            matrices
+//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch]; status [batch] found, and
+//     what the backward adds
 //
 // Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A
 // team of TEAM threads shares a matrix, a tile each; MATRICES are in a block. Bytes: V, of it in
@@ -78,8 +81,7 @@ __device__ void fill(C& c, int k, bool dropped_zero, bool has_vectors) {
 }
 
 // X ↦ G at a pair i ≥ j of which column j is kept, the diagonal halved, and what is reported: ρ,
-// and above the diagonal
-// |skew(X)| / max ‖v̄‖ where the two are tied.
+// and above the diagonal |skew(X)| / max ‖v̄‖ where the two are tied.
 template <int LD, class S, class C>
 __device__ void weigh_pair(S* x, C& c, int i, int j) {
     using R = real_of<S>;

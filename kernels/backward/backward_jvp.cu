@@ -1,10 +1,12 @@
 // The tangent of Ā of small matrices, on chip from Ȧ to Ā̇: docs/derivation.md, §10.
 //
-// values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n,
-// n] V, one vector after the other values_bar, vectors_bar λ̄ and V̄, values_bar_dot, vectors_bar_dot
-// their tangents, each null for 0; what lies outside K is not used a_dot   [batch, n, n] row-major,
-// of which one triangle is used out     [batch, n, n] row-major, NaN for refused matrices; status
-// [batch] found, what ties are, and RESULT_NOT_FINITE
+//   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch,
+//                      n, n] V, one vector after the other
+//   values_bar, vectors_bar λ̄ and V̄, values_bar_dot, vectors_bar_dot their tangents, each null for
+//     0; what lies outside K is not used
+//   a_dot   [batch, n, n] row-major, of which one triangle is used
+//   out     [batch, n, n] row-major, NaN for refused matrices; status [batch] found, what ties are,
+//                         and RESULT_NOT_FINITE
 //
 // Ā̇ = V (ΩG − GΩ + Ġ) Vᴴ with Ω = F ∘ P. Where X is 0 in the columns of D, F ∘ X = 2G on D×K, hence
 // P_DD (F ∘ X) is a product with 2G. Threads share matrices as in jvp/jvp.cu. Bytes: V, Ȧ, V̄, V̄̇, λ,

@@ -1,11 +1,14 @@
 // The kernels between the products of the tangent of Ā: docs/derivation.md, §10.
 //
-// p     [batch, n, n] column-major, P = VᴴȦV in, its block D×D out, else 0 omega [batch, n, n] Ω =
-// F ∘ P; lambda_dot [batch, n] diag P on K x     [batch, n, n] X = VᴴV̄, of which columns outside K
-// are not read and set to 0; y its block D×K times F, else 0; x null for 0 x_dot [batch, n, n] VᴴV̄̇
-// − ΩX + P_DD Y in, columns outside K are not read; ½Ġ out; `has_x_dot` tells whether anything is
-// in g     [batch, n, n] G = diag λ̄ + F ∘ skew(X) lambda, labels, lambda_bar, other_bar [batch, n]
-// as jvp/columns.cu leaves them; other_bar is λ̄̇ status [batch] TIE_DEFECT
+//   p     [batch, n, n] column-major, P = VᴴȦV in, its block D×D out, else 0
+//   omega [batch, n, n] Ω = F ∘ P; lambda_dot [batch, n] diag P on K
+//   x     [batch, n, n] X = VᴴV̄, of which columns outside K are not read and set to 0; y its block
+//                       D×K times F, else 0; x null for 0
+//   x_dot [batch, n, n] VᴴV̄̇ − ΩX + P_DD Y in, columns outside K are not read; ½Ġ out; `has_x_dot`
+//     tells whether anything is in
+//   g     [batch, n, n] G = diag λ̄ + F ∘ skew(X)
+//   lambda, labels, lambda_bar, other_bar [batch, n] as jvp/columns.cu leaves them; other_bar is λ̄̇
+//   status [batch] TIE_DEFECT
 //
 // Bytes: 8·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex.
 #include "lib/gap.cuh"

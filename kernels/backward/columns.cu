@@ -1,13 +1,16 @@
 // The columns of the backward pass: docs/derivation.md §4, (17). What of λ, λ̄ and the ties enters
 // G, and what starts the report.
 //
-// values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward values_bar
-// [batch, n] λ̄, or null for 0; not read outside K lambda     [batch, n] λ, or 0 on D where that is
-// declared labels     [batch, n] F_ij = 0 where labels agree: 0 on D, on K a number for each group
-// lambda_bar [batch, n] λ̄ on K, else 0 divides    [batch] whether equation (10) is used, that is
-// whether D is declared zero and neither D nor K is empty; null for factors inverse    [batch, n]
-// 1/λ on K where it is, and for factors; else 0 gauge_defect [batch, n] 0; tie_defect [batch] the
-// spread of λ̄; status [batch] found, and what ties are
+//   values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward
+//   values_bar [batch, n] λ̄, or null for 0; not read outside K
+//   lambda     [batch, n] λ, or 0 on D where that is declared
+//   labels     [batch, n] F_ij = 0 where labels agree: 0 on D, on K a number for each group
+//   lambda_bar [batch, n] λ̄ on K, else 0
+//   divides    [batch] whether equation (10) is used, that is whether D is declared zero and
+//                      neither D nor K is empty; null for factors
+//   inverse    [batch, n] 1/λ on K where it is, and for factors; else 0
+//   gauge_defect [batch, n] 0; tie_defect [batch] the spread of λ̄; status [batch] found, and what
+//     ties are
 //
 // A thread takes a matrix, since groups are chains. Bytes: 8·n numbers a matrix. Flops: about 5·n.
 #include "lib/ties.cuh"

@@ -2,11 +2,13 @@
 // G' = ½(G − X Λ⁻¹) of equation (10), in place; and the gauge defect ρ and the tie defect of the
 // cotangents.
 //
-// x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read v_bar   
-//   [batch, n, rows] V̄, one column after the other; those outside K are not read lambda, labels,
-// lambda_bar, inverse [batch, n], divides [batch] or null as backward/columns.cu leaves them norms 
-//     [batch, n] scratch, ‖V̄_k‖ gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch]
-// raised to what is found in X; status [batch] PHASE_DEPENDENT, TIE_DEFECT
+//   x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read
+//   v_bar      [batch, n, rows] V̄, one column after the other; those outside K are not read
+//   lambda, labels, lambda_bar, inverse [batch, n], divides [batch] or null as backward/columns.cu
+//     leaves them
+//   norms      [batch, n] scratch, ‖V̄_k‖
+//   gauge_defect [batch, n] |Im v_kᴴ v̄_k| / ‖v̄_k‖; tie_defect [batch] raised to what is found in X;
+//     status [batch] PHASE_DEPENDENT, TIE_DEFECT
 //
 // Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out,
 // V̄ once, n² and n·rows scalars. Flops: about 30·n² a matrix, complex.

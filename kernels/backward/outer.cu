@@ -1,12 +1,15 @@
 // The last product: Ā = M Vᴴ, which is Hermitian, or where it divides by λ (10), M Vᴴ + V Mᴴ; as it
 // is stored, and whether it is finite. Where only eigenvalues have cotangents M is V diag λ̄.
 //
-// m       [batch, n, n] one column after the other, or null for 0 x, weight [batch, n, n] and
-// [batch, n]: M has column k of x times weight_k·factor more; not read where that is 0; may be null
-// v       [batch, n, n] one vector after the other divides [batch] as backward/columns.cu leaves
-// it, or null for nowhere a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one
-// triangle, or NaN for refused matrices status  [batch] GRADIENT_NOT_FINITE; blocks of a matrix
-// that find it all store the same number, so that no atomics are needed
+//   m       [batch, n, n] one column after the other, or null for 0
+//   x, weight [batch, n, n] and [batch, n]: M has column k of x times weight_k·factor more; not
+//     read where that is 0; may be null
+//   v       [batch, n, n] one vector after the other
+//   divides [batch] as backward/columns.cu leaves it, or null for nowhere
+//   a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused
+//                         matrices
+//   status  [batch] GRADIENT_NOT_FINITE; blocks of a matrix that find it all store the same number,
+//                   so that no atomics are needed
 //
 // A block makes a square tile on or below the diagonal, and its mirror image. Bytes: M and V
 // n²/EDGE·n/2 scalars each, all but n² of them from the cache, and n²·sizeof(T) written. Flops:

@@ -1,12 +1,14 @@
 // The double backward pass of small matrices, on chip from H to the cotangents of A, λ̄ and V̄:
 // docs/derivation.md, §9.
 //
-// values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n,
-// n] V, one vector after the other values_bar, vectors_bar λ̄ and V̄, values_down, vectors_down those
-// from downstream, each null for 0; what lies outside K is not used h       [batch, n, n]
-// row-major, of which one triangle is used a_bar   [batch, n, n] row-major; values_bar_bar [batch,
-// n], vectors_bar_bar [batch, n, n] as V; 0 outside K, NaN for refused matrices status  [batch]
-// found, what ties are, and RESULT_NOT_FINITE
+//   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch,
+//                      n, n] V, one vector after the other
+//   values_bar, vectors_bar λ̄ and V̄, values_down, vectors_down those from downstream, each null for
+//     0; what lies outside K is not used
+//   h       [batch, n, n] row-major, of which one triangle is used
+//   a_bar   [batch, n, n] row-major; values_bar_bar [batch, n], vectors_bar_bar [batch, n, n] as V;
+//                         0 outside K, NaN for refused matrices
+//   status  [batch] found, what ties are, and RESULT_NOT_FINITE
 //
 // B = F ∘ skew(M), M = 2QG − XΩ + what comes from downstream, Ω = F ∘ Q; on D×D, where X is 0 in
 // the columns of D and hence F ∘ X = 2G on D×K, B = herm(2ΩG). Threads share matrices as in

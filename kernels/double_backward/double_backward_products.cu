@@ -1,12 +1,14 @@
 // The kernels between the products of the double backward pass: docs/derivation.md, §9.
 //
-// q, x [batch, n, n] column-major, Q = VᴴHV and X = VᴴV̄ of which columns outside K are not read and
-// set to 0; x null for 0 down [batch, n, n] VᴴV̄ from downstream, columns outside K likewise; null
-// for 0 g    [batch, n, n] G = diag λ̄ + F ∘ skew(X); fq, fx F ∘ Q, and F ∘ X in the columns of K m 
-//   [batch, n, n] M = 2QG − X(F∘Q) + what comes from downstream, in; B out t    [batch, n, n]
-// (F∘Q)(F∘X)ᴴ, of which D×D is read: the closed form of B there; null for 0 lambda, labels,
-// lambda_bar, other_bar [batch, n] as jvp/columns.cu leaves them; other_bar in: λ̄ from downstream,
-// out: ℓ values [batch, n] diag Q on K, else 0; status [batch] TIE_DEFECT
+//   q, x [batch, n, n] column-major, Q = VᴴHV and X = VᴴV̄ of which columns outside K are not read
+//     and set to 0; x null for 0
+//   down [batch, n, n] VᴴV̄ from downstream, columns outside K likewise; null for 0
+//   g    [batch, n, n] G = diag λ̄ + F ∘ skew(X); fq, fx F ∘ Q, and F ∘ X in the columns of K
+//   m    [batch, n, n] M = 2QG − X(F∘Q) + what comes from downstream, in; B out
+//   t    [batch, n, n] (F∘Q)(F∘X)ᴴ, of which D×D is read: the closed form of B there; null for 0
+//   lambda, labels, lambda_bar, other_bar [batch, n] as jvp/columns.cu leaves them; other_bar in: λ̄
+//     from downstream, out: ℓ
+//   values [batch, n] diag Q on K, else 0; status [batch] TIE_DEFECT
 //
 // Bytes: 7·n² scalars, transposed reads from the cache. Flops: about 60·n² a matrix, complex. Sums
 // over a column are made by the lanes of a warp, always in the same order.

@@ -6,10 +6,12 @@
 //   image [batch, n] A·x of a vector x of signs
 //   sums  [batch, 2] tr A and ‖A‖_F
 //
-// certificate v      [batch, n, n] one eigenvector after the other, or null; lambda [batch, n]
-// turned [batch, n] scratch: Λ·Vᴴ·x weight by which the residual counts defect [2, batch] max_ij
-// |(VᴴV − I)_ij| by components, 0 without V; the residual: the largest of |Σλ − tr A|/√n, |‖λ‖ −
-// ‖A‖_F| and
+// certificate
+//   v      [batch, n, n] one eigenvector after the other, or null; lambda [batch, n]
+//   turned [batch, n] scratch: Λ·Vᴴ·x
+//   weight by which the residual counts
+//   defect [2, batch] max_ij |(VᴴV − I)_ij| by components, 0 without V; the residual: the largest
+//     of |Σλ − tr A|/√n, |‖λ‖ − ‖A‖_F| and
 //          ‖VΛVᴴx − Ax‖/√n, over ‖A‖_F. Infinite where an entry is not finite, or λ does not ascend
 //
 // Backward error E = A − VΛVᴴ bounds each of the three by ‖E‖_F. Bytes: n² scalars a matrix, once

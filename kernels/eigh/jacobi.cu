@@ -1,16 +1,18 @@
 // A = V Λ Vᴴ by Jacobi's rotations: docs/derivation.md §13.
 //
-// diagonalise: all of a matrix and its vectors stay in shared memory v      [batch, n, n] A
-// column-major as eigh/prepare.cu leaves it, both triangles, 1 ≤ max|A_ij| < 2 by components; out:
-// one eigenvector
+// diagonalise: all of a matrix and its vectors stay in shared memory
+//   v      [batch, n, n] A column-major as eigh/prepare.cu leaves it, both triangles, 1 ≤ max|A_ij|
+//                        < 2 by components; out: one eigenvector
 //          after the other, unless `vectors` is 0
 //   lambda [batch, n] ascending
 //   info   [batch] 0, or n + 1 where the rotations did not end
 //   bytes  of shared memory for a matrix
 //
-// repair: the same for those matrices that another solver failed on a      [batch, n, n] A as above
-// v, lambda, info as that solver left them; defect [2, batch] of eigh/certificate.cu, 0 where it is
-// repaired memory `bytes` for each block
+// repair: the same for those matrices that another solver failed on
+//   a      [batch, n, n] A as above
+//   v, lambda, info as that solver left them; defect [2, batch] of eigh/certificate.cu, 0 where it
+//     is repaired
+//   memory `bytes` for each block
 //
 // A sweep turns each pair of columns once, in rounds of pairs that have no column in common:
 // players of a tournament, one of whom pauses if n is odd. A thread takes a pair to find its

@@ -1,9 +1,11 @@
 // out = 2^-e·A, the input that the solvers take, and what is wrong with it.
 //
-// a        [batch, n, n] row-major, as T; one triangle is read, or the mean of both, and no
-// imaginary part of the diagonal out      [batch, n, n] column-major, computed type: both
-// triangles, 1 ≤ max|A_ij|·2^-e < 2 by components; I if A is not finite exponent [batch] e status  
-// [batch] NOT_FINITE or 0
+//   a        [batch, n, n] row-major, as T; one triangle is read, or the mean of both, and no
+//                          imaginary part of the diagonal
+//   out      [batch, n, n] column-major, computed type: both triangles, 1 ≤ max|A_ij|·2^-e < 2 by
+//                          components; I if A is not finite
+//   exponent [batch] e
+//   status   [batch] NOT_FINITE or 0
 //
 // Row-major memory read as column-major is the conjugate matrix; here it is conjugated back.
 // Scaling by a power of two is exact, and keeps squares from over- and underflowing. Bytes:

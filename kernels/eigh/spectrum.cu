@@ -1,11 +1,13 @@
 // What the cut makes of eigenvalues: docs/derivation.md §1; and NaN for λ and V of a matrix that
 // failed.
 //
-// lambda      [batch, n] of 2^-e·A, ascending; exponent [batch] e; info [batch] of the solver, 0 if
-// it converged defect      [2, batch] of eigh/certificate.cu, or null where it was not measured;
-// beyond `bound` the matrix failed values      [batch, n] λ; kept [batch, n]; rank, gap_kept,
-// gap_dropped [batch]; status [batch] read and written v           [batch, n, n] or null; written
-// for failed matrices alone
+//   lambda      [batch, n] of 2^-e·A, ascending; exponent [batch] e; info [batch] of the solver, 0
+//                          if it converged
+//   defect      [2, batch] of eigh/certificate.cu, or null where it was not measured; beyond
+//                          `bound` the matrix failed
+//   values      [batch, n] λ; kept [batch, n]; rank, gap_kept, gap_dropped [batch]; status [batch]
+//                          read and written
+//   v           [batch, n, n] or null; written for failed matrices alone
 //
 // Eigenvalues that are exact zeros may lie beside these: they are dropped, and count for the
 // kept–dropped gap.

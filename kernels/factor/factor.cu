@@ -1,18 +1,20 @@
 // B Bᴴ = V Λ Vᴴ for thin factors B, around a solver for R Rᴴ = U Λ Uᴴ: docs/derivation.md §12,
 // (37).
 //
-// factorise: 2⁻ᵉ·B = Q R, and M = R Rᴴ b        [batch, r, n] B, one column after the other, as T
-// factor   [batch, r, n] R in and above the diagonal, 1 ≤ max|B|·2⁻ᵉ < 2 by components; below it v
-// of each reflection, v_k = 1 left
+// factorise: 2⁻ᵉ·B = Q R, and M = R Rᴴ
+//   b        [batch, r, n] B, one column after the other, as T
+//   factor   [batch, r, n] R in and above the diagonal, 1 ≤ max|B|·2⁻ᵉ < 2 by components; below it
+//                          v of each reflection, v_k = 1 left
 //            out; 0 if B is not finite
 //   tau      [batch, r] of the reflections
 //   m        [batch, r, r] M, both triangles
 //   exponent [batch] 2e, that of M; status [batch] NOT_FINITE or 0
 //
-// compose: V = Q U, S = Vᴴ B = Uᴴ R·2ᵉ factor, tau, exponent as factorise leaves them; status
-// [batch] of the decomposition u        [batch, r, r] one eigenvector after the other v       
-// [batch, r, n] one eigenvector after the other; s [batch, r, r] one column after the other; NaN
-// for failed matrices
+// compose: V = Q U, S = Vᴴ B = Uᴴ R·2ᵉ
+//   factor, tau, exponent as factorise leaves them; status [batch] of the decomposition
+//   u        [batch, r, r] one eigenvector after the other
+//   v        [batch, r, n] one eigenvector after the other; s [batch, r, r] one column after the
+//                          other; NaN for failed matrices
 //
 // A team takes a matrix, the lanes of it in one warp a column at a time. Bytes: of factorise n·r²
 // scalars, of compose 2·n·r², all but n·r of them from the cache; r² more for M, U and S each.

@@ -1,12 +1,17 @@
 // What B̄ = V C + V̄_K W needs beside matrix products, W = Λ_K⁻¹ S_K and C = 2 G S − X W:
 // docs/derivation.md §12, (38).
 //
-// mask_columns: V̄_K labels [batch, r], 0 outside K; v_bar [batch, r, n] V̄, one column after the
-// other, as T; those outside K are not read out    [batch, r, n] V̄ on K, otherwise 0 scale_rows: W,
-// or where V̄ is absent C weight [batch, r]; s, out [batch, r, r] one column after the other: out_kc
-// = factor·weight_k·s_kc store_columns: B̄ as it is stored from   [batch, r, n] B̄, which may be the
-// memory of `out` status [batch], to which GRADIENT_NOT_FINITE is added; out [batch, r, n], NaN for
-// refused matrices
+// mask_columns: V̄_K
+//   labels [batch, r], 0 outside K; v_bar [batch, r, n] V̄, one column after the other, as T; those
+//     outside K are not read
+//   out    [batch, r, n] V̄ on K, otherwise 0
+// scale_rows: W, or where V̄ is absent C
+//   weight [batch, r]; s, out [batch, r, r] one column after the other: out_kc =
+//     factor·weight_k·s_kc
+// store_columns: B̄ as it is stored
+//   from   [batch, r, n] B̄, which may be the memory of `out`
+//   status [batch], to which GRADIENT_NOT_FINITE is added; out [batch, r, n], NaN for refused
+//     matrices
 //
 // Bytes: each number read and written once. Flops: none to speak of.
 #include "lib/status.cuh"

@@ -1,10 +1,12 @@
 // K, D and ties for derivatives beyond the gradient: docs/derivation.md §4, (17).
 //
-// values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward first, second
-// [batch, n] of λ̄ and its tangent or what comes to λ from downstream, each null for 0; not read
-// outside K lambda     [batch, n] λ, or 0 on D where that is declared labels     [batch, n] F_ij =
-// 0 where labels agree: 0 on D, on K a number for each group lambda_bar, other_bar [batch, n] first
-// and second on K, else 0 status     [batch] found, and what ties are
+//   values     [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward
+//   first, second [batch, n] of λ̄ and its tangent or what comes to λ from downstream, each null for
+//     0; not read outside K
+//   lambda     [batch, n] λ, or 0 on D where that is declared
+//   labels     [batch, n] F_ij = 0 where labels agree: 0 on D, on K a number for each group
+//   lambda_bar, other_bar [batch, n] first and second on K, else 0
+//   status     [batch] found, and what ties are
 //
 // A thread takes a matrix, since groups are chains. Bytes: 8·n numbers a matrix. Flops: about 3·n.
 #include "lib/ties.cuh"

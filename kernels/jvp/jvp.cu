@@ -1,10 +1,11 @@
 // λ̇ and V̇ of small matrices, on chip from Ȧ to V̇: docs/derivation.md, (4) and (5).
 //
-// values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n,
-// n] V, one vector after the other a_dot   [directions·batch, n, n] row-major, of which one
-// triangle is used values_dot [directions·batch, n], vectors_dot [directions·batch, n, n] as V; 0
-// outside K, NaN for refused matrices status  [directions·batch] found, what ties are, and
-// RESULT_NOT_FINITE
+//   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch,
+//                      n, n] V, one vector after the other
+//   a_dot   [directions·batch, n, n] row-major, of which one triangle is used
+//   values_dot [directions·batch, n], vectors_dot [directions·batch, n, n] as V; 0 outside K, NaN
+//     for refused matrices
+//   status  [directions·batch] found, what ties are, and RESULT_NOT_FINITE
 //
 // A team of TEAM threads shares a matrix, a tile each; MATRICES are in a block, and stay for all
 // directions. Bytes: V and λ read once, Ȧ read and V̇, λ̇ written once for each direction. Flops,

@@ -1,8 +1,9 @@
 // P = Vᴴ Ȧ V ↦ Ω = F ∘ P on the columns of K, in place, and λ̇ = diag P: docs/derivation.md, (4) and
 // (5).
 //
-// p [batch, n, n] column-major, P in, Ω out; lambda, labels [batch, n] as jvp/columns.cu leaves
-// them; lambda_dot [batch, n], 0 outside K status [batch] TIE_DEFECT
+//   p [batch, n, n] column-major, P in, Ω out; lambda, labels [batch, n] as jvp/columns.cu leaves
+//     them; lambda_dot [batch, n], 0 outside K
+//   status [batch] TIE_DEFECT
 //
 // Bytes: P twice, n² scalars each. Flops: about 5·n² a matrix, complex.
 #include "lib/gap.cuh"

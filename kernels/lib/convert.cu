@@ -1,7 +1,8 @@
 // Numbers from the type computed in to the type stored, and back; and from any strides to any.
 //
-// store   to[e] = narrow(from[e]); load: to[e] = widen(from[e]); e < count gather  to[b, i, j] =
-// from[b, i, j] for a [batch, rows, columns] view on either side, strides in elements
+//   store   to[e] = narrow(from[e]); load: to[e] = widen(from[e]); e < count
+//   gather  to[b, i, j] = from[b, i, j] for a [batch, rows, columns] view on either side, strides
+//           in elements
 //
 // Bytes: each number read and written once. Flops: none.
 #include "lib/element.cuh"

@@ -1,8 +1,9 @@
 // A Hermitian matrix that is read by one triangle, or as the mean of both, whole and in the type
 // computed in.
 //
-// e   [batch, n, n] row-major, as T; of one triangle or both, and no imaginary part of the diagonal
-// out [batch, n, n] column-major, both triangles
+//   e   [batch, n, n] row-major, as T; of one triangle or both, and no imaginary part of the
+//                     diagonal
+//   out [batch, n, n] column-major, both triangles
 //
 // Row-major memory read as column-major is the conjugate matrix, hence the triangle that is read
 // lies as its mirror image: what is copied is conjugated. Bytes: ½·n²·sizeof(T) read, twice, the

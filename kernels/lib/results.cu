@@ -1,10 +1,12 @@
 // Results as they are stored, whether they are finite, and NaN for refused matrices.
 //
-// from   [batch, n, n] column-major; of Hermitian results factor·scale·herm(from) is taken, so that
-// both triangles agree to the bit scale  [batch] or null for 1; labels, reals [batch, n] base  
-// [batch] statuses so far, which may be the memory of `status`; status [batch] base and
-// RESULT_NOT_FINITE out    [batch, n, n] Hermitian, row-major; or vectors [batch, n, n] one after
-// the other and values [batch, n], both 0 outside K
+//   from   [batch, n, n] column-major; of Hermitian results factor·scale·herm(from) is taken, so
+//                        that both triangles agree to the bit
+//   scale  [batch] or null for 1; labels, reals [batch, n]
+//   base   [batch] statuses so far, which may be the memory of `status`; status [batch] base and
+//                  RESULT_NOT_FINITE
+//   out    [batch, n, n] Hermitian, row-major; or vectors [batch, n, n] one after the other and
+//                        values [batch, n], both 0 outside K
 //
 // One team writes a matrix and its status: no atomics. Bytes: n² scalars read, twice where
 // Hermitian, the second time from the cache, and n² numbers written.

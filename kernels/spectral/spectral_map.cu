@@ -1,10 +1,12 @@
 // V_K f(Λ_K) V_Kᴴ and s·V (W ∘ VᴴEV) Vᴴ of small matrices, on chip: docs/derivation.md, §11.
 //
-// values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch, n,
-// n] V, one vector after the other given, given_slopes [batch, n] f and f′ of a function that is
-// given; not read outside K e       [batch, n, n] row-major, of which one triangle is used; scale
-// [batch] s, or null for 1 out     [batch, n, n] row-major, both triangles; NaN for failed matrices
-// and where f is not defined status  [batch] found, OUTSIDE_DOMAIN and RESULT_NOT_FINITE
+//   values  [batch, n] λ; kept [batch, n]; found [batch] statuses of the forward; vectors [batch,
+//                      n, n] V, one vector after the other
+//   given, given_slopes [batch, n] f and f′ of a function that is given; not read outside K
+//   e       [batch, n, n] row-major, of which one triangle is used; scale [batch] s, or null for 1
+//   out     [batch, n, n] row-major, both triangles; NaN for failed matrices and where f is not
+//                         defined
+//   status  [batch] found, OUTSIDE_DOMAIN and RESULT_NOT_FINITE
 //
 // W as in spectral/spectral_products.cu. A team of TEAM threads shares a matrix, a tile each;
 // MATRICES are in a block. Bytes: V, λ and E read, the result written once. Flops, complex: 28·n³

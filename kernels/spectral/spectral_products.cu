@@ -1,9 +1,11 @@
 // The kernels between the products of f(A) = V_K f(Λ_K) V_Kᴴ and of E ↦ V (W ∘ VᴴEV) Vᴴ:
 // docs/derivation.md, §11.
 //
-// v  [batch, n, n] one vector after the other; out [batch, n, n] V f(Λ), 0 outside K; f [batch, n]
-// q  [batch, n, n] column-major, Q = VᴴEV in, W ∘ Q out lambda, labels, f, slope, other [batch, n],
-// within, lifts [batch] as spectral/evaluate.cu leaves them
+//   v  [batch, n, n] one vector after the other; out [batch, n, n] V f(Λ), 0 outside K; f [batch,
+//                    n]
+//   q  [batch, n, n] column-major, Q = VᴴEV in, W ∘ Q out
+//   lambda, labels, f, slope, other [batch, n], within, lifts [batch] as spectral/evaluate.cu
+//     leaves them
 //
 // W are the divided differences of f on K and 0 on D, or f_i f_j on K×K. Bytes: n² scalars in and
 // out. Flops: up to 60·n² a matrix.
