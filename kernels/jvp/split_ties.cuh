@@ -29,7 +29,6 @@ __device__ void note_split_ties(bool here, int n, const S* p, const int* labels,
     within = largest_of_team(within);
     grouped = largest_of_team(grouped);
     if (threadIdx.x == 0 && grouped > 0) *status = (*status & ~TIE_DEFECT) | (within > round_off * round_off * squares ? TIE_DEFECT : 0);
-    __syncthreads();
 }
 
 } // namespace eigengrad
