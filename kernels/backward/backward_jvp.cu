@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         x[i * LD + j] = entry;
         x[j * LD + i] = conj(entry);
     });
-    a.assemble(out, status);
+    a.expand(out, status);
 }
 
 } // namespace eigengrad

@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         x[i * LD + j] = m_ij;
         x[j * LD + i] = conj(m_ij);
     });
-    a.assemble(a_bar, status);
+    a.expand(a_bar, status);
 }
 
 } // namespace eigengrad

@@ -103,7 +103,7 @@ struct second_order {
     }
 
     // V B Vᴴ of B in the place of X, by rows; and statuses.
-    __device__ void assemble(O* out, unsigned* status) const {
+    __device__ void expand(O* out, unsigned* status) const {
         __syncthreads();
         tile<S, TILE> z, a;
         if (works) {

@@ -1,6 +1,6 @@
 // A = V Λ Vᴴ by Jacobi's rotations: docs/derivation.md §13.
 //
-// diagonalise: all of a matrix and its vectors stay in shared memory
+// jacobi: all of a matrix and its vectors stay in shared memory
 //   v      [batch, n, n] A column-major as eigh/prepare.cu leaves it, both triangles, 1 ≤ max|A_ij|
 //                        < 2 by components; out: one eigenvector
 //          after the other, unless `vectors` is 0
@@ -101,7 +101,7 @@ __device__ inline bool any_that_waits(bool x) { return blockDim.x > 32 ? __synct
 // One matrix in the memory of its team; b numbers it, and those without one take part in what all
 // wait for.
 template <class S>
-__device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here, int n, int vectors, const S* from, S* v,
+__device__ __forceinline__ void jacobi_in(S* memory, long long b, bool here, int n, int vectors, const S* from, S* v,
                                                real_of<S>* lambda, int* info) {
     using R = real_of<S>;
     const int players = n + n % 2, pairs = players / 2, ld = players | 1;
@@ -220,11 +220,11 @@ __device__ __forceinline__ void diagonalise_in(S* memory, long long b, bool here
 // Left to itself (0 blocks) ptxas spills doubles to have more blocks at once.
 template <class S>
 __global__ void __launch_bounds__(256, sizeof(real_of<S>) == sizeof(float) ? 0 : 1)
-    diagonalise(long long batch, int n, int vectors, int bytes, S* v, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
+    jacobi(long long batch, int n, int vectors, int bytes, S* v, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
     extern __shared__ uint4 memory[];
     S* const of_team = reinterpret_cast<S*>(memory + threadIdx.y * (bytes / sizeof(uint4)));
     const long long b = matrix_of_team();
-    diagonalise_in(of_team, b, b < batch, n, vectors, v, v, lambda, info);
+    jacobi_in(of_team, b, b < batch, n, vectors, v, v, lambda, info);
 }
 
 template <class S>
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(256, 1)
         for (int k = threadIdx.x; k < n; k += blockDim.x) failed |= !finite(lambda[b * n + k]);
         // And before anything of the matrix is written all have read, and left the memory to it.
         if (!__syncthreads_or(failed)) continue;
-        diagonalise_in(of_block, b, true, n, vectors, a, v, lambda, info);
+        jacobi_in(of_block, b, true, n, vectors, a, v, lambda, info);
         if (threadIdx.x == 0) defect[b] = defect[batch + b] = 0;
     }
 }

@@ -1,8 +1,8 @@
 //! B̄ = 2 V G S + (I − V Vᴴ) V̄_K Λ_K⁻¹ S_K of one factor after the other: docs/derivation.md §12.
 
 use crate::compute::BackwardFactor;
-use crate::cpu::backward::assemble::Column;
-use crate::cpu::backward::assemble::Spread;
+use crate::cpu::backward::run::Column;
+use crate::cpu::backward::run::Spread;
 use crate::cpu::dense::columns::Columns;
 use crate::cpu::dense::matrix::Matrix;
 use crate::cpu::eigh_factor;
@@ -96,7 +96,7 @@ impl<T: Scalar> FactorProducts<T> {
                 chunk.cotangents.vectors.as_deref().map(|x| &x[size]),
                 chunk.cotangents.rows,
             );
-            self.assemble(n > r, &chunk.pairs.projection[b * r * r..]);
+            self.multiply(n > r, &chunk.pairs.projection[b * r * r..]);
             self.report(problem, &mut chunk, b);
         }
     }
@@ -121,7 +121,7 @@ impl<T: Scalar> FactorProducts<T> {
     }
 
     /// Leaves B̄. V̄ reaches beyond the range of B if there is a null space `beside` it.
-    fn assemble(&mut self, beside: bool, s: &[T]) {
+    fn multiply(&mut self, beside: bool, s: &[T]) {
         let Self { columns, twice_s, weighted_s, minus_x, c, b_bar, .. } = self;
         let (m, r) = (columns.of.len(), c.columns());
         for (row, column) in columns.of.iter().enumerate() {

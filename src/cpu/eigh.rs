@@ -50,7 +50,7 @@ impl<T: Scalar> Eigh<T> for Cpu {
     ) -> Result<()> {
         let chunk = Forward { n: problem.n, a: a.data.memory, spectrum: out.spectrum, vectors: Some(out.vectors.memory) };
         let solvers = &workspace.solvers;
-        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, O>| solver.decompose(problem, a.triangle, chunk);
+        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, O>| solver.eigh(problem, a.triangle, chunk);
         self.run(|| solvers.each(0, chunk, Solver::width, &work))
     }
 
@@ -63,7 +63,7 @@ impl<T: Scalar> Eigh<T> for Cpu {
     ) -> Result<()> {
         let chunk = Forward { n: problem.n, a: a.data.memory, spectrum: out, vectors: None::<&mut [T]> };
         let solvers = &workspace.solvers;
-        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, T, R>| solver.decompose(problem, a.triangle, chunk);
+        let work = |solver: &mut Solver<T>, chunk: Forward<'_, I, T, R>| solver.eigh(problem, a.triangle, chunk);
         self.run(|| solvers.each(0, chunk, Solver::width, &work))
     }
 }
@@ -103,21 +103,21 @@ impl<T: Scalar> Solver<T> {
     }
 
     /// Decomposes and cuts every matrix of the chunk.
-    pub(super) fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
+    pub(super) fn eigh<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
     where
         I: Element<Scalar = T>,
         O: ElementOf<T>,
         R: Element<Scalar = T::Real>,
     {
         match self {
-            Self::Lanes(lanes) => lanes.decompose(problem, triangle, chunk),
+            Self::Lanes(lanes) => lanes.eigh(problem, triangle, chunk),
             Self::Single(single) => one_by_one(single, problem, triangle, chunk),
         }
     }
 }
 
 impl<T: Scalar> LaneSolver<T> {
-    fn decompose<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
+    fn eigh<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
     where
         I: Element<Scalar = T>,
         O: ElementOf<T>,

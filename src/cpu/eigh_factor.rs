@@ -67,7 +67,7 @@ impl<T: Scalar> EighFactor<T> for Cpu {
         workspace: &Workspace<T>,
     ) -> Result<()> {
         let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
-        let work = |solver: &mut FactorSolver<T>, chunk| solver.decompose(problem, chunk);
+        let work = |solver: &mut FactorSolver<T>, chunk| solver.eigh_factor(problem, chunk);
         self.run(|| solvers.each(problem.r, FactorForward { shape, b, out }, |_| 1, &work))
     }
 }
@@ -96,7 +96,7 @@ impl<T: Scalar> FactorSolver<T> {
     }
 
     /// Decomposes and cuts every factor of the chunk.
-    pub(in crate::cpu) fn decompose<I, O>(&mut self, problem: &FactorProblem, chunk: FactorForward<'_, I, O>)
+    pub(in crate::cpu) fn eigh_factor<I, O>(&mut self, problem: &FactorProblem, chunk: FactorForward<'_, I, O>)
     where
         I: Element<Scalar = T>,
         O: ElementOf<T>,

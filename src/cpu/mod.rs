@@ -178,10 +178,10 @@ impl Backend for Cpu {
 
 /// What the CPU does in a type that is computed in, compiled once for each.
 pub trait Kernels:
-    dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::AssembleLanes + calculus::Calculate + Compare
+    dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::BackwardLanes + calculus::Calculate + Compare
 {
 }
-impl<T: dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::AssembleLanes + calculus::Calculate + Compare> Kernels
+impl<T: dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::BackwardLanes + calculus::Calculate + Compare> Kernels
     for T
 {
 }
@@ -191,7 +191,7 @@ impl<T: dense::faer::Dense + lanes::eigh::EighLanes + lanes::kernel::AssembleLan
 pub struct Workspace<T: Scalar> {
     n: usize,
     solvers: PerThread<Solver<T>>,
-    assemblies: PerThread<backward::Assembly<T>>,
+    backward: PerThread<backward::BackwardScratch<T>>,
 }
 
 impl<T: Scalar> Workspaces<T> for Cpu {
@@ -206,7 +206,7 @@ impl<T: Scalar> Workspaces<T> for Cpu {
         Ok(Workspace {
             n,
             solvers: PerThread::new(threads, n, Solver::new),
-            assemblies: PerThread::new(threads, n, backward::Assembly::new),
+            backward: PerThread::new(threads, n, backward::BackwardScratch::new),
         })
     }
 

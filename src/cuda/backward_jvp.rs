@@ -96,7 +96,7 @@ impl<T: Scalar> BackwardJvp<T> for Cuda {
             part.mask(bars.values, bars_dot.values)?;
             let [p, between, x, x_dot, omega, y] = part.regions.matrices;
             if problem.n > 0 {
-                part.conjugated(Hermitian { data: part.matrices(a_dot.data), ..a_dot }, between, p)?;
+                part.congruence(Hermitian { data: part.matrices(a_dot.data), ..a_dot }, between, p)?;
                 part.in_basis(bars.vectors, between, x)?;
                 part.in_basis(bars_dot.vectors, between, x_dot)?;
                 part.backward_jvp_open(has_x)?;
@@ -108,7 +108,7 @@ impl<T: Scalar> BackwardJvp<T> for Cuda {
                 part.backward_jvp_close(has_x, has_x_dot)?;
                 let (half_g_dot, g) = (x_dot, p);
                 part.combine(1.0, (Plain, omega), (Plain, g), 1.0, half_g_dot)?; // ½Ġ + ΩG
-                part.assembled(half_g_dot, between, x)?;
+                part.expand(half_g_dot, between, x)?;
             }
             let (base, status) = (part.regions.status, part.numbers(status));
             part.store_matrices((2.0, DevicePtr::NULL), x, base, status, part.matrices(data))

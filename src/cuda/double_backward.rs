@@ -105,7 +105,7 @@ impl<T: Scalar> DoubleBackward<T> for Cuda {
                 return part.store_vectors(between, stored);
             }
             let q = t;
-            part.conjugated(Hermitian { data: part.matrices(h.data), ..h }, between, q)?;
+            part.congruence(Hermitian { data: part.matrices(h.data), ..h }, between, q)?;
             part.in_basis(bars.vectors, between, x)?;
             part.in_basis(downstream.vectors, between, m)?;
             let g = between;
@@ -119,7 +119,7 @@ impl<T: Scalar> DoubleBackward<T> for Cuda {
             part.multiply((Plain, part.v), (Plain, fq), between)?;
             part.store_vectors(between, stored)?; // V̄̄ = V (F∘Q)
             part.double_backward_close(has_x)?;
-            part.assembled(m, between, x)?;
+            part.expand(m, between, x)?;
             part.store_matrices((1.0, DevicePtr::NULL), x, status, status, part.matrices(a_bar))
         })
     }

@@ -109,7 +109,7 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
         let (regions, (batch, n)) = (self.regions, self.size());
         let [p, v_dot, ..] = regions.matrices;
         if n > 0 {
-            self.conjugated(a_dot, v_dot, p)?;
+            self.congruence(a_dot, v_dot, p)?;
             let arguments = (batch, n, p, regions.lambda, regions.labels, regions.columns[2], self.round_off(), regions.status);
             // SAFETY: the regions hold a part of this size.
             unsafe { self.cuda.launch::<Omega<T>>(self.team(), arguments) }?;

@@ -237,7 +237,7 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     }
 
     /// Vᴴ E V of the Hermitian matrices from `e` on, in `to`; `between` is overwritten.
-    pub fn conjugated(&self, e: Hermitian<O>, between: DevicePtr<T>, to: DevicePtr<T>) -> Result<()> {
+    pub fn congruence(&self, e: Hermitian<O>, between: DevicePtr<T>, to: DevicePtr<T>) -> Result<()> {
         let (batch, n) = self.size();
         // SAFETY: the operand and the region hold a part of this size.
         unsafe { self.cuda.launch::<Mirror<O>>(self.team(), (batch, n, e.read, e.data, to)) }?;
@@ -246,7 +246,7 @@ impl<T: Scalar, O: ElementOf<T>> DerivativePart<'_, T, O> {
     }
 
     /// V B Vᴴ for B at `b`, in `to`; `between` is overwritten.
-    pub fn assembled(&self, b: DevicePtr<T>, between: DevicePtr<T>, to: DevicePtr<T>) -> Result<()> {
+    pub fn expand(&self, b: DevicePtr<T>, between: DevicePtr<T>, to: DevicePtr<T>) -> Result<()> {
         self.multiply((Form::Plain, self.v), (Form::Plain, b), between)?;
         self.multiply((Form::Plain, between), (Form::Adjoint, self.v), to)
     }

@@ -178,9 +178,9 @@ impl<T: Scalar> SpectralFunctions<T> for Cuda {
             part.evaluate(function, weights == SchurMultiplier::Divided)?;
             let [q, between, product, ..] = part.regions.matrices;
             if problem.n > 0 {
-                part.conjugated(Hermitian { data: part.matrices(e.data), ..e }, between, q)?;
+                part.congruence(Hermitian { data: part.matrices(e.data), ..e }, between, q)?;
                 part.divide(function, weights)?;
-                part.assembled(q, between, product)?;
+                part.expand(q, between, product)?;
             }
             let (base, status) = (part.regions.status, part.numbers(status));
             part.store_matrices((1.0, part.numbers(scale)), product, base, status, part.matrices(data))

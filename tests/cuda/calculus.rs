@@ -337,7 +337,7 @@ where
                 let expected = |naive: &Naive| {
                     let of: Vec<f64> =
                         naive.lambda.iter().map(|&x| if of == Derivative::Zeroth { f(x) } else { slope(x) }).collect();
-                    naive.assembled(&naive.diagonal(&of))
+                    naive.expand(&naive.diagonal(&of))
                 };
                 matrices(&format!("{case}, {of:?}"), &out.to_host().unwrap(), |b| with(b, &expected), status);
             }

@@ -63,7 +63,7 @@ impl Naive {
         adjoint(&self.v).dot(x)
     }
 
-    pub fn assembled(&self, x: &M) -> M {
+    pub fn expand(&self, x: &M) -> M {
         self.v.dot(x).dot(&adjoint(&self.v))
     }
 
@@ -87,7 +87,7 @@ impl Naive {
         let dk = |x: &M| self.made(|i, j| if !self.kept[i] && self.kept[j] { x[[i, j]] } else { C::default() });
         let b = self.times_f(&skew(&m)) + self.diagonal(&ell) + herm(&dk(&fq).dot(&adjoint(&dk(&fx))));
         let values = (0..self.n()).map(|k| if self.kept[k] { q[[k, k]].re } else { 0.0 }).collect();
-        (self.assembled(&b), values, self.v.dot(&self.on_kept(&fq)))
+        (self.expand(&b), values, self.v.dot(&self.on_kept(&fq)))
     }
 
     pub fn tangent(&self, (l, v_bar): (&[f64], &M), a_dot: &M, (l_dot, v_bar_dot): (&[f64], &M)) -> M {
@@ -114,12 +114,12 @@ impl Naive {
             }
         });
         let turned = omega.dot(&g);
-        self.assembled(&(&turned + &adjoint(&turned) + &g_dot))
+        self.expand(&(&turned + &adjoint(&turned) + &g_dot))
     }
 
     pub fn map(&self, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64, weights: SchurMultiplier, e: &M) -> M {
         let q = self.in_basis(e).dot(&self.v);
-        self.assembled(&self.made(|i, j| {
+        self.expand(&self.made(|i, j| {
             let (a, b) = (self.lambda[i], self.lambda[j]);
             let w = match (weights, self.kept[i], self.kept[j]) {
                 (SchurMultiplier::Product, true, true) => f(a) * f(b),

@@ -61,7 +61,7 @@ pub fn assert_hermitian<T: Scalar>(gradient: &Gradient<T, eigengrad::Cpu>) {
 /// Runs the backward on matrices and compares it with the oracle: λ̄ and V̄ together, alone, and NaN
 /// in all of D.
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], options: &Options, rng: &mut Rng) {
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
+    let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, options);
     let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), rng);
     let (mut dirty_lambda_bar, mut dirty_v_bar) = (lambda_bar.clone(), v_bar.clone());
     for ((b, k), _) in host.kept().indexed_iter().filter(|(_, kept)| !**kept) {
@@ -124,8 +124,8 @@ pub fn dropped_eigenvalues_declared_zero<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in ORDERS {
         let matrices: Vec<_> = (0..9).map(|b| rng.of_rank::<T>(n, b * n / 8, b % 2 == 1)).collect();
         check::<T, B>(backend, n, &matrices, &options, &mut rng);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
-        let (declared, _) = run::decompose::<T, B>(backend, n, &matrices, &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
+        let (declared, _) = run::eigh::<T, B>(backend, n, &matrices, &options);
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
         let full = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
         let kept_block = run::backward(&declared, Some(&lambda_bar), Some(&v_bar));
@@ -151,7 +151,7 @@ pub fn nothing_to_declare_zero<T: Scalar, B: Engine<T>>(backend: &B) {
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let a_bar = |dropped| {
             let options = Options::default().with_cut(Cut::none()).with_dropped(dropped);
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &options);
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &options);
             run::backward(&pairs, Some(&lambda_bar), Some(&v_bar)).a_bar().to_owned()
         };
         assert_eq!(a_bar(Dropped::Zero), a_bar(Dropped::AsComputed), "n = {n}");
@@ -169,8 +169,7 @@ pub fn a_wrong_declaration_is_wrong_as_documented<T: Scalar, B: Engine<T>>(backe
         let cut = Cut::at_most(r);
         let (_, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let a_bar = |dropped| {
-            let (pairs, _) =
-                run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut).with_dropped(dropped));
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut).with_dropped(dropped));
             matrix(run::backward(&pairs, None, Some(&v_bar)).a_bar(), 0)
         };
         let (right, wrong) = (a_bar(Dropped::AsComputed), a_bar(Dropped::Zero));
@@ -187,7 +186,7 @@ pub fn adjoint_to_the_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in ORDERS {
         let matrices = mixed::<T>(n, 9, &mut rng);
         for cut in [Cut::default(), Cut::at_most(n.div_ceil(3))] {
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut));
+            let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut));
             let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
             let gradient = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
             for b in 0..matrices.len() {
@@ -224,7 +223,7 @@ pub fn bit_tied_nulls<T: Scalar, B: Engine<T>>(backend: &B) {
             Array2::from_elem((n, n), C::new(1.0, 0.0)),
         ];
         check::<T, B>(backend, n, &matrices, &Options::default(), &mut rng);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
         let gradient = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
         assert!(gradient.a_bar().iter().all(|&x| x.finite()));
@@ -239,7 +238,7 @@ pub fn the_form_of_one_triangle<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = mixed::<T>(n, 9, &mut rng);
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
         let of = |gradient| {
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_gradient(gradient));
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_gradient(gradient));
             run::backward(&pairs, Some(&lambda_bar), Some(&v_bar))
         };
         let hermitian = of(GradientForm::Hermitian);
@@ -268,7 +267,7 @@ pub fn homogeneous_in_a<T: Scalar, B: Engine<T>>(backend: &B) {
         let of = |s: f64| {
             let matrices: Vec<_> = matrices.iter().map(|a| rounded::<T>(a).mapv(|x| x * s)).collect();
             let lambda_bar: Vec<Vec<_>> = lambda_bar.iter().map(|x| x.iter().map(|x| x / s).collect()).collect();
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+            let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
             (run::backward(&pairs, Some(&lambda_bar), Some(&v_bar)), host, lambda_bar)
         };
         let (gradient, host, _) = of(1.0);
@@ -311,9 +310,9 @@ pub fn close_to_the_answer_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine
         let cut = Cut::at_most(n - n / 3);
         let options = Options::default().with_cut(cut);
         let quartic = |v: &Matrix| Array2::from_shape_fn((n, n), |ik| weights[ik] * 4.0 * v[ik].norm_sqr() * v[ik]);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, std::slice::from_ref(&a), &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, std::slice::from_ref(&a), &options);
         let got = matrix(run::backward(&pairs, Some(&bar), Some(&[quartic(&matrix(host.vectors(), 0))])).a_bar(), 0);
-        let (wide_pairs, wide_host) = run::decompose::<num_complex::Complex<f64>, B>(backend, n, &[a], &options);
+        let (wide_pairs, wide_host) = run::eigh::<num_complex::Complex<f64>, B>(backend, n, &[a], &options);
         let v_bar = quartic(&matrix(wide_host.vectors(), 0));
         let gradient = run::backward(&wide_pairs, Some(&bar), Some(std::slice::from_ref(&v_bar)));
         let expected = matrix(gradient.a_bar(), 0);

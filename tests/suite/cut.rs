@@ -15,7 +15,7 @@ fn check<T: Scalar, B: Engine<T>>(
     tau: impl Fn(f64) -> Option<f64>,
     at_most: usize,
 ) -> Vec<u32> {
-    let (_, pairs) = run::decompose::<T, B>(backend, n, matrices, &Options::default().with_cut(cut));
+    let (_, pairs) = run::eigh::<T, B>(backend, n, matrices, &Options::default().with_cut(cut));
     let spectrum: &Spectrum<T::Real, Cpu> = &pairs.spectrum;
     for b in 0..matrices.len() {
         let d = Decomposition::of(&pairs, b);
@@ -109,7 +109,7 @@ pub fn at_most_the_largest<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn ties_across_the_cut<T: Scalar, B: Engine<T>>(backend: &B) {
     let status = |lambda: &[f64], cut: Cut, tie_rtol| {
         let options = Options::default().with_cut(cut).with_tie_rtol(tie_rtol);
-        run::decompose::<T, B>(backend, lambda.len(), &[diagonal(lambda)], &options).1.status()[0]
+        run::eigh::<T, B>(backend, lambda.len(), &[diagonal(lambda)], &options).1.status()[0]
     };
     let cut = Cut::at_most(2);
     assert_eq!(status(&[1.0, 2.0, 2.0], cut, None), Status::OK);
@@ -145,7 +145,7 @@ pub fn data_computed_in_a_coarser_precision<T: Scalar, B: Engine<T>>(backend: &B
     let ranks = |cut: Cut| {
         let lambda = [1.0, 0.07, 0.02, 3e-3, 1e-3, 5e-5, 3e-6, 3e-8, 1e-10, 3e-15];
         let options = Options::default().with_cut(cut);
-        run::decompose::<T, B>(backend, 10, &[diagonal(&lambda)], &options).1.rank()[0]
+        run::eigh::<T, B>(backend, 10, &[diagonal(&lambda)], &options).1.rank()[0]
     };
     // √10·2⁻⁷ = 0.025, √10·2⁻¹⁰ = 3.1e-3, 10·2⁻²³ = 1.2e-6, 10·2⁻⁵² = 2.2e-15
     for (precision, rank) in [(Precision::Bf16, 2), (Precision::F16, 3), (Precision::F32, 7), (Precision::F64, 10)] {

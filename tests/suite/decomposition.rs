@@ -34,7 +34,7 @@ pub fn ratios<T: Element>(a: &Matrix, d: &Decomposition) -> (f64, f64) {
 
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[(&'static str, Matrix)]) {
     let (names, matrices): (Vec<_>, Vec<_>) = matrices.iter().map(|(name, a)| (*name, rounded::<T>(a))).unzip();
-    let (_, pairs) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+    let (_, pairs) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
     pairs.check().unwrap();
     let batch = HermitianBatch::<T, B>::on(backend, stack::<T>(n, &matrices).view()).unwrap();
     let values = eigvalsh(&batch, &Options::default()).unwrap().to_host().unwrap();
@@ -82,7 +82,7 @@ pub fn the_spectrum_of_eigvalsh_is_cut_as_that_of_eigh<T: Scalar, B: Engine<T>>(
     let n = 12;
     let matrices: Vec<_> = (0..=n).map(|r| rng.of_rank::<T>(n, r, true)).collect();
     let options = Options::default().with_cut(Cut::at_most(7));
-    let (_, pairs) = run::decompose::<T, B>(backend, n, &matrices, &options);
+    let (_, pairs) = run::eigh::<T, B>(backend, n, &matrices, &options);
     let batch = HermitianBatch::<T, B>::on(backend, stack::<T>(n, &matrices).view()).unwrap();
     let spectrum = eigvalsh(&batch, &options).unwrap().to_host().unwrap();
     assert_eq!(spectrum.kept(), pairs.kept());
@@ -116,7 +116,7 @@ pub fn no_matrices_and_matrices_of_no_order<T: Scalar, B: Engine<T>>(backend: &B
 /// Of order 1: λ = A, |V| = 1, Ā = λ̄.
 pub fn matrices_of_order_one<T: Scalar, B: Engine<T>>(backend: &B) {
     let matrices: Vec<_> = [-2.0, 0.0, 3.0].iter().map(|&x| Array2::from_elem((1, 1), x.into())).collect();
-    let (pairs, host) = run::decompose::<T, B>(backend, 1, &matrices, &Options::default());
+    let (pairs, host) = run::eigh::<T, B>(backend, 1, &matrices, &Options::default());
     assert_eq!(host.kept().iter().copied().collect::<Vec<_>>(), [true, false, true]);
     for (b, a) in matrices.iter().enumerate() {
         assert_eq!(wide(host.values()[[b, 0]]), a[[0, 0]]);

@@ -104,9 +104,9 @@ pub fn losses_of_kept_eigenpairs<T: Scalar, B: Engine<T>>(backend: &B) {
             for loss in [Loss::Values, Loss::Quartic, Loss::Overlap, Loss::Projector] {
                 let loss = Weighted::new::<T>(loss, n, &mut rng);
                 let value = |a: &Matrix| {
-                    loss.value(&Decomposition::of(&run::decompose::<T, B>(backend, n, std::slice::from_ref(a), &options).1, 0))
+                    loss.value(&Decomposition::of(&run::eigh::<T, B>(backend, n, std::slice::from_ref(a), &options).1, 0))
                 };
-                let (pairs, host) = run::decompose::<T, B>(backend, n, std::slice::from_ref(&a), &options);
+                let (pairs, host) = run::eigh::<T, B>(backend, n, std::slice::from_ref(&a), &options);
                 let (lambda_bar, v_bar) = loss.cotangents(&Decomposition::of(&host, 0));
                 let gradient = run::backward(&pairs, Some(&[lambda_bar]), Some(std::slice::from_ref(&v_bar)));
                 gradient.check().unwrap();
@@ -167,7 +167,7 @@ pub fn a_tied_group_as_a_subspace<T: Scalar, B: Engine<T>>(backend: &B) {
         let c = rng.hermitian::<T>(n);
         let options = Options::default().with_cut(Cut::at_most(5));
         let group = n - 4..n - 1;
-        let decompose = |a: &Matrix| run::decompose::<T, B>(backend, n, std::slice::from_ref(a), &options);
+        let decompose = |a: &Matrix| run::eigh::<T, B>(backend, n, std::slice::from_ref(a), &options);
         let projector = |d: &Decomposition| {
             let v = d.v.slice(ndarray::s![.., group.clone()]).to_owned();
             times(&v, &adjoint(&v))

@@ -144,7 +144,7 @@ fn statuses_by_name() {
 fn pairs(batch: usize, n: usize) -> eigengrad::Eigenpairs<f64> {
     let mut rng = Rng::new(34);
     let matrices: Vec<_> = (0..batch).map(|_| rng.hermitian::<f64>(n)).collect();
-    crate::run::decompose::<f64, Cpu>(&Cpu::default(), n, &matrices, &Options::default()).0
+    crate::run::eigh::<f64, Cpu>(&Cpu::default(), n, &matrices, &Options::default()).0
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn exact_ties_are_told_and_right<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices: Vec<_> = all.iter().map(|tied| tied.a.clone()).collect();
         // Of most of them the pair is all that is kept: "at most 2" must not part it.
         let cut = if round % 2 == 0 { Cut::none() } else { Cut::at_most(2) };
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut));
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_cut(cut));
         let c: Vec<_> = all.iter().map(|_| rng.hermitian::<T>(n)).collect();
         // The pair's columns in the order of λ.
         let columns = |tied: &Tied| if tied.lambda[tied.pair[0]] > 0.0 { n - 2..n } else { 0..2 };
@@ -118,7 +118,7 @@ pub fn directions_that_split_ties_are_told<T: Scalar, B: Engine<T>>(backend: &B)
     for n in [2, 5, 16, 67] {
         let tied = Tied::new::<T>(n, &mut rng);
         let options = Options::default().with_cut(Cut::at_most(2));
-        let (pairs, _) = run::decompose::<T, B>(backend, n, slice::from_ref(&tied.a), &options);
+        let (pairs, _) = run::eigh::<T, B>(backend, n, slice::from_ref(&tied.a), &options);
         let p = rng.hermitian::<T>(n);
         let direction = |keeps: bool| {
             let mut x = p.clone();
@@ -147,7 +147,7 @@ pub fn losses_of_values_at_ties<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(97);
     for n in [3, 16, 67] {
         let matrices = [Array2::eye(n), rng.of_rank::<T>(n, n / 2, false), Array2::zeros((n, n)), Tied::new::<T>(n, &mut rng).a];
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(Cut::none()));
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_cut(Cut::none()));
         let gradient = run::backward(&pairs, Some(&vec![vec![1.0; n]; 4]), None);
         gradient.check().unwrap();
         for b in 0..4 {

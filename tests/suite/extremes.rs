@@ -29,7 +29,7 @@ pub fn gaps_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut lambda = vec![0.0; n];
         (lambda[0], lambda[n - 1]) = (-x, x);
         let options = Options::default().with_cut(Cut::none());
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[diagonal(&lambda)], &options);
         assert!(wide(host.gap_kept()[0]).re.is_finite());
         let mut v_bar = Array2::zeros((n, n));
         v_bar[[n - 1, 0]] = C::new(x * 1e-8, 0.0);
@@ -56,7 +56,7 @@ pub fn gaps_without_reciprocals<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [2, 67] {
         let mut lambda = vec![0.0; n];
         (lambda[0], lambda[n - 1]) = (low, high);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default());
         let [i, j] = [n - 2, n - 1];
         let gap = wide(host.values()[[0, j]]).re - wide(host.values()[[0, i]]).re;
         let tolerance = THRESHOLD * epsilon::<T>() * high / gap; // of λ, and of V
@@ -81,11 +81,11 @@ pub fn gradients_of_tiny_and_huge_matrices<T: Scalar, B: Engine<T>>(backend: &B)
     for n in [3, 16, 67] {
         let a = rng.of_rank::<T>(n, n / 2 + 1, true);
         let v_bar = rng.matrix::<T>(n, n);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, slice::from_ref(&a), &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, slice::from_ref(&a), &Options::default());
         let expected = matrix(run::backward(&pairs, None, Some(slice::from_ref(&v_bar))).a_bar(), 0);
         for s in [huge / 2f64.powi(10), tiny * 2f64.powi(10)] {
             let s = 2f64.powi(s.log2() as i32);
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &[a.mapv(|x| x * s)], &Options::default());
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &[a.mapv(|x| x * s)], &Options::default());
             let bar = s.clamp(1e-30, 1e30);
             let got = matrix(run::backward(&pairs, None, Some(&[v_bar.mapv(|x| x * bar)])).a_bar(), 0);
             let error = largest(&(got.mapv(|x| x / bar * s) - &expected));
@@ -100,7 +100,7 @@ pub fn functions_at_the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) 
     let (huge, _) = ends::<T>();
     let ones = of(&[1.0; 4]);
     let derivative = |a: &Matrix, function: &Given<'_, T, B>, e: &Matrix| {
-        let (pairs, _) = run::decompose::<T, B>(backend, 2, slice::from_ref(a), &Options::default().with_cut(Cut::none()));
+        let (pairs, _) = run::eigh::<T, B>(backend, 2, slice::from_ref(a), &Options::default().with_cut(Cut::none()));
         let got = pairs.spectral_derivative(&function(&pairs), &run::hermitian::<T, B>(backend, 2, slice::from_ref(e))).unwrap();
         let got = got.to_host().unwrap();
         (matrix(got.data(), 0), got.status()[0])
@@ -141,7 +141,7 @@ pub fn even_powers_of_opposite_signs<T: Scalar, B: Engine<T>>(backend: &B) {
             let b = -1.0 - apart * epsilon::<T>();
             let mut lambda = vec![3.0; n];
             (lambda[0], lambda[1]) = (b, 1.0);
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default().with_cut(Cut::none()));
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &[diagonal(&lambda)], &Options::default().with_cut(Cut::none()));
             let mut e = Array2::zeros((n, n));
             (e[[0, 1]], e[[1, 0]]) = (C::ONE, C::ONE);
             let e = run::hermitian::<T, B>(backend, n, &[e]);
@@ -163,7 +163,7 @@ pub fn steep_and_flat_powers<T: Scalar, B: Engine<T>>(backend: &B) {
     let small = if T::PRECISION == Precision::F32 { 1e-30 } else { 1e-290 };
     let x = wide(crate::numbers::narrow::<T::Real>(C::new(1.0 + 1.0 / 64.0, 0.0))).re;
     let y = wide(crate::numbers::narrow::<T::Real>(C::new(small, 0.0))).re;
-    let (pairs, host) = run::decompose::<T, B>(backend, 1, &[of(&[x]), of(&[y])], &Options::default().with_cut(Cut::none()));
+    let (pairs, host) = run::eigh::<T, B>(backend, 1, &[of(&[x]), of(&[y])], &Options::default().with_cut(Cut::none()));
     assert_eq!((wide(host.values()[[0, 0]]).re, wide(host.values()[[1, 0]]).re), (x, y));
     let steep = pairs.spectral(&Function::Pow(1000.0).into()).unwrap().to_host().unwrap();
     let expected = (1000.0 * x.ln()).exp();
@@ -183,7 +183,7 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
     for n in [9, 67, 140] {
         let lambda: Vec<f64> = (0..n).map(|k| 10f64.powf(-25.0 * (n - 1 - k) as f64 / (n - 1) as f64)).collect();
         let lambda: Vec<f64> = lambda.into_iter().map(|x| wide(crate::numbers::narrow::<T::Real>(x.into())).re).collect();
-        let (_, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
+        let (_, host) = run::eigh::<T, B>(backend, n, &[diagonal(&lambda)], &options);
         for (k, &x) in lambda.iter().enumerate() {
             let got = wide(host.values()[[0, k]]).re;
             assert!((got / x - 1.0).abs() <= 4.0 * epsilon::<T>(), "n = {n}, {k}: {got:e} for {x:e}");
@@ -195,8 +195,8 @@ pub fn graded_matrices_keep_their_small_eigenvalues<T: Scalar, B: Engine<T>>(bac
     let mut blocks = Array2::zeros((n, n));
     blocks.slice_mut(ndarray::s![..half, ..half]).assign(&other);
     blocks.slice_mut(ndarray::s![half.., half..]).assign(&one);
-    let (_, host) = run::decompose::<T, B>(backend, n, &[blocks], &options);
-    let (_, small) = run::decompose::<T, B>(backend, half, &[other], &options);
+    let (_, host) = run::eigh::<T, B>(backend, n, &[blocks], &options);
+    let (_, small) = run::eigh::<T, B>(backend, half, &[other], &options);
     for k in 0..half {
         let (got, expected) = (wide(host.values()[[0, k]]).re, wide(small.values()[[0, k]]).re);
         let unit = n as f64 * epsilon::<T>() * 2f64.powi(-82);
@@ -218,7 +218,7 @@ pub fn graded_spectra<T: Scalar, B: Engine<T>>(backend: &B) {
             })
             .collect();
         let options = Options::default().with_cut(Cut::none());
-        let (_, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
+        let (_, host) = run::eigh::<T, B>(backend, n, &matrices, &options);
         for (b, a) in matrices.iter().enumerate() {
             for (k, expected) in by_jacobi(a).into_iter().enumerate() {
                 let got = wide(host.values()[[b, k]]).re;
@@ -269,8 +269,8 @@ pub fn errors_in_units_of_epsilon<T: Scalar, B: Engine<T>>(backend: &B) {
         let a = Array2::from_shape_fn((n, n), |_| C::new(rng.uniform(-8.0, 9.0).floor(), 0.0));
         let a = &a + &adjoint(&a);
         let options = Options::default().with_cut(Cut::none());
-        let (_, host) = run::decompose::<T, B>(backend, n, slice::from_ref(&a), &options);
-        let (_, exact) = run::decompose::<f64, eigengrad::Cpu>(&eigengrad::Cpu::default(), n, slice::from_ref(&a), &options);
+        let (_, host) = run::eigh::<T, B>(backend, n, slice::from_ref(&a), &options);
+        let (_, exact) = run::eigh::<f64, eigengrad::Cpu>(&eigengrad::Cpu::default(), n, slice::from_ref(&a), &options);
         let (d, reference) = (Decomposition::of(&host, 0), Decomposition::of(&exact, 0));
         let unit = epsilon::<T>() * reference.norm();
         let of_values = d.lambda.iter().zip(&reference.lambda).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max) / unit;

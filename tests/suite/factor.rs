@@ -139,7 +139,7 @@ pub fn as_eigh_of_the_product<T: Scalar, B: Engine<T>>(backend: &B) {
         let factors: Vec<_> = (0..5).map(|_| rounded::<T>(&rng.matrix::<T>(n, r))).collect();
         let products: Vec<_> = factors.iter().map(|b| times(b, &adjoint(b))).collect();
         let host = decompose::<T, B>(backend, (n, r), &factors, &Options::default()).1;
-        let whole = crate::run::decompose::<T, B>(backend, n, &products, &Options::default()).1;
+        let whole = crate::run::eigh::<T, B>(backend, n, &products, &Options::default()).1;
         for b in 0..factors.len() {
             let (d, e) = (completed(&host, b, &mut rng), Decomposition::of(&whole, b));
             assert_eq!(d.kept.iter().filter(|x| **x).count(), e.kept.iter().filter(|x| **x).count());
@@ -426,7 +426,7 @@ pub fn shapes_of_factors<T: Scalar, B: Engine<T>>(backend: &B) {
     assert!(matches!(other.eigh_into(batch.view(), pairs.view_mut(), &workspace), Err(Error::Shape { what: "B", .. })));
     let wrong = other.workspace().unwrap();
     assert!(matches!(plan.eigh_into(batch.view(), pairs.view_mut(), &wrong), Err(Error::Workspace { .. })));
-    let square = crate::run::decompose::<T, B>(backend, n, &vec![Matrix::eye(n); count], &Options::default()).0;
+    let square = crate::run::eigh::<T, B>(backend, n, &vec![Matrix::eye(n); count], &Options::default()).0;
     let bars = Cotangents::vectors(&square, Array3::zeros((count, n, n)).view()).unwrap();
     assert!(matches!(pairs.backward(&bars), Err(Error::Shape { what: "V̄", .. })));
     let none = FactorBatch::<T, B>::on(backend, Array3::zeros((0, n, r)).view()).unwrap();

@@ -168,7 +168,7 @@ pub fn entropy_of_states<T: Scalar, B: Engine<T>>(backend: &B) {
             let a = times(&times(&u, &diagonal(p)), &adjoint(&u));
             (&a + &adjoint(&a)).mapv(|x| x * 0.5)
         };
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &[turned(&p), Array2::zeros((n, n))], &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &[turned(&p), Array2::zeros((n, n))], &Options::default());
         let got = pairs.negentropy().unwrap();
         let (sums, gradient) = (got.values.to_host().unwrap(), got.gradient.to_host().unwrap());
         gradient.check().unwrap();

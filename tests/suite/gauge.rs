@@ -21,7 +21,7 @@ pub fn the_defect_is_relative<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(22);
     for n in [1, 2, 5, 16, 67] {
         let matrices = mixed::<T>(n, 7, &mut rng);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let (_, mut v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
         v_bar[0].column_mut(n - 1).fill(C::ZERO);
         for loss_scale in scales::<T>() {
@@ -53,7 +53,7 @@ pub fn invariant_losses_and_others<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(23);
     for n in [3, 8, 33, 67] {
         let matrices: Vec<_> = (0..5).map(|b| rng.of_rank::<T>(n, n - b % n, true)).collect();
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let weights = rng.matrix::<f64>(n, n);
         for loss_scale in scales::<T>() {
             let weigh = |b| {
@@ -82,7 +82,7 @@ pub fn invariant_losses_and_others<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn the_threshold_of_the_finding<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(24);
     for n in [16, 64] {
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[rng.of_rank::<T>(n, 3, false)], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[rng.of_rank::<T>(n, 3, false)], &Options::default());
         let v = matrix(host.vectors(), 0);
         let finding = (n as f64).sqrt() * epsilon::<T>() * 8.0;
         for (factor, found) in [(0.8, false), (1.25, T::COMPLEX)] {
@@ -98,7 +98,7 @@ pub fn the_threshold_of_the_finding<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn the_phase_dependent_part_is_ignored<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(25);
     for n in [6, 67] {
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[rng.of_rank::<T>(n, n / 2, false)], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[rng.of_rank::<T>(n, n / 2, false)], &Options::default());
         let v = matrix(host.vectors(), 0);
         let weights = rng.matrix::<f64>(n, n);
         let v_bar = Array2::from_shape_fn((n, n), |ik| weights[ik] * v[ik]);

@@ -17,7 +17,7 @@ pub fn computed_in_f32<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let mut rng = Rng::new(30);
     for n in [1, 2, 8, 33, 67] {
         let matrices: Vec<_> = (0..5).map(|_| rounded::<T>(&rng.hermitian::<T>(n))).collect();
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let (lambda_bar, v_bar) = backward::random_cotangents::<T::Scalar>(n, 5, &mut rng);
         let gradient = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
         for (b, a) in matrices.iter().enumerate() {

@@ -68,7 +68,7 @@ fn hessian<T: Scalar, B: Engine<T>>(
     e: &[Matrix],
 ) -> [Vec<Matrix>; 2] {
     let n = matrices[0].nrows();
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
+    let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, options);
     let along = |values: &dyn Fn(usize) -> Vec<f64>, vectors: &dyn Fn(usize) -> Matrix| -> Vec<Bars> {
         (0..e.len()).map(|b| second(loss, &Decomposition::of(&host, b), &values(b), &vectors(b))).collect()
     };
@@ -100,7 +100,7 @@ fn check<T: Scalar, B: Engine<T>>(backend: &B, matrices: &[Matrix], options: &Op
         let e: Vec<_> = matrices.iter().map(|_| rng.hermitian::<T>(n).mapv(|x| x / (n as f64).sqrt())).collect();
         let gradient = |t: f64| -> Vec<Matrix> {
             let moved: Vec<_> = matrices.iter().zip(&e).map(|(a, e)| a + &e.mapv(|e| e * t)).collect();
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &moved, options);
+            let (pairs, host) = run::eigh::<T, B>(backend, n, &moved, options);
             let gradient = pairs.backward(&upload(&pairs, &first(&loss, &host), (true, true))).unwrap().to_host().unwrap();
             (0..moved.len()).map(|b| matrix(gradient.a_bar(), b)).collect()
         };
@@ -160,7 +160,7 @@ pub fn hessians_are_symmetric<T: Scalar, B: Engine<T>>(backend: &B) {
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
             let options = Options::default().with_cut(Cut::at_most(r)).with_dropped(dropped);
             let matrices = [rng.of_rank::<T>(n, r, true)];
-            let d = Decomposition::of(&run::decompose::<T, B>(backend, n, &matrices, &options).1, 0);
+            let d = Decomposition::of(&run::eigh::<T, B>(backend, n, &matrices, &options).1, 0);
             for loss in LOSSES {
                 let loss = Weighted::new::<T>(loss, n, &mut rng);
                 let (x, y) = (rng.hermitian::<T>(n), rng.hermitian::<T>(n));

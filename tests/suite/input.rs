@@ -72,7 +72,7 @@ proptest! {
         }
         let mut rng = Rng::new(seed);
         let a: Vec<_> = (0..batch).map(|r| rng.of_rank::<C>(n, r + 1, true)).collect();
-        let (pairs, _) = run::decompose::<C, Cpu>(&Cpu::default(), n, &a, &Options::default());
+        let (pairs, _) = run::eigh::<C, Cpu>(&Cpu::default(), n, &a, &Options::default());
         let long = Array2::from_shape_simple_fn((2 * n, batch), || rng.normal());
         let lambda_bar = long.t().slice_move(ndarray::s![.., ..;-2]);
         let owned = (lambda_bar.to_owned(), v_bar.as_standard_layout().into_owned());
@@ -225,7 +225,7 @@ pub fn the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut a = Array2::zeros((n, n));
         let lambda = [-2.0, 0.0, 0.0, 1.0, 2.0, 3.0];
         lambda.iter().enumerate().for_each(|(k, &x)| a[[k, k]] = C::new(x * size, 0.0));
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[a], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[a], &Options::default());
         assert_eq!(host.rank()[0], 4, "× {size:e}");
         for (&x, y) in host.values().row(0).iter().zip(lambda) {
             let error = (wide(x).re / size - y).abs();
@@ -242,7 +242,7 @@ pub fn the_ends_of_the_range<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn eigenvalues_that_overflow<T: Scalar, B: Engine<T>>(backend: &B) {
     let (_, huge) = range::<T>();
     let ones = |x: f64| Array2::from_elem((3, 3), C::new(x, 0.0));
-    let (pairs, host) = run::decompose::<T, B>(backend, 3, &[ones(huge * 0.9), ones(1.0)], &Options::default());
+    let (pairs, host) = run::eigh::<T, B>(backend, 3, &[ones(huge * 0.9), ones(1.0)], &Options::default());
     assert_eq!(host.status().to_vec(), [Status::VALUES_OVERFLOW, Status::OK]);
     assert_eq!(host.rank().to_vec(), [0, 1]);
     assert!(

@@ -16,7 +16,7 @@ fn results<T: Scalar, B: Engine<T>>(
     lambda_bar: &[Vec<f64>],
     v_bar: &[Matrix],
 ) -> Results<T> {
-    let (pairs, host) = run::decompose::<T, B>(backend, n, a, &Options::default());
+    let (pairs, host) = run::eigh::<T, B>(backend, n, a, &Options::default());
     let gradient = run::backward(&pairs, Some(lambda_bar), Some(v_bar));
     (host, gradient)
 }
@@ -108,7 +108,7 @@ pub fn matrices_that_are_not_finite<T: Scalar, B: Engine<T>>(backend: &B) {
             other => panic!("{other:?}"),
         }
         assert!(gradient.check().is_err());
-        let values_bar_only = run::backward(&run::decompose::<T, B>(backend, n, &matrices, &Options::default()).0, None, None);
+        let values_bar_only = run::backward(&run::eigh::<T, B>(backend, n, &matrices, &Options::default()).0, None, None);
         assert!(matrix(values_bar_only.a_bar(), 1).iter().all(|x| x.re.is_nan()));
         let spectrum =
             eigvalsh(&HermitianBatch::<T, B>::on(backend, stack::<T>(n, &matrices).view()).unwrap(), &Options::default());
@@ -123,7 +123,7 @@ pub fn matrices_that_are_not_finite<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn what_is_not_read_cannot_be_wrong<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [3, 16, 67] {
         let (matrices, ..) = problem::<T>(n, 9, 28);
-        let clean = run::decompose::<T, B>(backend, n, &matrices, &Options::default()).1;
+        let clean = run::eigh::<T, B>(backend, n, &matrices, &Options::default()).1;
         for triangle in [Triangle::Lower, Triangle::Upper] {
             let mut a = stack::<T>(n, &matrices);
             for ((_, i, j), x) in a.indexed_iter_mut() {

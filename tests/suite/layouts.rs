@@ -71,7 +71,7 @@ pub fn cotangents_by_rows<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut matrices = mixed::<T>(n, count, &mut rng);
         let huge = C::from(if crate::numbers::epsilon::<T>() > 1e-10 { 1e30 } else { 1e300 });
         matrices[1] = matrices[1].mapv(|x| x * huge);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, count, &mut rng);
         let columns = run::cotangents(&pairs, Some(&lambda_bar), Some(&v_bar));
         let values = crate::numbers::rows::<T::Real>(n, &lambda_bar).into_raw_vec_and_offset().0;
@@ -93,7 +93,7 @@ pub fn several_losses_at_once<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(144);
     for n in [3, 17, 67] {
         let (count, losses) = (4, 3);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &mixed::<T>(n, count, &mut rng), &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &mixed::<T>(n, count, &mut rng), &Options::default());
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, count * losses, &mut rng);
         let h = mixed::<T>(n, count * losses, &mut rng);
         let values = crate::numbers::rows::<T::Real>(n, &lambda_bar).into_raw_vec_and_offset().0;
@@ -199,7 +199,7 @@ fn work_on_the_calling_thread() {
         let matrices = mixed::<f32>(n, if n > 67 { 3 } else { 40 }, &mut rng);
         let (lambda_bar, v_bar) = random_cotangents::<f32>(n, matrices.len(), &mut rng);
         let of = |cpu: &Cpu| {
-            let (pairs, host) = run::decompose::<f32, Cpu>(cpu, n, &matrices, &Options::default());
+            let (pairs, host) = run::eigh::<f32, Cpu>(cpu, n, &matrices, &Options::default());
             (host, run::backward(&pairs, Some(&lambda_bar), Some(&v_bar)))
         };
         let ((pairs, gradient), (others, other)) = (of(&inline), of(&pool));

@@ -87,7 +87,7 @@ fn everything<O: Element, B: Engine<O::Scalar>>(backend: &B, pairs: &Eigenpairs<
 
 fn of<T: Scalar, B: Engine<T>>(backend: &B, inputs: &[Input]) -> Vec<Bits> {
     let a: Vec<_> = inputs.iter().map(|x| x.a.clone()).collect();
-    let (pairs, _) = run::decompose::<T, B>(backend, a[0].nrows(), &a, &Options::default());
+    let (pairs, _) = run::eigh::<T, B>(backend, a[0].nrows(), &a, &Options::default());
     everything(backend, &pairs, inputs)
 }
 
@@ -168,7 +168,7 @@ pub fn operations_reuse_their_memory<T: Scalar, B: Engine<T>>(backend: &B) {
         for seed in 0..3 {
             let inputs = inputs::<T>(n, 9, 110 + seed);
             let a: Vec<_> = inputs.iter().map(|x| x.a.clone()).collect();
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &a, &Options::default());
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &a, &Options::default());
             let fresh = everything(backend, &pairs, &inputs);
             let named = |b: usize, name| fresh[b].iter().find(|x| x.0 == name).unwrap();
             let e = run::hermitian::<T, B>(backend, n, &inputs.iter().map(|x| x.e.mapv(|x| x * 2.0)).collect::<Vec<_>>());
@@ -256,7 +256,7 @@ pub fn wrong_lengths_for_jvp<T: Scalar, B: Engine<T>>(backend: &B) {
         (out.values, out.vectors) = (Array::zeros(backend, [l, N])?, Array::zeros(backend, [v, N, N])?);
         plan.jvp_into(pairs, a_dot.view(), out.view_mut(), &plan.scratch()?)
     });
-    let (pairs, _) = run::decompose::<T, B>(backend, N, &[Array2::eye(N), Array2::eye(N)], &Options::default());
+    let (pairs, _) = run::eigh::<T, B>(backend, N, &[Array2::eye(N), Array2::eye(N)], &Options::default());
     for wrong in [1, 3] {
         let a_dot = run::hermitian::<T, B>(backend, N, &vec![Array2::eye(N); wrong]);
         assert!(matches!(pairs.jvp(&a_dot), Err(Error::Shape { what: "Ȧ", .. })));
@@ -321,7 +321,7 @@ pub fn wrong_lengths_for_functions<T: Scalar, B: Engine<T>>(backend: &B) {
 
 pub fn scratch_of_another_plan<T: Scalar, B: Engine<T>>(backend: &B) {
     let plan = |n| Plan::<T, B>::new(backend, 1, n, &Options::default()).unwrap();
-    let (pairs, _) = run::decompose::<T, B>(backend, 3, &[Array2::eye(3)], &Options::default());
+    let (pairs, _) = run::eigh::<T, B>(backend, 3, &[Array2::eye(3)], &Options::default());
     let (e, bars) = (run::hermitian::<T, B>(backend, 3, &[Array2::eye(3)]), Cotangents::new(&pairs, None, None).unwrap());
     let (plan, others, function) = (plan(3), [plan(2), plan(4)], Spectral::from(Function::Exp));
     let (mut tangents, mut matrices) = (plan.tangents::<T>(1).unwrap(), plan.matrices::<T>().unwrap());

@@ -19,8 +19,8 @@ fn projector(d: &Decomposition) -> Matrix {
 pub fn spectra_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [1, 2, 5, 16, 33] {
         let matrices = mixed::<T>(n, 16, &mut Rng::new(51));
-        let (_, got) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
-        let (_, expected) = run::decompose::<T, Cpu>(&Cpu::default(), n, &matrices, &Options::default());
+        let (_, got) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
+        let (_, expected) = run::eigh::<T, Cpu>(&Cpu::default(), n, &matrices, &Options::default());
         assert_eq!((got.kept(), got.rank(), got.status()), (expected.kept(), expected.rank(), expected.status()), "n = {n}");
         for b in 0..matrices.len() {
             let (got_of, expected_of) = (Decomposition::of(&got, b), Decomposition::of(&expected, b));
@@ -47,8 +47,8 @@ pub fn gradients_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
         let options = Options::default().with_cut(Cut::at_most(n - n / 3));
         let quartic = |v: &Matrix| Array2::from_shape_fn((n, n), |ik| weights[ik] * 4.0 * v[ik].norm_sqr() * v[ik]);
         let one = std::slice::from_ref(&a);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, one, &options);
-        let (cpu_pairs, cpu_host) = run::decompose::<T, Cpu>(&Cpu::default(), n, one, &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, one, &options);
+        let (cpu_pairs, cpu_host) = run::eigh::<T, Cpu>(&Cpu::default(), n, one, &options);
         let (d, expected) = (Decomposition::of(&host, 0), Decomposition::of(&cpu_host, 0));
         let f = expected.f(None);
         let steepest = f.iter().map(|x| x.abs()).fold(0.0, f64::max) * expected.norm();

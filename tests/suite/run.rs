@@ -1,17 +1,17 @@
 //! Runs the library on the oracles' numbers, on any backend, and brings the results back.
 
 use crate::numbers::{Matrix, rows, stack};
-use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Scalar, eigh};
+use eigengrad::{Cotangents, Cpu, Eigenpairs, Element, Engine, Gradient, HermitianBatch, Options, Scalar};
 
 /// The eigenpairs of some matrices of order n, where they are and on the host.
-pub fn decompose<T: Element, B: Engine<T::Scalar>>(
+pub fn eigh<T: Element, B: Engine<T::Scalar>>(
     backend: &B,
     n: usize,
     matrices: &[Matrix],
     options: &Options,
 ) -> (Eigenpairs<T::Scalar, B>, Eigenpairs<T::Scalar, Cpu>) {
     let batch = HermitianBatch::<T, B>::on(backend, stack::<T>(n, matrices).view()).unwrap();
-    let pairs = eigh(&batch, options).unwrap();
+    let pairs = eigengrad::eigh(&batch, options).unwrap();
     let host = pairs.to_host().unwrap();
     (pairs, host)
 }

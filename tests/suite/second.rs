@@ -86,7 +86,7 @@ struct Case<'a, T: Scalar, B: Engine<T>> {
 
 impl<'a, T: Scalar, B: Engine<T>> Case<'a, T, B> {
     fn new(backend: &'a B, n: usize, matrices: &[Matrix], options: &'a Options, rng: &mut Rng) -> Self {
-        let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, options);
         let (bars, more) = (random_bars::<T>(n, matrices.len(), rng), random_bars::<T>(n, matrices.len(), rng));
         Self { backend, options, pairs, host, bars, more, e: directions::<T>(n, matrices.len(), rng) }
     }

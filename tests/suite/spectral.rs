@@ -78,7 +78,7 @@ fn check<T: Scalar, B: Engine<T>>(
     functions: &[Function],
     rng: &mut Rng,
 ) {
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
+    let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, options);
     let e = directions::<T>(n, matrices.len(), rng);
     let scale: Vec<f64> = (0..matrices.len()).map(|_| f64::from(rng.normal() as f32)).collect();
     for &function in functions {
@@ -174,7 +174,7 @@ pub fn every_divided_difference<T: Scalar, B: Engine<T>>(backend: &B) {
         for sign in [1.0, -1.0] {
             let a = rounded::<T>(&diagonal(&lambda.iter().map(|x| x * sign).collect::<Vec<_>>()));
             let (pairs, host) =
-                run::decompose::<T, B>(backend, 12, std::slice::from_ref(&a), &Options::default().with_cut(Cut::none()));
+                run::eigh::<T, B>(backend, 12, std::slice::from_ref(&a), &Options::default().with_cut(Cut::none()));
             let d = Decomposition::of(&host, 0);
             for function in ANY.iter().chain(if sign > 0.0 { &POSITIVE[..] } else { &[] }) {
                 let got = matrix(derivative(backend, &pairs, &(*function).into(), std::slice::from_ref(&ones)).data(), 0);
@@ -206,7 +206,7 @@ pub fn maps_are_their_own_adjoints<T: Scalar, B: Engine<T>>(backend: &B) {
     for n in [1, 2, 5, 16, 67] {
         let matrices = positive::<T>(n, 6, &mut rng);
         let options = Options::default();
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &options);
         let (x, y) = (directions::<T>(n, matrices.len(), &mut rng), directions::<T>(n, matrices.len(), &mut rng));
         let ones = vec![1.0; matrices.len()];
         for function in POSITIVE.iter().chain(&ANY) {
@@ -235,7 +235,7 @@ pub fn functions_that_are_given<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut matrices = positive::<T>(n, 7, &mut rng);
         matrices.truncate(8); // without the identity and other ties
         let options = Options::default();
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &options);
         let e = directions::<T>(n, matrices.len(), &mut rng);
         let nan = |x: T::Real, f: T::Real| if x > T::Real::of(0.1) { f } else { T::Real::of(f64::NAN) };
         let given = Spectral::of(&pairs, |x| nan(x, Float::sin(x)), |x| nan(x, Float::cos(x))).unwrap();
@@ -278,7 +278,7 @@ pub fn ties_of_functions<T: Scalar, B: Engine<T>>(backend: &B) {
     for ties in [TieRule::Error, TieRule::Exact, TieRule::ZeroAndReport] {
         for (tie_rtol, tied) in [(1e-2, true), (1e-4, false)] {
             let options = Options::default().with_ties(ties).with_tie_rtol(tie_rtol);
-            let (pairs, _) = run::decompose::<T, B>(backend, 4, &a, &options);
+            let (pairs, _) = run::eigh::<T, B>(backend, 4, &a, &options);
             let given = Spectral::of(&pairs, |x| x, |_| T::Real::of(5.0)).unwrap();
             let got = derivative(backend, &pairs, &given, &ones);
             assert_eq!(got.status()[0], Status::OK);
@@ -300,8 +300,8 @@ pub fn domains<T: Scalar, B: Engine<T>>(backend: &B) {
         let with = |first: f64| diagonal(&(0..n).map(|k| if k == 0 { first } else { 1.0 + k as f64 }).collect::<Vec<_>>());
         let matrices = [with(0.5), with(-0.5), with(0.0)];
         let options = Options::default().with_cut(Cut::none());
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &options);
-        let alone = run::decompose::<T, B>(backend, n, &matrices[..1], &options).0;
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &options);
+        let alone = run::eigh::<T, B>(backend, n, &matrices[..1], &options).0;
         let e = vec![Array2::eye(n); 3];
         // at −0.5 and at 0
         let cases = [
@@ -352,7 +352,7 @@ pub fn traces_and_failures<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut nan = Array2::eye(n);
     nan[[1, 1]] = f64::NAN.into();
     let matrices = [diagonal(&[1.0, 2.0, 3.0]), nan, diagonal(&[1.0, 2.0, 1e4])];
-    let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+    let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
     let plan = Plan::<T, B>::new(backend, 3, n, &Options::default()).unwrap();
     let (mut sums, mut status) = (Array::zeros(backend, [3]).unwrap(), Array::zeros(backend, [3]).unwrap());
     let function = Spectral::from(Function::Exp);
@@ -376,10 +376,10 @@ pub fn functions_by_differences<T: Scalar, B: Engine<T>>(backend: &B) {
             let a = rng.of_rank::<T>(n, r, ANY.contains(function));
             let weight = rng.hermitian::<T>(n);
             let value = |a: &Matrix| {
-                let (pairs, _) = run::decompose::<T, B>(backend, n, std::slice::from_ref(a), &options);
+                let (pairs, _) = run::eigh::<T, B>(backend, n, std::slice::from_ref(a), &options);
                 inner(&weight, &matrix(pairs.spectral(&(*function).into()).unwrap().to_host().unwrap().data(), 0))
             };
-            let (pairs, host) = run::decompose::<T, B>(backend, n, std::slice::from_ref(&a), &options);
+            let (pairs, host) = run::eigh::<T, B>(backend, n, std::slice::from_ref(&a), &options);
             let e = rng.hermitian::<T>(n).mapv(|x| x / (n as f64).sqrt());
             let got =
                 inner(&matrix(derivative(backend, &pairs, &(*function).into(), std::slice::from_ref(&weight)).data(), 0), &e);
@@ -412,8 +412,8 @@ pub fn functions_as_in_f64<T: Scalar, B: Engine<T> + Engine<f64> + Engine<num_co
         let a = [rounded::<T>(&rng.with_spectrum::<T>(&lambda))];
         let e = directions::<T>(n, 1, &mut rng);
         let options = Options::default().with_cut(Cut::at_most(n - n / 3));
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &a, &options);
-        let (wide_pairs, wide_host) = run::decompose::<num_complex::Complex<f64>, B>(backend, n, &a, &options);
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &a, &options);
+        let (wide_pairs, wide_host) = run::eigh::<num_complex::Complex<f64>, B>(backend, n, &a, &options);
         for function in POSITIVE.iter().chain(&ANY) {
             let got = matrix(derivative(backend, &pairs, &(*function).into(), &e).data(), 0);
             let expected = matrix(derivative(backend, &wide_pairs, &(*function).into(), &e).data(), 0);

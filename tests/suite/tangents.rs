@@ -37,7 +37,7 @@ pub fn assert_ratio(error: f64, unit: f64, what: impl std::fmt::Display) {
 }
 
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], options: &Options, rng: &mut Rng) {
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, options);
+    let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, options);
     for count in [1, 3] {
         let a_dot = directions::<T>(n, count * matrices.len(), rng);
         let tangents = jvp(&pairs, backend, &a_dot);
@@ -91,7 +91,7 @@ pub fn tangents_adjoint_to_the_backward<T: Scalar, B: Engine<T>>(backend: &B) {
         matrices.push(Array2::eye(n));
         for dropped in [Dropped::AsComputed, Dropped::Zero] {
             let options = Options::default().with_dropped(dropped);
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
+            let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &options);
             let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
             let a_dot = directions::<T>(n, matrices.len(), &mut rng);
             let gradient = run::backward(&pairs, Some(&lambda_bar), Some(&v_bar));
@@ -117,7 +117,7 @@ pub fn tangents_adjoint_to_the_backward<T: Scalar, B: Engine<T>>(backend: &B) {
 pub fn parallel_transport<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(64);
     for n in [3, 16, 67] {
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[rng.of_rank::<T>(n, n - 1, true)], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[rng.of_rank::<T>(n, n - 1, true)], &Options::default());
         let a_dot = directions::<T>(n, 1, &mut rng);
         let v_dot = matrix(jvp(&pairs, backend, &a_dot).vectors(), 0);
         let d = Decomposition::of(&host, 0);
@@ -136,7 +136,7 @@ pub fn one_triangle_of_a_direction<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(65);
     for n in [3, 16, 67] {
         let matrices = mixed::<T>(n, 9, &mut rng);
-        let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let a_dot = directions::<T>(n, 9, &mut rng);
         let expected = jvp(&pairs, backend, &a_dot);
         for triangle in [Triangle::Lower, Triangle::Upper] {
@@ -164,7 +164,7 @@ pub fn tangents_of_tied_pairs<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [crate::numbers::diagonal(&lambda), rng.of_rank::<T>(n, n - 1, false)];
         let a_dot = directions::<T>(n, 2, &mut rng);
         let of = |ties| {
-            let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
+            let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
             (pairs.jvp(&run::hermitian::<T, B>(backend, n, &a_dot)), pairs, host)
         };
         let (tangents, _, host) = of(TieRule::ZeroAndReport);

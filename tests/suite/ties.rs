@@ -13,7 +13,7 @@ use ndarray::Array2;
 /// `tie_rtol`·‖A‖.
 fn check<T: Scalar, B: Engine<T>>(backend: &B, n: usize, matrices: &[Matrix], cut: Cut, tie_rtol: Option<f64>, sizes: &[usize]) {
     let mut rng = Rng::new(16);
-    let (pairs, host) = run::decompose::<T, B>(backend, n, matrices, &Options::default().with_cut(cut).with_tie_rtol(tie_rtol));
+    let (pairs, host) = run::eigh::<T, B>(backend, n, matrices, &Options::default().with_cut(cut).with_tie_rtol(tie_rtol));
     let (lambda_bar, v_bar) = random_cotangents::<T>(n, matrices.len(), &mut rng);
     for (with_values, with_vectors) in [(true, true), (true, false), (false, true)] {
         let (lambda_bar, v_bar) = (with_values.then_some(&*lambda_bar), with_vectors.then_some(&*v_bar));
@@ -72,7 +72,7 @@ pub fn the_tie_cutoff_follows_the_precision<T: Scalar, B: Engine<T>>(backend: &B
     check::<T, B>(backend, 4, &[diagonal(&lambda)], Cut::default(), None, &[2]);
     let status = |lambda: &[f64; 4], cut: Cut| {
         let options = Options::default().with_cut(cut);
-        let (pairs, _) = run::decompose::<T, B>(backend, 4, &[diagonal(lambda)], &options);
+        let (pairs, _) = run::eigh::<T, B>(backend, 4, &[diagonal(lambda)], &options);
         run::backward(&pairs, None, None).status()[0]
     };
     let apart = [1.0, 1.0 + 1.9 * coarse, 2.0, 3.0];
@@ -87,7 +87,7 @@ pub fn right_losses_have_no_defect<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut lambda = vec![0.0; n];
         lambda[..5].copy_from_slice(&[4.0, 2.0, 2.0, 2.0, 1.0]);
         let (a, c) = (rng.with_spectrum::<T>(&lambda), rng.hermitian::<T>(n));
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[a], &Options::default());
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[a], &Options::default());
         let in_group = |k: usize| if (n - 4..n - 1).contains(&k) { 1.0 } else { 0.0 };
         let cv = times(&c, &matrix(host.vectors(), 0));
         let v_bar = Array2::from_shape_fn((n, n), |(i, k)| cv[[i, k]] * in_group(k));
@@ -121,7 +121,7 @@ pub fn exact_ties_show<T: Scalar, B: Engine<T>>(backend: &B) {
         let matrices = [Array2::eye(n), rng.of_rank::<T>(n, n, false)];
         let (_, v_bar) = random_cotangents::<T>(n, 2, &mut rng);
         let gradient = |ties| {
-            let (pairs, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
+            let (pairs, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_ties(ties));
             run::backward(&pairs, None, Some(&v_bar))
         };
         let (exact, zeroed) = (gradient(TieRule::Exact), gradient(TieRule::ZeroAndReport));
@@ -147,7 +147,7 @@ pub fn exact_near_ties_are_the_formula<T: Scalar, B: Engine<T>>(backend: &B) {
         let mut lambda: Vec<_> = (1..=n).map(|k| k as f64 / n as f64).collect();
         lambda[n - 2] = 1.0 - 4.0 * epsilon::<T>();
         let options = Options::default().with_ties(TieRule::Exact);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &[diagonal(&lambda)], &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &[diagonal(&lambda)], &options);
         let (_, v_bar) = random_cotangents::<T>(n, 1, &mut rng);
         let gradient = run::backward(&pairs, None, Some(&v_bar));
         let d = Decomposition::of(&host, 0);
@@ -168,7 +168,7 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
         let (lambda_bar, v_bar) = random_cotangents::<T>(n, 4, &mut rng);
         let refused = Status::TIED | Status::TIES_REFUSED;
         let options = Options::default().with_ties(TieRule::Error);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &options);
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &options);
         host.check().unwrap(); // a tie is no finding of the forward
         let cotangents = run::cotangents(&pairs, Some(&lambda_bar), Some(&v_bar));
         match pairs.backward(&cotangents) {
@@ -179,7 +179,7 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
         let (mut gradient, workspace) = (plan.gradient::<T>().unwrap(), plan.workspace().unwrap());
         plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace).unwrap();
         let gradient = gradient.to_host().unwrap();
-        let (free, _) = run::decompose::<T, B>(backend, n, &matrices, &Options::default());
+        let (free, _) = run::eigh::<T, B>(backend, n, &matrices, &Options::default());
         let free = run::backward(&free, Some(&lambda_bar), Some(&v_bar));
         for b in 0..4 {
             let a_bar = gradient.a_bar().index_axis(ndarray::Axis(0), b).to_owned();
@@ -193,7 +193,7 @@ pub fn tied_matrices_are_refused<T: Scalar, B: Engine<T>>(backend: &B) {
                 assert_eq!(gradient.status()[b], phase_dependent::<T>());
             }
         }
-        let untied = run::decompose::<T, B>(backend, n, &matrices[..1], &options).0;
+        let untied = run::eigh::<T, B>(backend, n, &matrices[..1], &options).0;
         let untied_bar = (rows::<T::Real>(n, &lambda_bar[..1]), stack::<T>(n, &v_bar[..1]));
         let cotangents = eigengrad::Cotangents::new(&untied, Some(untied_bar.0.view()), Some(untied_bar.1.view())).unwrap();
         untied.backward(&cotangents).unwrap();
@@ -207,7 +207,7 @@ pub fn the_identity_and_zero_without_a_cut<T: Scalar, B: Engine<T>>(backend: &B)
         let matrices = [Array2::eye(n), Array2::zeros((n, n)), Array2::from_elem((n, n), 1.0.into())];
         let sizes = [n, n, n - 1];
         check::<T, B>(backend, n, &matrices, Cut::none(), None, &sizes);
-        let (pairs, host) = run::decompose::<T, B>(backend, n, &matrices, &Options::default().with_cut(Cut::none()));
+        let (pairs, host) = run::eigh::<T, B>(backend, n, &matrices, &Options::default().with_cut(Cut::none()));
         assert!(host.rank().iter().all(|&rank| rank as usize == n));
         let gradient = run::backward(&pairs, Some(&vec![vec![1.0; n]; 3]), Some(&vec![Array2::zeros((n, n)); 3]));
         for b in 0..3 {

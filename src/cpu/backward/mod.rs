@@ -1,13 +1,13 @@
 //! Ā of one run of matrices, small ones in lanes, large ones by products; what both share, on the
 //! way in and on the way out.
 
-pub(in crate::cpu) mod assemble;
 mod rescale;
+pub(in crate::cpu) mod run;
 
 use crate::compute::Backward;
 use crate::cpu::Workspace;
 use crate::cpu::dense::products::Products;
-use crate::cpu::lanes::backward::LaneAssembly;
+use crate::cpu::lanes::backward::LaneBackward;
 use crate::cpu::parallel::Chunk;
 use crate::cpu::range::is_extreme;
 use crate::cpu::types::DERIVATIVE_LANES_UP_TO;
@@ -16,39 +16,39 @@ use crate::{
     Cotangents, Cpu, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Status, Triangle, View,
     ViewMut,
 };
-use assemble::{Assemble, Found, Run};
 use num_traits::Float;
 use rescale::Rescaled;
+use run::{Found, GroupBackward, Run};
 
 /// Scratch memory of one thread.
 #[derive(Debug)]
-pub(in crate::cpu) struct Assembly<T: Scalar> {
-    pub way: Assembler<T>,
+pub(in crate::cpu) struct BackwardScratch<T: Scalar> {
+    pub way: BackwardMethod<T>,
     pub rescaled: Rescaled<T>,
 }
 
 /// The way that an order calls for.
 #[derive(Debug)]
-pub(in crate::cpu) enum Assembler<T: Scalar> {
-    Lanes(Box<LaneAssembly<T>>),
+pub(in crate::cpu) enum BackwardMethod<T: Scalar> {
+    Lanes(Box<LaneBackward<T>>),
     Products(Box<Products<T>>),
 }
 
-impl<T: Scalar> Assembly<T> {
+impl<T: Scalar> BackwardScratch<T> {
     pub(in crate::cpu) fn new(n: usize, _: usize) -> Result<Self> {
         let in_lanes = n <= DERIVATIVE_LANES_UP_TO;
         let way = match in_lanes {
-            true => Assembler::Lanes(Box::new(LaneAssembly::new(n)?)),
-            false => Assembler::Products(Box::new(Products::new(n)?)),
+            true => BackwardMethod::Lanes(Box::new(LaneBackward::new(n)?)),
+            false => BackwardMethod::Products(Box::new(Products::new(n)?)),
         };
         Ok(Self { way, rescaled: Rescaled::new() })
     }
 
-    /// The number of matrices that are assembled at a time.
+    /// The number of matrices that are worked on at a time.
     pub(in crate::cpu) fn width(&self) -> usize {
         match &self.way {
-            Assembler::Lanes(lanes) => lanes.width(),
-            Assembler::Products(_) => 1,
+            BackwardMethod::Lanes(lanes) => lanes.width(),
+            BackwardMethod::Products(_) => 1,
         }
     }
 }
@@ -63,14 +63,14 @@ impl<T: Scalar> Backward<T> for Cpu {
         workspace: &Workspace<T>,
     ) -> Result<()> {
         let chunk = Run { n: problem.n, pairs, cotangents, out };
-        let assemblies = &workspace.assemblies;
-        let work = |assembly: &mut Assembly<T>, chunk| backward(problem, chunk, assembly);
-        self.run(|| assemblies.each(0, chunk, Assembly::width, &work))
+        let each = &workspace.backward;
+        let work = |scratch: &mut BackwardScratch<T>, chunk| backward(problem, chunk, scratch);
+        self.run(|| each.each(0, chunk, BackwardScratch::width, &work))
     }
 }
 
-/// Assembles the chunk by the way that its order calls for.
-pub(in crate::cpu) fn backward<T, O, G>(problem: &Problem, mut chunk: Run<'_, '_, O, G>, assembly: &mut Assembly<T>)
+/// Ā of the chunk by the way that its order calls for.
+pub(in crate::cpu) fn backward<T, O, G>(problem: &Problem, mut chunk: Run<'_, '_, O, G>, scratch: &mut BackwardScratch<T>)
 where
     T: Scalar,
     O: ElementOf<T>,
@@ -80,10 +80,10 @@ where
         chunk.out.tie_defect.fill(T::Real::of(0.0));
         return chunk.out.status.copy_from_slice(&chunk.pairs.spectrum.status);
     }
-    let Assembly { way, rescaled } = assembly;
+    let BackwardScratch { way, rescaled } = scratch;
     match way {
-        Assembler::Lanes(lanes) => run(problem, chunk, lanes.width(), &mut **lanes, rescaled),
-        Assembler::Products(products) => run(problem, chunk, 1, &mut **products, rescaled),
+        BackwardMethod::Lanes(lanes) => run(problem, chunk, lanes.width(), &mut **lanes, rescaled),
+        BackwardMethod::Products(products) => run(problem, chunk, 1, &mut **products, rescaled),
     }
 }
 
@@ -91,7 +91,7 @@ fn run<T, O, G>(
     problem: &Problem,
     mut rest: Run<'_, '_, O, G>,
     width: usize,
-    assembly: &mut impl Assemble<T>,
+    method: &mut impl GroupBackward<T>,
     rescaled: &mut Rescaled<T>,
 ) where
     T: Scalar,
@@ -107,15 +107,15 @@ fn run<T, O, G>(
         let extreme = group.pairs.spectrum.values.chunks_exact(problem.n).any(is_extreme);
         let mut plain = !extreme;
         if plain {
-            assembly.assemble(problem, group.reborrow());
-            plain = (0..here).all(|b| assembly.found(b).finite || group.pairs.spectrum.status[b].failed());
+            method.backward(problem, group.reborrow());
+            plain = (0..here).all(|b| method.found(b).finite || group.pairs.spectrum.status[b].failed());
         }
         if !plain {
-            let infinite: Vec<_> = (0..here).map(|b| !extreme && !assembly.found(b).finite).collect();
-            rescaled.assemble(problem, group.reborrow(), |b| infinite[b], assembly);
+            let infinite: Vec<_> = (0..here).map(|b| !extreme && !method.found(b).finite).collect();
+            rescaled.backward(problem, group.reborrow(), |b| infinite[b], method);
         }
         for b in 0..here {
-            let found = assembly.found(b);
+            let found = method.found(b);
             let finite = if plain { found.finite } else { rescaled.finite[b] };
             report(problem, &mut group, b, Found { finite, ..found });
         }

@@ -1,7 +1,7 @@
 //! Ā where the plain way leaves the range: of λ·2⁻ᵉ, λ̄·2⁻ʰ and V̄·2⁻ʰ⁻ᵉ the gradient is 2⁻ʰ·Ā.
 
-use super::assemble::Assemble;
-use super::assemble::Run;
+use super::run::GroupBackward;
+use super::run::Run;
 use crate::cpu::range::{Power, exponent, is_extreme, lift};
 use crate::cpu::transposed;
 use crate::options::Problem;
@@ -28,14 +28,14 @@ impl<T: Scalar> Rescaled<T> {
         Self { values: reals(), values_bar: reals(), v: vec![], v_bar: vec![], a_bar: vec![], back: vec![], finite: vec![] }
     }
 
-    /// Assembles a group, of which the matrices that `leave_range` asks for are scaled; the others
+    /// Ā of a group, of which the matrices that `leave_range` asks for are scaled; the others
     /// have the bits of the plain way.
-    pub fn assemble<O: ElementOf<T>, G: ElementOf<T>>(
+    pub fn backward<O: ElementOf<T>, G: ElementOf<T>>(
         &mut self,
         problem: &Problem,
         group: Run<'_, '_, O, G>,
         leaves_range: impl Fn(usize) -> bool,
-        assembly: &mut impl Assemble<T>,
+        method: &mut impl GroupBackward<T>,
     ) {
         let Run { n, pairs, cotangents, mut out } = group;
         let batch = pairs.spectrum.status.len();
@@ -87,7 +87,7 @@ impl<T: Scalar> Rescaled<T> {
                 status: out.status.reborrow(),
             },
         };
-        assembly.assemble::<T, T>(&problem.with_ties_of::<O>(), scaled);
+        method.backward::<T, T>(&problem.with_ties_of::<O>(), scaled);
         self.finite.clear();
         for (b, (to, from)) in out.a_bar.chunks_exact_mut(n * n).zip(self.a_bar.chunks_exact(n * n)).enumerate() {
             let power = Power::of(self.back[b]);

@@ -53,11 +53,11 @@ pub(in crate::cpu) struct Found<R> {
     pub finite: bool,
 }
 
-/// Assembles Ā of as many matrices as are worked on at a time.
-pub(in crate::cpu) trait Assemble<T: Scalar> {
+/// Makes Ā of as many matrices as are worked on at a time.
+pub(in crate::cpu) trait GroupBackward<T: Scalar> {
     /// Writes Ā, ρ and the spreads of λ̄, and adds what ties are to the statuses; columns of V̄
     /// outside K are not used.
-    fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, group: Run<'_, '_, O, G>);
+    fn backward<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, group: Run<'_, '_, O, G>);
     /// What was found of a matrix of the last group.
     fn found(&self, b: usize) -> Found<T::Real>;
 }

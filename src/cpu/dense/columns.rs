@@ -1,7 +1,7 @@
 //! The columns of one matrix that take part in its gradient: V, V̄, X = Vᴴ V̄, and G of
 //! docs/derivation.md, equation (7), made of it.
 
-use crate::cpu::backward::assemble::Column;
+use crate::cpu::backward::run::Column;
 use crate::cpu::dense::matrix::Matrix;
 use crate::cpu::memory::filled;
 use crate::{Dropped, Element, Real, Result, Scalar};

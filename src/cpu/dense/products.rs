@@ -1,7 +1,7 @@
 //! Ā of one matrix by matrix products: docs/derivation.md, equations (8) and (10).
 
-use crate::cpu::backward::assemble::{Assemble, Column, Found};
-use crate::cpu::backward::assemble::{Run, Spread};
+use crate::cpu::backward::run::{Column, Found, GroupBackward};
+use crate::cpu::backward::run::{Run, Spread};
 use crate::cpu::dense::columns::{Columns, TILE};
 use crate::cpu::dense::matrix::Matrix;
 use crate::cpu::memory::filled;
@@ -30,8 +30,8 @@ impl<T: Scalar> Products<T> {
     }
 }
 
-impl<T: Scalar> Assemble<T> for Products<T> {
-    fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrix: Run<'_, '_, O, G>) {
+impl<T: Scalar> GroupBackward<T> for Products<T> {
+    fn backward<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrix: Run<'_, '_, O, G>) {
         let Run { n, pairs, cotangents, mut out } = matrix;
         self.take(problem, pairs, cotangents, &mut out.status, &mut out.tie_defect);
         if self.columns.of.len() == n {

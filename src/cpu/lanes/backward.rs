@@ -5,8 +5,8 @@
 //! are lanes. Matrices are padded to whole blocks of the micro-kernel with zero rows and columns,
 //! which stay zero.
 
-use crate::cpu::backward::assemble::Run;
-use crate::cpu::backward::assemble::{Assemble, Found};
+use crate::cpu::backward::run::Run;
+use crate::cpu::backward::run::{Found, GroupBackward};
 use crate::cpu::lanes::columns::{Given, LaneColumns};
 use crate::cpu::lanes::kernel::{BackwardGroup, BackwardOperands, GAUGE_DEFECT, NOT_FINITE, TIE_DEFECT};
 use crate::cpu::lanes::matrices::{BLOCK, padded, size};
@@ -17,7 +17,7 @@ use crate::{Dropped, Element, ElementOf, Gradient, Real, Result, Scalar, Status,
 
 /// Scratch memory for a group of matrices.
 #[derive(Debug)]
-pub(in crate::cpu) struct LaneAssembly<T: Element> {
+pub(in crate::cpu) struct LaneBackward<T: Element> {
     group: BackwardGroup<T::Real>,
     wide: Wide<T, T::Real>,
 }
@@ -37,7 +37,7 @@ const fn parts<T: Scalar>() -> usize {
     if T::COMPLEX { 2 } else { 1 }
 }
 
-impl<T: Scalar> LaneAssembly<T> {
+impl<T: Scalar> LaneBackward<T> {
     pub(in crate::cpu) fn new(n: usize) -> Result<Self> {
         let width = T::lanes();
         let zero = T::Real::of(0.0);
@@ -62,14 +62,14 @@ impl<T: Scalar> LaneAssembly<T> {
         Ok(Self { group, wide })
     }
 
-    /// The number of matrices that are assembled at a time.
+    /// The number of matrices that are worked on at a time.
     pub(in crate::cpu) fn width(&self) -> usize {
         self.group.width
     }
 }
 
-impl<T: Scalar> Assemble<T> for LaneAssembly<T> {
-    fn assemble<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrices: Run<'_, '_, O, G>) {
+impl<T: Scalar> GroupBackward<T> for LaneBackward<T> {
+    fn backward<O: ElementOf<T>, G: ElementOf<T>>(&mut self, problem: &Problem, matrices: Run<'_, '_, O, G>) {
         let Run { pairs, cotangents, out: Gradient { mut a_bar, gauge_defect, mut tie_defect, mut status }, .. } = matrices;
         let Self { group, wide } = self;
         let columns = Given {
@@ -84,10 +84,10 @@ impl<T: Scalar> Assemble<T> for LaneAssembly<T> {
         let (v_bar, by_rows) = (cotangents.vectors.map(|x| widened(x.memory, &mut wide.v_bar)), cotangents.rows);
         let gauge_defect = gauge_defect.memory;
         match G::as_scalars_mut(&mut a_bar) {
-            Some(a_bar) => T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect }),
+            Some(a_bar) => T::backward_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect }),
             None => {
                 let computed = &mut *wide.a_bar;
-                T::assemble_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar: computed, gauge_defect });
+                T::backward_lanes(group, BackwardOperands { columns, v, v_bar, by_rows, a_bar: computed, gauge_defect });
                 a_bar.iter_mut().zip(&wide.a_bar).for_each(|(to, &from)| *to = G::narrow(from));
             }
         }

@@ -90,8 +90,8 @@ impl<R: Vector, const C: usize, const COLUMNS: usize> Solve<'_, R, C, COLUMNS> {
         }
         let with_vectors = vectors.is_some();
         match group.groups {
-            1 => s.vectorize(Diagonalise::<'_, R, 1, N> { group, count, with_vectors }),
-            _ => s.vectorize(Diagonalise::<'_, R, 2, N> { group, count, with_vectors }),
+            1 => s.vectorize(ImplicitQl::<'_, R, 1, N> { group, count, with_vectors }),
+            _ => s.vectorize(ImplicitQl::<'_, R, 2, N> { group, count, with_vectors }),
         }
         for g in 0..count {
             s.vectorize(Order::<'_, R, N> { group, g });
@@ -129,13 +129,13 @@ impl<R: Vector, const C: usize, const PASS: usize, const N: usize> WithSimd for 
 
 /// T ↦ Λ and Z of as many groups as there are; with Z, Λ is its Rayleigh quotients. Lanes that do
 /// not converge are told from what is left of e.
-struct Diagonalise<'a, R, const G: usize, const N: usize> {
+struct ImplicitQl<'a, R, const G: usize, const N: usize> {
     group: &'a mut EighGroup<R>,
     count: usize,
     with_vectors: bool,
 }
 
-impl<R: Vector, const G: usize, const N: usize> WithSimd for Diagonalise<'_, R, G, N> {
+impl<R: Vector, const G: usize, const N: usize> WithSimd for ImplicitQl<'_, R, G, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
@@ -274,7 +274,7 @@ mod tests {
 
     /// λ, V and statuses of full groups; below the diagonal of one matrix's T there is NaN, which
     /// no sweep makes negligible.
-    fn decompose(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
+    fn eigh(stuck: Option<usize>) -> (Vec<f64>, Vec<f64>, Vec<Status>) {
         let group = &mut f64::group(N).unwrap();
         let (width, size) = (group.width, N * N * group.width);
         let mut random = fastrand::Rng::with_seed(11);
@@ -287,7 +287,7 @@ mod tests {
             group.tridiagonal[(2 * row + 1) * width + b % width] = f64::NAN;
         }
         let count = group.groups;
-        dispatch(Diagonalise::<'_, f64, 2, 0> { group, count, with_vectors: true });
+        dispatch(ImplicitQl::<'_, f64, 2, 0> { group, count, with_vectors: true });
         let mut v = vec![0.0; a.len()];
         for (g, vectors) in v.chunks_mut(size).enumerate() {
             dispatch(Order::<'_, f64, 0> { group, g });
@@ -298,10 +298,10 @@ mod tests {
 
     #[test]
     fn a_lane_that_does_not_converge_leaves_the_others_alone() {
-        let (lambda, v, status) = decompose(None);
+        let (lambda, v, status) = eigh(None);
         assert_eq!(status, vec![Status::OK; status.len()]);
         for stuck in 0..status.len() {
-            let (lambda_beside, v_beside, status) = decompose(Some(stuck));
+            let (lambda_beside, v_beside, status) = eigh(Some(stuck));
             for (b, status) in status.into_iter().enumerate() {
                 if b == stuck {
                     assert_eq!(status, Status::NOT_CONVERGED);

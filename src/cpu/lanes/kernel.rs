@@ -54,19 +54,19 @@ pub struct BackwardOperands<'a, T, R> {
 }
 
 /// The lane kernel, compiled once for each type and instruction set.
-pub trait AssembleLanes: Element {
+pub trait BackwardLanes: Element {
     /// The number of lanes of the instruction set at hand.
     fn lanes() -> usize;
-    fn assemble_lanes(group: &mut BackwardGroup<Self::Real>, work: BackwardOperands<'_, Self, Self::Real>);
+    fn backward_lanes(group: &mut BackwardGroup<Self::Real>, work: BackwardOperands<'_, Self, Self::Real>);
 }
 
-macro_rules! assemble_lanes {
+macro_rules! backward_lanes {
     ($($t:ty: $real:ty, $parts:literal, $rows:literal);*) => { $(
-        impl AssembleLanes for $t {
+        impl BackwardLanes for $t {
             fn lanes() -> usize {
                 lanes::<$real>()
             }
-            fn assemble_lanes(group: &mut BackwardGroup<$real>, work: BackwardOperands<'_, $t, $real>) {
+            fn backward_lanes(group: &mut BackwardGroup<$real>, work: BackwardOperands<'_, $t, $real>) {
                 let BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect } = work;
                 let (v, v_bar, a_bar) = (cast_slice(v), v_bar.map(cast_slice), cast_slice_mut(a_bar));
                 let work = BackwardOperands { columns, v, v_bar, by_rows, a_bar, gauge_defect };
@@ -75,7 +75,7 @@ macro_rules! assemble_lanes {
         }
     )* }
 }
-for_each_type!(assemble_lanes);
+for_each_type!(backward_lanes);
 
 struct Kernel<'a, R, const C: usize, const ROWS: usize> {
     group: &'a mut BackwardGroup<R>,
@@ -98,18 +98,18 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
     fn of_order<S: Simd, const COLUMNS: usize>(self, s: S) {
         if const { !is_wide::<S, R>() } {
             let n = self.group.n;
-            return self.assemble::<S, COLUMNS>(s, n);
+            return self.backward::<S, COLUMNS>(s, n);
         }
         match self.group.n {
-            4 => self.assemble::<S, COLUMNS>(s, 4),
-            8 => self.assemble::<S, COLUMNS>(s, 8),
-            16 => self.assemble::<S, COLUMNS>(s, 16),
-            n => self.assemble::<S, COLUMNS>(s, n),
+            4 => self.backward::<S, COLUMNS>(s, 4),
+            8 => self.backward::<S, COLUMNS>(s, 8),
+            16 => self.backward::<S, COLUMNS>(s, 16),
+            n => self.backward::<S, COLUMNS>(s, n),
         }
     }
 
     #[inline(always)]
-    fn assemble<S: Simd, const COLUMNS: usize>(self, s: S, n: usize) {
+    fn backward<S: Simd, const COLUMNS: usize>(self, s: S, n: usize) {
         let (group, work) = (self.group, self.work);
         let tied = group.columns.label(s, n, work.columns);
         let columns = &group.columns;
@@ -144,7 +144,7 @@ impl<R: Vector, const C: usize, const ROWS: usize> Kernel<'_, R, C, ROWS> {
         }
         // V̄ has done its part.
         let a_bar = v_bar;
-        found[NOT_FINITE] = matrices.conjugate::<ROWS, COLUMNS>(columns_of_v, weighed, lambda_bar, m, a_bar);
+        found[NOT_FINITE] = matrices.expand::<ROWS, COLUMNS>(columns_of_v, weighed, lambda_bar, m, a_bar);
         out_of_lanes::<S, R, C>(s, a_bar.as_flattened(), Runs::rows(n, C, stride), work.a_bar);
     }
 }

@@ -117,7 +117,7 @@ impl<S: Simd, R: Vector, const C: usize> LaneMatrices<S, R, C> {
     /// triangle is computed, the other is its mirror. NaN where an entry of Ā is not finite,
     /// otherwise 0.
     #[inline(always)]
-    pub fn conjugate<const ROWS: usize, const COLUMNS: usize>(
+    pub fn expand<const ROWS: usize, const COLUMNS: usize>(
         &self,
         columns: &[Number<S, R, C>],
         g: Option<&[Number<S, R, C>]>,

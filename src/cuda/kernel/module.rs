@@ -61,7 +61,7 @@ impl Module {
         let mut module = Self { raw, functions: Vec::new(), context: context.clone() };
         for (name, of) in compiled.names.iter().zip(wanted) {
             let function = module.find(name)?;
-            match if of.kernel == "diagonalise" { most_shared } else { of.shared } {
+            match if of.kernel == "jacobi" { most_shared } else { of.shared } {
                 0 => {}
                 bytes => function.may_share(bytes)?,
             }

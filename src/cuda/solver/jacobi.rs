@@ -15,7 +15,7 @@ use std::ffi::c_int;
 kernels! { Eigenpairs:
     /// kernels/eigh/jacobi.cu: whether vectors are wanted, bytes of shared memory a matrix; A that
     /// becomes V, λ, info.
-    Diagonalise<S> = "diagonalise"(i64, c_int, c_int, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<c_int>);
+    JacobiKernel<S> = "jacobi"(i64, c_int, c_int, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<c_int>);
     /// kernels/eigh/jacobi.cu: as above with the matrices apart; defects, their bound and memory to
     /// work in.
     RepairKernel<S> = "repair"(
@@ -76,7 +76,7 @@ impl OnChip {
         let (vectors, bytes) = (c_int::from(with_vectors), bytes as c_int);
         let arguments = (batch as i64, n as c_int, vectors, bytes, memory.a, memory.lambda, memory.info);
         // SAFETY: the caller's.
-        unsafe { cuda.launch::<Diagonalise<T>>(shape, arguments) }
+        unsafe { cuda.launch::<JacobiKernel<T>>(shape, arguments) }
     }
 }
 
