@@ -26,14 +26,14 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (p, omega) = (self.x.numbers(&group.p), self.x.numbers_mut(&mut group.omega));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let dot = R::vectors_mut(s, &mut group.columns.dot);
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 let entry = self.x.scale(p[self.at(i, j)], f[self.at(i, j)]);
                 omega[self.at(i, j)] = entry;
                 omega[self.at(j, i)] = self.neg(self.x.conj(entry));
             }
-            omega[self.at(j, j)] = self.real(self.x.zero());
-            dot[j] = R::if_equal(s, label[j], self.x.zero(), self.x.zero(), p[self.at(j, j)][0]);
+            omega[self.at(i, i)] = self.real(self.x.zero());
+            dot[i] = R::if_equal(s, label[i], self.x.zero(), self.x.zero(), p[self.at(i, i)][0]);
         }
     }
 
@@ -45,14 +45,14 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (mut largest, mut squares) = (zero, zero);
         if group.tied {
             let (p, label) = (self.x.numbers(&group.p), R::vectors(s, &group.columns.label));
-            for j in 0..self.n {
-                for i in 0..j {
+            for i in 0..self.n {
+                for j in i + 1..self.n {
                     let square = self.x.norm_sqr(p[self.at(i, j)]);
                     let within = R::if_equal(s, label[i], label[j], R::if_equal(s, label[i], zero, zero, square), zero);
                     largest = R::maxs(s, largest, within);
                     squares = R::mul_adds(s, square, self.splat(2.0), squares);
                 }
-                squares = R::adds(s, squares, self.x.norm_sqr(p[self.at(j, j)]));
+                squares = R::adds(s, squares, self.x.norm_sqr(p[self.at(i, i)]));
             }
         }
         let defect = R::sqrts(s, R::divs(s, largest, R::if_equal(s, squares, zero, self.splat(1.0), squares)));
@@ -80,8 +80,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         self.congruence(&mut group.p, &group.given, &group.v, &mut group.temporary);
         let (p, w) = (self.x.numbers_mut(&mut group.p), R::vectors(s, &group.weights));
         let scale = R::vectors(s, &group.scale)[0];
-        for j in 0..self.n {
-            for i in 0..=j {
+        for i in 0..self.n {
+            for j in i..self.n {
                 let entry = self.x.scale(self.x.scale(p[self.at(i, j)], w[self.at(i, j)]), scale);
                 p[self.at(i, j)] = entry;
                 p[self.at(j, i)] = if i == j { self.real(entry[0]) } else { self.x.conj(entry) };

@@ -112,6 +112,9 @@ impl<T: Scalar> DerivativeScratch<T> {
 
     /// Scales cotangents, behind [`DerivativeScratch::scale_direction`].
     pub(in crate::cpu) fn scale_bars(&mut self) {
+        if !self.exponents.iter().any(|exponents| exponents.on) {
+            return;
+        }
         let DerivativeGroup { shape, out, more, columns, with_bar, with_more, .. } = &self.group;
         let (row, rows) = ([1, shape.n], [shape.parts, shape.stride]);
         let of_lane = |lane: usize| {

@@ -47,12 +47,12 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         }
         let f = R::vectors(self.x.s, &group.weights);
         let (x, fx) = (self.x.numbers(&group.x), self.x.numbers_mut(&mut group.fx));
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 fx[self.at(i, j)] = self.x.scale(x[self.at(i, j)], f[self.at(i, j)]);
                 fx[self.at(j, i)] = self.neg(self.x.scale(x[self.at(j, i)], f[self.at(i, j)]));
             }
-            fx[self.at(j, j)] = self.real(self.x.zero());
+            fx[self.at(i, i)] = self.real(self.x.zero());
         }
         let part = OutputPart { rows: dropped.clone(), columns: dropped, ..self.upper() };
         self.product(&mut group.temporary, Term::Set, &group.omega, &group.fx, &part);
@@ -68,8 +68,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (omega, g) = (self.x.numbers(&group.omega), self.x.numbers_mut(&mut group.g));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let ell = R::vectors_mut(s, &mut group.columns.bar_dot);
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 let at = self.at(i, j);
                 let slope = self.dot(omega[at], g[at]);
                 ell[i] = R::adds(s, ell[i], slope);
@@ -130,8 +130,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (s, zero) = (self.x.s, self.real(self.x.zero()));
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let (p, x, fx) = (self.x.numbers_mut(&mut group.p), self.x.numbers(&group.x), self.x.numbers_mut(&mut group.fx));
-        for j in 0..self.n {
-            for i in 0..=j {
+        for i in 0..self.n {
+            for j in i..self.n {
                 let (at, mirrored, labels) = (self.at(i, j), self.at(j, i), [label[i], label[j]]);
                 p[at] = self.unless_dropped(labels, zero, p[at]);
                 p[mirrored] = self.x.conj(p[at]);
@@ -158,8 +158,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (f, label) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.label));
         let (dot, bar_dot) = (R::vectors(s, &group.columns.dot), R::vectors(s, &group.columns.bar_dot));
         let zero = self.real(self.x.zero());
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 let (at, mirrored) = (self.at(i, j), self.at(j, i));
                 let mut sum = self.sub(x_dot[at], self.x.scale(g[at], R::subs(s, dot[j], dot[i])));
                 if group.dropped.contains(&i) {
@@ -172,8 +172,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
                 p[at] = entry;
                 p[mirrored] = self.x.conj(entry);
             }
-            let turned = R::muls(s, turned[self.at(j, j)][0], half);
-            p[self.at(j, j)] = self.real(R::subs(s, bar_dot[j], turned));
+            let turned = R::muls(s, turned[self.at(i, i)][0], half);
+            p[self.at(i, i)] = self.real(R::subs(s, bar_dot[i], turned));
         }
     }
 
@@ -183,8 +183,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let s = self.x.s;
         let (x, g) = (self.x.numbers(&group.x), self.x.numbers_mut(&mut group.g));
         let (f, bar) = (R::vectors(s, &group.weights), R::vectors(s, &group.columns.bar));
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 let (at, mirrored) = (self.at(i, j), self.at(j, i));
                 let twice_skew = match side {
                     Side::Direct => self.sub(x[at], self.x.conj(x[mirrored])),
@@ -193,7 +193,7 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
                 g[at] = self.x.scale(twice_skew, f[at]);
                 g[mirrored] = self.x.conj(g[at]);
             }
-            g[self.at(j, j)] = self.real(R::adds(s, bar[j], bar[j]));
+            g[self.at(i, i)] = self.real(R::adds(s, bar[i], bar[i]));
         }
     }
 }

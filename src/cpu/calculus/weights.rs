@@ -16,8 +16,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (s, one) = (self.x.s, self.splat(1.0));
         let (lambda, label) = (R::vectors(s, &group.columns.lambda), R::vectors(s, &group.columns.label));
         let f = R::vectors_mut(s, &mut group.weights);
-        for j in 0..self.n {
-            for i in 0..j {
+        for i in 0..self.n {
+            for j in i + 1..self.n {
                 let gap = R::if_equal(s, label[i], label[j], one, R::subs(s, lambda[j], lambda[i]));
                 f[self.at(i, j)] = R::if_equal(s, label[i], label[j], self.x.zero(), R::divs(s, one, gap));
             }
@@ -31,8 +31,8 @@ impl<S: Simd, R: Vector, const C: usize, W: MultiplyBy<S, R, C>> Formulas<S, R, 
         let (function, kind) = (group.function, group.kind);
         let pairs = Pairs::of(s, &group.columns, R::vectors(s, &group.within)[0]);
         let w = R::vectors_mut(s, &mut group.weights);
-        for j in 0..self.n {
-            for i in 0..=j {
+        for i in 0..self.n {
+            for j in i..self.n {
                 w[self.at(i, j)] = match kind {
                     SchurMultiplier::Product => R::muls(s, pairs.f[i], pairs.f[j]),
                     SchurMultiplier::Divided if i == j => pairs.slope[i],

@@ -49,7 +49,9 @@ fn exchange<R, const PARTS: usize>(tile: &mut [R], side: usize) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use pulp::x86::{V3, V4};
+    use pulp::x86::V3;
+    #[cfg(feature = "avx512")]
+    use pulp::x86::V4;
     use pulp::{Simd, cast, f32x8, f64x4};
     use std::any::Any;
     use std::arch::x86_64::{__m256, __m256d};
@@ -58,7 +60,11 @@ mod x86 {
     #[inline(always)]
     pub fn avx2<S: Simd>(s: S) -> Option<V3> {
         let s: &dyn Any = &s;
-        s.downcast_ref::<V3>().copied().or_else(|| s.downcast_ref::<V4>().map(|v4| **v4))
+        #[cfg(feature = "avx512")]
+        if let Some(v4) = s.downcast_ref::<V4>() {
+            return Some(**v4);
+        }
+        s.downcast_ref::<V3>().copied()
     }
 
     /// Registers of which N rows make a square.
