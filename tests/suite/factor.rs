@@ -228,6 +228,7 @@ pub fn adjoint_to_the_derivative_by_factors<T: Scalar, B: Engine<T>>(backend: &B
 }
 
 /// λ, K, gaps and statuses, and B̄ of the loss Σ c_k λ_k + Σ w |v|⁴, on the CPU and on the backend.
+#[cfg(feature = "cuda")]
 pub fn factors_as_on_the_cpu<T: Scalar, B: Engine<T>>(backend: &B) {
     let mut rng = Rng::new(69);
     for (n, r) in [(3, 3), (6, 2), (33, 12), (150, 5)] {

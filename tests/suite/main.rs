@@ -24,6 +24,7 @@ mod layouts;
 mod numbers;
 mod operations;
 mod oracle;
+#[cfg(feature = "cuda")]
 mod parity;
 mod plan;
 mod random;
