@@ -1,4 +1,4 @@
-//! Scratch memory that is asked for: where there is none there is an error, never an abort.
+//! Scratch memory that is asked for: where there is none there is an error, not an abort.
 
 use crate::{Error, Result};
 
