@@ -1,0 +1,103 @@
+"""Times calls of small batches beside torch's, and beside a function that only allocates.
+
+Minima of many rounds, in microseconds, on one machine in one run: python/bench/overhead.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import eigengrad
+
+
+class Allocates(torch.autograd.Function):
+    """Makes memory for the results of `eigh` and of its backward pass, and nothing else."""
+
+    @staticmethod
+    def forward(a: Tensor) -> tuple[Tensor, ...]:
+        lead, n = a.shape[:-2], a.shape[-1]
+        return (
+            a.new_empty((*lead, n)),
+            a.new_empty((*lead, n, n)).mT,
+            a.new_empty((*lead, n), dtype=torch.bool),
+            a.new_empty((2, *lead), dtype=torch.int32),
+            a.new_empty((2, *lead)),
+        )
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(*output[2:])
+        ctx.save_for_backward(*inputs, *output[:4])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, *_):
+        a = ctx.saved_tensors[0]
+        lead = a.shape[:-1]
+        a.new_empty(lead), a.new_empty(lead[:-1]), a.new_empty(lead[:-1], dtype=torch.int32)
+        return torch.empty_like(a)
+
+
+def least(call: Callable[[], object], rounds: int = 30, calls: int = 300) -> float:
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            call()
+        times.append((time.perf_counter() - begin) / calls)
+    return min(times) * 1e6
+
+
+def both(eigh: Callable[[Tensor], tuple[Tensor, ...]], a: Tensor) -> Callable[[], None]:
+    """Forward and backward."""
+
+    def call() -> None:
+        a.grad = None
+        vectors = eigh(a)[1]
+        vectors.backward(vectors.detach())
+
+    return call
+
+
+def main() -> None:
+    asked = (-1.0, -1.0, -1.0, -1, 0)
+    print(f"{'batch':>5} {'n':>3}  {'call':32} {'eigengrad':>10} {'torch':>10} {'allocates':>10}")
+    for batch, n in [(1, 4), (8, 4), (8, 8), (64, 8), (1000, 16)]:
+        x = torch.randn(batch, n, n, dtype=torch.float64)
+        a = x @ x.mT
+        with_grad = a.clone().requires_grad_()
+        calls = 300 if batch < 100 else 10
+        rows = {
+            "operator": [
+                lambda: torch.ops.eigengrad.eigh.default(a, *asked),
+                lambda: torch.linalg.eigh(a),
+                None,
+            ],
+            "eigh, grad": [
+                lambda: eigengrad.eigh(with_grad),
+                lambda: torch.linalg.eigh(with_grad),
+                lambda: Allocates.apply(with_grad),
+            ],
+            "eigh, grad, backward": [
+                both(eigengrad.eigh, with_grad),
+                both(torch.linalg.eigh, with_grad),
+                both(Allocates.apply, with_grad),
+            ],
+            "NumPy": [
+                lambda: eigengrad.eigh(a.numpy()),
+                lambda: np.linalg.eigh(a.numpy()),
+                None,
+            ],
+        }
+        for name, row in rows.items():
+            times = [f"{least(call, calls=calls):10.1f}" if call else " " * 10 for call in row]
+            print(f"{batch:5} {n:3}  {name:32} {' '.join(times)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The functions that users call: each finds out what kind of array it was given."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _numpy
+from ._request import function as _function
+from ._request import request as _request
+from ._result import Eigh, Spectrum, raise_unless_clear
+
+
+def _of(a: Any) -> tuple[ModuleType, Any]:
+    """The module that serves an array of this kind, and the array."""
+    if isinstance(a, np.ndarray):
+        return _numpy, a
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(a, torch.Tensor):
+        return sys.modules.get("eigengrad.torch") or importlib.import_module("eigengrad.torch"), a
+    if hasattr(a, "__dlpack__") and a.__dlpack_device__()[0] == 1:
+        return _numpy, np.from_dlpack(a)
+    raise TypeError(
+        f"{type(a).__name__} is no array that eigengrad takes: expected a NumPy array or a "
+        "PyTorch tensor"
+    )
+
+
+def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Any) -> Eigh:
+    """Eigenpairs A = V diag(λ) Vᴴ of each matrix of a batch.
+
+    Parameters
+    ----------
+    A
+        ``[..., n, n]``, float32, float64, complex64 or complex128; halves are computed in float32.
+    UPLO
+        The triangle that is read, "L" or "U". The other one is not looked at.
+    rtol, atol
+        What is dropped: |λ| ≤ max(atol, rtol·max|λ|). By default rtol is max(n, 10)·ε of the data's
+        precision; with atol alone it is 0.
+    rank
+        At most so many pairs are kept, those of largest |λ|.
+    keep_all
+        Keeps everything: for matrices of full rank.
+    computed_in
+        "float32" and the like: the precision in which the data were computed, if it is not theirs.
+    ties, tie_rtol
+        What the derivative does among kept eigenvalues within tie_rtol·max|λ| of each other: "zero"
+        takes the group as a subspace, "exact" divides by the gap all the same, "nan" refuses.
+    dropped
+        "zero" declares that what is dropped is zero: the gradient then needs kept vectors alone.
+    probe
+        Of :func:`eigengrad.torch.probe`: receives the report of the backward pass as its gradient.
+
+    Returns
+    -------
+    Eigh
+        eigenvalues ``[..., n]``, eigenvectors ``[..., n, n]``, kept ``[..., n]``, info ``[2, ...]``
+        (rank, status), gaps ``[2, ...]``. A matrix that is not finite has NaN and a status; it
+        spoils no other.
+    """
+    served, a = _of(A)
+    asked = _request(UPLO, **options)
+    if served is _numpy:
+        if probe is not None:
+            raise TypeError("a probe is for PyTorch: NumPy has no backward pass")
+        return _numpy.eigh(a, asked)
+    return served.eigh(a, asked, probe)
+
+
+def eigvalsh(A: Any, UPLO: str = "L", **options: Any) -> Spectrum:
+    """Eigenvalues alone, ascending, and what the cut makes of them; parameters as :func:`eigh`."""
+    served, a = _of(A)
+    return served.eigvalsh(a, _request(UPLO, **options))
+
+
+def spectral(A: Any, f: Any, UPLO: str = "L", **options: Any) -> Any:
+    """f(A) = V_K f(Λ_K) V_Kᴴ on the kept spectrum, ``[..., n, n]``; the dropped eigenvalues count
+    as mapped to 0.
+
+    ``f`` is "sqrt", "rsqrt", "pinv", "log", "exp", "xlogx", "projector" or ("pow", p). The
+    derivative is exact wherever eigenvalues tie. Other parameters are those of :func:`eigh`.
+    """
+    served, a = _of(A)
+    return served.spectral(a, _function(f), _request(UPLO, **options))
+
+
+def projector(A: Any, UPLO: str = "L", **options: Any) -> Any:
+    """V_K V_Kᴴ, the projector on the range of A, ``[..., n, n]``: as :func:`spectral`."""
+    return spectral(A, "projector", UPLO, **options)
+
+
+def trace_of(A: Any, f: Any, UPLO: str = "L", **options: Any) -> Any:
+    """tr f(A) = Σ_K f(λ_k), ``[...]``: as :func:`spectral`."""
+    served, a = _of(A)
+    return served.trace_of(a, _function(f), _request(UPLO, **options))
+
+
+def negentropy(A: Any, UPLO: str = "L", **options: Any) -> Any:
+    """tr(A log A), minus the von Neumann entropy, ``[...]``: finite whatever the rank."""
+    return trace_of(A, "xlogx", UPLO, **options)
+
+
+def check(result: Any) -> None:
+    """Raises :class:`MatricesError` if a matrix has a failure, and names the matrices and a remedy.
+
+    ``result`` is what :func:`eigh` gave, or a probe behind the backward pass. This waits for the
+    device.
+    """
+    torch = sys.modules.get("torch")
+    of_torch = torch is not None and isinstance(
+        result if not isinstance(result, tuple) else result[0], torch.Tensor
+    )
+    if of_torch:
+        from . import torch as served
+
+        raise_unless_clear(served.statuses(result))
+    else:
+        raise_unless_clear(_numpy.statuses(result))

@@ -1,0 +1,68 @@
+"""NumPy: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._request import Function, Request, with_precision
+from ._result import Eigh, Spectrum, raise_unless_clear
+
+_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def matrices(a: np.ndarray, asked: Request) -> tuple[np.ndarray, Request]:
+    """The array as the door takes it, copied where it lies otherwise: Fortran order, strides of any
+    sign, another byte order. float16 is computed in float32."""
+    kind = a.dtype
+    if kind == np.float16:
+        a, asked = a.astype(np.float32), with_precision(asked, "float16")
+    elif kind.char not in "fdFD":
+        raise TypeError(
+            f"arrays of {kind} are not decomposed: convert it to float32, float64, "
+            "complex64 or complex128"
+        )
+    if not (a.flags.c_contiguous and kind.isnative and a.flags.aligned):
+        a = np.ascontiguousarray(a, a.dtype.newbyteorder("="))
+        if not a.flags.aligned:
+            a = a.copy()
+    return a, asked
+
+
+def eigh(a: np.ndarray, asked: Request) -> Eigh:
+    a, asked = matrices(a, asked)
+    return Eigh(*_core.eigh(a, asked, _threads, True))
+
+
+def eigvalsh(a: np.ndarray, asked: Request) -> Spectrum:
+    a, asked = matrices(a, asked)
+    values, _, kept, info, gaps = _core.eigh(a, asked, _threads, False)
+    return Spectrum(values, kept, info, gaps)
+
+
+def _pairs(a: np.ndarray, asked: Request) -> tuple[tuple, Request]:
+    a, asked = matrices(a, asked)
+    values, vectors, kept, info, _ = _core.eigh(a, asked, _threads, True)
+    return (values, vectors.swapaxes(-1, -2), kept, info), asked
+
+
+def spectral(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
+    pairs, asked = _pairs(a, asked)
+    result, status = _core.spectral(pairs, f, False, asked, _threads)
+    raise_unless_clear(status.ravel())
+    return result
+
+
+def trace_of(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
+    pairs, asked = _pairs(a, asked)
+    result, status = _core.trace(pairs, f, asked, _threads)
+    raise_unless_clear(status.ravel())
+    return result
+
+
+def statuses(result: Any) -> np.ndarray:
+    """The statuses of a result, one after the other."""
+    return np.asarray(result.status).ravel()

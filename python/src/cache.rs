@@ -1,0 +1,78 @@
+//! What calls leave behind for the next of their kind: threads, and memory that operations work in.
+
+use eigengrad::{Cpu, Result};
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
+
+/// Numbers of the matrices of a batch up to which the calling thread works alone: to hand work over
+/// takes longer.
+const ALONE_UP_TO: usize = 4096;
+
+/// The order from which threads share a matrix, and from which memory is not kept.
+const LARGE: usize = 256;
+
+/// The workspaces that a thread keeps.
+const KEPT: usize = 32;
+
+/// Pools by process and number of threads: a child that `fork` made has none of its parent's.
+static POOLS: Mutex<Vec<((u32, usize), Cpu)>> = Mutex::new(Vec::new());
+
+/// The CPU with so many threads, or the calling one alone where the batch is small.
+pub fn cpu(threads: usize, batch: usize, n: usize) -> Result<Cpu> {
+    let small = n < LARGE && batch.saturating_mul(n * n) <= ALONE_UP_TO;
+    if threads <= 1 || small {
+        return Ok(Cpu::inline());
+    }
+    let key = (std::process::id(), threads);
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, cpu)) = pools.iter().find(|(of, _)| *of == key) {
+        return Ok(cpu.clone());
+    }
+    let cpu = Cpu::with_threads(threads)?;
+    pools.push((key, cpu.clone()));
+    Ok(cpu)
+}
+
+/// What a workspace is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The forward and the backward pass.
+    Workspace,
+    /// Derivatives beyond the first and functions.
+    Scratch,
+}
+
+/// A workspace by its type, what it is for, the order n and the threads that it serves.
+type Key = (TypeId, Kind, usize, usize);
+
+thread_local! {
+    static WORKSPACES: RefCell<Vec<(Key, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Works with what an earlier call of this thread left behind, or with something new.
+///
+/// # Errors
+/// Those of making it and of the work.
+pub fn with<W: 'static>(
+    kind: Kind,
+    n: usize,
+    threads: usize,
+    make: impl FnOnce() -> Result<W>,
+    work: impl FnOnce(&W) -> Result<()>,
+) -> Result<()> {
+    let key = (TypeId::of::<W>(), kind, n, threads);
+    let kept = WORKSPACES.with_borrow_mut(|all| all.iter().position(|(of, _)| *of == key).map(|at| all.remove(at).1));
+    let workspace = match kept.and_then(|kept| kept.downcast::<W>().ok()) {
+        Some(kept) => kept,
+        None => Box::new(make()?),
+    };
+    let done = work(&workspace);
+    if n < LARGE {
+        WORKSPACES.with_borrow_mut(|all| {
+            all.truncate(KEPT - 1);
+            all.insert(0, (key, workspace));
+        });
+    }
+    done
+}

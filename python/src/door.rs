@@ -1,0 +1,375 @@
+//! Operations on memory of another owner, by address: one struct for each, for every type that is
+//! computed in.
+//!
+//! Whoever fills one in and calls [`Call::run`] promises: at each address there is memory of the
+//! shape and type said beside it, of the backend; nobody writes it during the call, and nobody else
+//! reads what is written. An address that is 0 stands for what is absent.
+//!
+//! That promise is why [`Job::view`] and [`Job::view_mut`] are right; a [`Job`] is made by nothing
+//! else, and lives no longer than the call.
+
+use crate::cache::{self, Kind};
+use eigengrad::num_complex::Complex;
+use eigengrad::{
+    Array, Cotangents, Cpu, Derivative, DoubleGradient, Eigenpairs, Engine, Function, Gradient, HermitianBatch, HermitianResult,
+    Options, Plan, Pod, Read, Result, Scalar, SchurMultiplier, Spectral, Spectrum, Tangents, View, ViewMut,
+};
+
+/// Where memory is.
+pub type Address = usize;
+
+/// A type that is computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    F32,
+    F64,
+    Complex64,
+    Complex128,
+}
+
+impl Dtype {
+    /// Bytes of a real number beside numbers of this type.
+    pub fn real_size(self) -> usize {
+        match self {
+            Self::F32 | Self::Complex64 => 4,
+            Self::F64 | Self::Complex128 => 8,
+        }
+    }
+}
+
+/// A batch of n×n matrices in `T`, on a backend, and what is asked of it.
+pub struct Job<'a, T: Scalar, B: Engine<T>> {
+    plan: Plan<T, B>,
+    backend: &'a B,
+    options: Options,
+    batch: usize,
+    n: usize,
+}
+
+/// What is done with a batch.
+pub trait Operation {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The library's.
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()>;
+}
+
+/// Shape, options and threads of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub dtype: Dtype,
+    pub batch: usize,
+    pub n: usize,
+    pub options: Options,
+    pub threads: usize,
+}
+
+impl Call {
+    /// Does the work of an operation.
+    ///
+    /// # Safety
+    /// As the module says.
+    ///
+    /// # Errors
+    /// The library's.
+    pub unsafe fn run(&self, operation: impl Operation) -> Result<()> {
+        match self.dtype {
+            Dtype::F32 => self.on_cpu::<f32>(operation),
+            Dtype::F64 => self.on_cpu::<f64>(operation),
+            Dtype::Complex64 => self.on_cpu::<Complex<f32>>(operation),
+            Dtype::Complex128 => self.on_cpu::<Complex<f64>>(operation),
+        }
+    }
+
+    fn on_cpu<T: Scalar>(&self, operation: impl Operation) -> Result<()> {
+        let &Self { batch, n, options, threads, .. } = self;
+        let backend = &cache::cpu(threads, batch, n)?;
+        let plan = Plan::<T, Cpu>::new(backend, batch, n, &options)?;
+        operation.run(&Job { plan, backend, options, batch, n })
+    }
+}
+
+impl<T: Scalar, B: Engine<T>> Job<'_, T, B> {
+    fn view<'a, P: Pod, const D: usize>(&self, address: Address, shape: [usize; D]) -> Result<Array<P, B, D, View<'a>>> {
+        // SAFETY: whoever called `Call::run` promised it.
+        unsafe { Array::borrow(self.backend, address, shape) }
+    }
+
+    fn view_mut<'a, P: Pod, const D: usize>(&self, address: Address, shape: [usize; D]) -> Result<Array<P, B, D, ViewMut<'a>>> {
+        // SAFETY: whoever called `Call::run` promised it.
+        unsafe { Array::borrow_mut(self.backend, address, shape) }
+    }
+
+    /// Matrices of which both triangles count.
+    fn means<'a>(&self, address: Address, directions: usize) -> Result<HermitianBatch<T, B, View<'a>>> {
+        let data = self.view(address, [directions * self.batch, self.n, self.n])?;
+        HermitianBatch::of_view(self.backend, data, Read::Mean)
+    }
+
+    /// With scratch memory that is kept, and serves any batch of this order.
+    fn with_scratch(&self, work: impl FnOnce(&B::Scratch) -> Result<()>) -> Result<()> {
+        cache::with(Kind::Scratch, self.n, self.threads(), || self.largest()?.scratch(), work)
+    }
+
+    fn with_workspace(&self, work: impl FnOnce(&B::Workspace) -> Result<()>) -> Result<()> {
+        cache::with(Kind::Workspace, self.n, self.threads(), || self.largest()?.workspace(), work)
+    }
+
+    /// The plan of a batch that keeps every thread busy.
+    fn largest(&self) -> Result<Plan<T, B>> {
+        Plan::new(self.backend, self.batch.max(self.threads()), self.n, &self.options)
+    }
+
+    fn threads(&self) -> usize {
+        self.backend.host().threads()
+    }
+}
+
+/// Where λ `[batch, n]` and what the cut made of it are written: kept `[batch, n]`, rank, status
+/// and both gaps `[batch]`.
+#[derive(Clone, Copy, Debug)]
+pub struct SpectrumAt {
+    pub values: Address,
+    pub kept: Address,
+    pub rank: Address,
+    pub status: Address,
+    pub gap_kept: Address,
+    pub gap_dropped: Address,
+}
+
+/// A `[batch, n, n]` ↦ λ, and V `[batch, k, i]` unless that is absent.
+#[derive(Clone, Copy, Debug)]
+pub struct Eigh {
+    pub a: Address,
+    pub read: Read,
+    pub spectrum: SpectrumAt,
+    pub vectors: Address,
+    pub with_vectors: bool,
+}
+
+impl Operation for Eigh {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (&Job { batch, n, .. }, at) = (job, self.spectrum);
+        let spectrum = Spectrum::<T::Real, B, ViewMut<'_>> {
+            values: job.view_mut(at.values, [batch, n])?,
+            kept: job.view_mut(at.kept, [batch, n])?,
+            rank: job.view_mut(at.rank, [batch])?,
+            gap_kept: job.view_mut(at.gap_kept, [batch])?,
+            gap_dropped: job.view_mut(at.gap_dropped, [batch])?,
+            status: job.view_mut(at.status, [batch])?,
+        };
+        let a = job.view::<T, 3>(self.a, [batch, n, n])?;
+        let a = HermitianBatch::of_view(job.backend, a, self.read)?;
+        if !self.with_vectors {
+            return job.with_workspace(|workspace| job.plan.eigvalsh_into(a, spectrum, workspace));
+        }
+        let vectors = job.view_mut::<T, 3>(self.vectors, [batch, n, n])?;
+        let out = job.plan.eigenpairs_of(spectrum, vectors)?;
+        job.with_workspace(|workspace| job.plan.eigh_into(a, out, workspace))
+    }
+}
+
+/// Eigenpairs that were made before: λ, kept `[batch, n]`, status `[batch]`, V `[batch, k, i]`.
+#[derive(Clone, Copy, Debug)]
+pub struct PairsAt {
+    pub values: Address,
+    pub kept: Address,
+    pub status: Address,
+    pub vectors: Address,
+}
+
+impl PairsAt {
+    fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<Eigenpairs<T, B, View<'a>>> {
+        let &Job { batch, n, .. } = job;
+        job.plan.eigenpairs_view(
+            job.view(self.values, [batch, n])?,
+            job.view(self.kept, [batch, n])?,
+            job.view(self.status, [batch])?,
+            job.view(self.vectors, [batch, n, n])?,
+        )
+    }
+}
+
+/// Cotangents, each of which may be absent: λ̄ `[directions·batch, n]` and V̄, one vector after the
+/// other, `[directions·batch, k, i]`, or by rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CotangentsAt {
+    pub values: Address,
+    pub vectors: Address,
+    pub rows: bool,
+}
+
+impl CotangentsAt {
+    fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>, directions: usize) -> Result<Cotangents<T, B, View<'a>>> {
+        let (count, n) = (directions * job.batch, job.n);
+        let present = |address: Address| (address != 0).then_some(address);
+        let values = present(self.values).map(|at| job.view(at, [count, n])).transpose()?;
+        let vectors = present(self.vectors).map(|at| job.view(at, [count, n, n])).transpose()?;
+        Ok(if self.rows { Cotangents::from_rows(values, vectors) } else { Cotangents::from_columns(values, vectors) })
+    }
+}
+
+/// (λ̄, V̄) ↦ Ā `[directions·batch, n, n]`, ρ `[directions·batch, n]`, the tie defect and the status
+/// `[directions·batch]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward {
+    pub pairs: PairsAt,
+    pub directions: usize,
+    pub cotangents: CotangentsAt,
+    pub a_bar: Address,
+    pub gauge_defect: Address,
+    pub tie_defect: Address,
+    pub status: Address,
+}
+
+impl Operation for Backward {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (count, n) = (self.directions * job.batch, job.n);
+        let out = Gradient::<T, B, ViewMut<'_>> {
+            a_bar: job.view_mut(self.a_bar, [count, n, n])?,
+            gauge_defect: job.view_mut(self.gauge_defect, [count, n])?,
+            tie_defect: job.view_mut(self.tie_defect, [count])?,
+            status: job.view_mut(self.status, [count])?,
+        };
+        let (pairs, cotangents) = (self.pairs.of(job)?, self.cotangents.of(job, self.directions)?);
+        job.with_workspace(|workspace| job.plan.backward_into(pairs, cotangents, out, workspace))
+    }
+}
+
+/// (Ȧ) ↦ λ̇ `[directions·batch, n]`, V̇ `[directions·batch, k, i]` and statuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Jvp {
+    pub pairs: PairsAt,
+    pub directions: usize,
+    pub a_dot: Address,
+    pub values: Address,
+    pub vectors: Address,
+    pub status: Address,
+}
+
+impl Operation for Jvp {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (count, n) = (self.directions * job.batch, job.n);
+        let out = Tangents::<T, B, ViewMut<'_>> {
+            values: job.view_mut(self.values, [count, n])?,
+            vectors: job.view_mut(self.vectors, [count, n, n])?,
+            status: job.view_mut(self.status, [count])?,
+        };
+        let (pairs, a_dot) = (self.pairs.of(job)?, job.means(self.a_dot, self.directions)?);
+        job.with_scratch(|scratch| job.plan.jvp_into(pairs, a_dot, out, scratch))
+    }
+}
+
+/// The transpose of the backward pass: (λ̄, V̄, H) ↦ the cotangents of A, λ̄ and V̄.
+#[derive(Clone, Copy, Debug)]
+pub struct DoubleBackward {
+    pub pairs: PairsAt,
+    pub directions: usize,
+    pub cotangents: CotangentsAt,
+    pub h: Address,
+    pub a_bar: Address,
+    pub values_bar_bar: Address,
+    pub vectors_bar_bar: Address,
+    pub status: Address,
+}
+
+impl Operation for DoubleBackward {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (count, n) = (self.directions * job.batch, job.n);
+        let out = DoubleGradient::<T, B, ViewMut<'_>> {
+            a_bar: job.view_mut(self.a_bar, [count, n, n])?,
+            values_bar_bar: job.view_mut(self.values_bar_bar, [count, n])?,
+            vectors_bar_bar: job.view_mut(self.vectors_bar_bar, [count, n, n])?,
+            status: job.view_mut(self.status, [count])?,
+        };
+        let (pairs, cotangents, h) =
+            (self.pairs.of(job)?, self.cotangents.of(job, self.directions)?, job.means(self.h, self.directions)?);
+        let downstream = Cotangents::from_columns(None, None);
+        job.with_scratch(|scratch| job.plan.double_backward_into(pairs, cotangents, h, downstream, out, scratch))
+    }
+}
+
+/// The tangent of Ā along Ȧ, λ̄̇ and V̄̇, `[batch, n, n]`, and statuses.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardJvp {
+    pub pairs: PairsAt,
+    pub cotangents: CotangentsAt,
+    pub a_dot: Address,
+    pub cotangents_dot: CotangentsAt,
+    pub out: ResultAt,
+}
+
+/// Hermitian matrices `[batch, n, n]` and statuses `[batch]` that are written.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultAt {
+    pub data: Address,
+    pub status: Address,
+}
+
+impl ResultAt {
+    fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<HermitianResult<T, B, ViewMut<'a>>> {
+        let &Job { batch, n, .. } = job;
+        Ok(HermitianResult { data: job.view_mut(self.data, [batch, n, n])?, status: job.view_mut(self.status, [batch])? })
+    }
+}
+
+impl Operation for BackwardJvp {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (pairs, a_dot, out) = (self.pairs.of(job)?, job.means(self.a_dot, 1)?, self.out.of(job)?);
+        let (bar, bar_dot) = (self.cotangents.of(job, 1)?, self.cotangents_dot.of(job, 1)?);
+        job.with_scratch(|scratch| job.plan.backward_jvp_into(pairs, bar, a_dot, bar_dot, out, scratch))
+    }
+}
+
+/// V_K f(Λ_K) V_Kᴴ, or with f′.
+#[derive(Clone, Copy, Debug)]
+pub struct SpectralOf {
+    pub pairs: PairsAt,
+    pub function: Function,
+    pub derivative: Derivative,
+    pub out: ResultAt,
+}
+
+impl Operation for SpectralOf {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (pairs, out) = (self.pairs.of(job)?, self.out.of(job)?);
+        let function = Spectral::Named(self.function);
+        job.with_scratch(|scratch| job.plan.spectral_into(pairs, function, self.derivative, out, scratch))
+    }
+}
+
+/// The derivative of f(A) applied to E `[batch, n, n]`, which is its own adjoint.
+#[derive(Clone, Copy, Debug)]
+pub struct SpectralDerivative {
+    pub pairs: PairsAt,
+    pub function: Function,
+    pub e: Address,
+    pub out: ResultAt,
+}
+
+impl Operation for SpectralDerivative {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (pairs, e, out) = (self.pairs.of(job)?, job.means(self.e, 1)?, self.out.of(job)?);
+        let (function, divided) = (Spectral::Named(self.function), SchurMultiplier::Divided);
+        job.with_scratch(|scratch| job.plan.map_into(pairs, function, divided, e, None, out, scratch))
+    }
+}
+
+/// tr f(A) and statuses, `[batch]`.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceOf {
+    pub pairs: PairsAt,
+    pub function: Function,
+    pub trace: Address,
+    pub status: Address,
+}
+
+impl Operation for TraceOf {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let batch = job.batch;
+        let (pairs, trace, status) =
+            (self.pairs.of(job)?, job.view_mut(self.trace, [batch])?, job.view_mut(self.status, [batch])?);
+        job.plan.trace_into(pairs, Spectral::Named(self.function), trace, status)
+    }
+}

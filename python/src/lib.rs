@@ -1,0 +1,22 @@
+//! The extension module `eigengrad._core`: what the Python package is made on.
+
+#![allow(missing_docs, reason = "the package documents what it is made of")]
+
+mod cache;
+mod door;
+mod error;
+mod numpy;
+mod request;
+mod torch;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::error::{describe, findings};
+    #[pymodule_export]
+    use super::numpy::{eigh, spectral, spectral_derivative, trace};
+    #[pymodule_export]
+    use super::torch::register_torch;
+}
