@@ -1,7 +1,7 @@
 """Batched Hermitian eigendecomposition that you can train through.
 
-One function serves arrays of every kind: PyTorch tensors, which are differentiated, and NumPy
-arrays. Importing this imports neither torch nor jax.
+One function serves arrays of every kind: PyTorch tensors and JAX arrays, which are differentiated,
+and NumPy arrays. Importing this imports neither torch nor jax.
 
 Conventions
 -----------

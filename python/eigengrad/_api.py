@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from . import _numpy
 from ._request import function as _function
 from ._request import request as _request
 from ._result import Eigh, Spectrum, raise_unless_clear
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._request import Options
 
 
 def _of(a: Any) -> tuple[ModuleType, Any]:
@@ -22,15 +27,18 @@ def _of(a: Any) -> tuple[ModuleType, Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(a, torch.Tensor):
         return sys.modules.get("eigengrad.torch") or importlib.import_module("eigengrad.torch"), a
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(a, jax.Array):
+        return sys.modules.get("eigengrad.jax") or importlib.import_module("eigengrad.jax"), a
     if hasattr(a, "__dlpack__") and a.__dlpack_device__()[0] == 1:
         return _numpy, np.from_dlpack(a)
     raise TypeError(
-        f"{type(a).__name__} is no array that eigengrad takes: expected a NumPy array or a "
-        "PyTorch tensor"
+        f"{type(a).__name__} is no array that eigengrad takes: expected an array of NumPy or "
+        "JAX, or a tensor of PyTorch"
     )
 
 
-def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Any) -> Eigh:
+def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Unpack[Options]) -> Eigh:
     """Eigenpairs A = V diag(λ) Vᴴ of each matrix of a batch.
 
     Parameters
@@ -72,35 +80,36 @@ def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Any) -> Eigh:
     return served.eigh(a, asked, probe)
 
 
-def eigvalsh(A: Any, UPLO: str = "L", **options: Any) -> Spectrum:
+def eigvalsh(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Spectrum:
     """Eigenvalues alone, ascending, and what the cut makes of them; parameters as :func:`eigh`."""
     served, a = _of(A)
     return served.eigvalsh(a, _request(UPLO, **options))
 
 
-def spectral(A: Any, f: Any, UPLO: str = "L", **options: Any) -> Any:
+def spectral(A: Any, f: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
     """f(A) = V_K f(Λ_K) V_Kᴴ on the kept spectrum, ``[..., n, n]``; the dropped eigenvalues count
     as mapped to 0.
 
-    ``f`` is "sqrt", "rsqrt", "pinv", "log", "exp", "xlogx", "projector" or ("pow", p). The
+    ``f`` is "sqrt", "rsqrt", "pinv", "log", "exp", "xlogx", "projector", ("pow", p), or a pair of
+    functions of the eigenvalues, f and f′, which are called with arrays and taken as constants. The
     derivative is exact wherever eigenvalues tie. Other parameters are those of :func:`eigh`.
     """
     served, a = _of(A)
     return served.spectral(a, _function(f), _request(UPLO, **options))
 
 
-def projector(A: Any, UPLO: str = "L", **options: Any) -> Any:
+def projector(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
     """V_K V_Kᴴ, the projector on the range of A, ``[..., n, n]``: as :func:`spectral`."""
     return spectral(A, "projector", UPLO, **options)
 
 
-def trace_of(A: Any, f: Any, UPLO: str = "L", **options: Any) -> Any:
+def trace_of(A: Any, f: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
     """tr f(A) = Σ_K f(λ_k), ``[...]``: as :func:`spectral`."""
     served, a = _of(A)
     return served.trace_of(a, _function(f), _request(UPLO, **options))
 
 
-def negentropy(A: Any, UPLO: str = "L", **options: Any) -> Any:
+def negentropy(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
     """tr(A log A), minus the von Neumann entropy, ``[...]``: finite whatever the rank."""
     return trace_of(A, "xlogx", UPLO, **options)
 

@@ -49,16 +49,25 @@ def _pairs(a: np.ndarray, asked: Request) -> tuple[tuple, Request]:
     return (values, vectors.swapaxes(-1, -2), kept, info), asked
 
 
+def _evaluated(f: Function, values: np.ndarray) -> tuple:
+    """The function as the door takes it."""
+    if f.given is None:
+        return f[:2]
+    with np.errstate(all="ignore"):  # of dropped eigenvalues nothing is read
+        made = [np.broadcast_to(np.asarray(g(values), values.dtype), values.shape) for g in f.given]
+    return tuple(np.ascontiguousarray(x) for x in made)
+
+
 def spectral(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
     pairs, asked = _pairs(a, asked)
-    result, status = _core.spectral(pairs, f, False, asked, _threads)
+    result, status = _core.spectral(pairs, _evaluated(f, pairs[0]), False, asked, _threads)
     raise_unless_clear(status.ravel())
     return result
 
 
 def trace_of(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
     pairs, asked = _pairs(a, asked)
-    result, status = _core.trace(pairs, f, asked, _threads)
+    result, status = _core.trace(pairs, _evaluated(f, pairs[0]), asked, _threads)
     raise_unless_clear(status.ravel())
     return result
 

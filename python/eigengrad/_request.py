@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """What :func:`eigengrad.eigh` is asked beside its triangle."""
+
+    rtol: float | None
+    atol: float | None
+    rank: int | None
+    keep_all: bool
+    computed_in: str | None
+    ties: str
+    tie_rtol: float | None
+    dropped: str
+
 
 READ = {"L": 0, "U": 1}
 TIES = {"zero": 0, "exact": 1, "nan": 2}
@@ -27,10 +42,11 @@ class Request(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function by its number, and the exponent of a power."""
+    """A function by its number, and the exponent of a power; or by f and f′, numbered -1."""
 
     number: int
     exponent: float
+    given: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
 
 
 def _chosen(what: str, table: dict, choice: object) -> int:
@@ -89,10 +105,14 @@ def with_precision(asked: Request, precision: str) -> Request:
     return asked._replace(choices=asked.choices | PRECISIONS[precision] << 6)
 
 
-def function(f: object) -> Function:
-    """A function by its name, or ("pow", p)."""
+def function(f: Any) -> Function:
+    """A function by its name, ("pow", p), or a pair of f and f′."""
     if isinstance(f, tuple) and len(f) == 2 and f[0] == "pow":
         return Function(FUNCTIONS["pow"], float(f[1]))
+    if isinstance(f, tuple) and len(f) == 2 and callable(f[0]) and callable(f[1]):
+        return Function(-1, 0.0, f)
+    if callable(f):
+        raise ValueError("f comes with its derivative, as a pair of functions of the eigenvalues")
     if f == "pow":
         raise ValueError('a power has an exponent: ("pow", 0.5)')
     return Function(_chosen("f", FUNCTIONS, f), 0.0)
@@ -100,6 +120,8 @@ def function(f: object) -> Function:
 
 def slope(f: Function) -> list[tuple[float, Function]]:
     """f′ as a sum of multiples of functions."""
+    if f.given is not None:
+        raise NotImplementedError("a function that is given by f and f' has no second derivative")
     power = FUNCTIONS["pow"]
     named = {name: Function(number, 0.0) for name, number in FUNCTIONS.items()}
     return {

@@ -10,11 +10,43 @@ import numpy as np
 
 from . import _core
 
-Status = enum.IntFlag("Status", {name: bit for name, bit in _core.findings()}, module=__name__)
-Status.__doc__ = """What is to be known of one matrix; 0 is well.
 
-The numbers do not change from version to version.
-"""
+class Status(enum.IntFlag):
+    """What is to be known of one matrix; 0 is well.
+
+    The numbers do not change from version to version.
+    """
+
+    #: An entry of A is NaN or infinite: λ, V and gradients are NaN, nothing is kept.
+    NOT_FINITE = 1 << 0
+    #: The eigensolver did not converge: likewise.
+    NOT_CONVERGED = 1 << 1
+    #: A kept and a dropped eigenvalue are within round-off: the gradient is infinite or round-off.
+    TIE_ACROSS_CUT = 1 << 2
+    #: Information: kept eigenvalues tie. Right for losses that see the group as a subspace.
+    TIED = 1 << 3
+    #: The loss depends on the phase of an eigenvector: it has no gradient.
+    PHASE_DEPENDENT = 1 << 4
+    #: An entry of the gradient is not finite.
+    GRADIENT_NOT_FINITE = 1 << 5
+    #: An eigenvalue overflows.
+    VALUES_OVERFLOW = 1 << 6
+    #: V is not orthonormal, where that was looked at.
+    NOT_ORTHONORMAL = 1 << 7
+    #: A kept eigenvalue is outside the domain of the function.
+    OUTSIDE_DOMAIN = 1 << 8
+    #: An entry of a function, a tangent or a second derivative is not finite.
+    RESULT_NOT_FINITE = 1 << 9
+    #: ``rank`` chose between λ and -λ.
+    AMBIGUOUS_RANK = 1 << 10
+    #: The loss depends on the basis of tied eigenvectors.
+    TIE_DEFECT = 1 << 11
+    #: Kept eigenvalues tie, which ``ties="nan"`` refuses.
+    TIES_REFUSED = 1 << 12
+    #: The largest eigenvalue underflows.
+    VALUES_UNDERFLOW = 1 << 13
+    #: λ and V do not make A, where that was looked at.
+    LARGE_RESIDUAL = 1 << 14
 
 
 class EigengradError(ValueError):

@@ -13,9 +13,12 @@ divided by.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -33,6 +36,7 @@ _BARS = "Tensor values_bar, Tensor vectors_bar"
 _DOTS = "Tensor a_dot, Tensor values_bar_dot, Tensor vectors_bar_dot"
 _ASKED = "float atol, float rtol, float tie_rtol, int rank, int choices"
 _FUNCTION = "int function, float exponent"
+_GIVEN = "Tensor f, Tensor slope"
 _SPECTRUM = "Tensor kept, Tensor info, Tensor gaps"
 _library = torch.library.Library("eigengrad", "DEF")
 for _schema in (
@@ -45,10 +49,11 @@ for _schema in (
     f"jvp({_PAIRS}, Tensor a_dot, {_ASKED})"
     " -> (Tensor values_dot, Tensor vectors_dot, Tensor status)",
     f"backward_jvp({_PAIRS}, {_BARS}, {_DOTS}, {_ASKED}) -> (Tensor a_bar_dot, Tensor status)",
-    f"spectral({_PAIRS}, {_FUNCTION}, int derivative, {_ASKED}) -> (Tensor result, Tensor status)",
-    f"spectral_derivative({_PAIRS}, Tensor e, {_FUNCTION}, {_ASKED})"
+    f"spectral({_PAIRS}, {_GIVEN}, {_FUNCTION}, int derivative, {_ASKED})"
     " -> (Tensor result, Tensor status)",
-    f"trace_of({_PAIRS}, {_FUNCTION}, {_ASKED}) -> (Tensor trace, Tensor status)",
+    f"spectral_derivative({_PAIRS}, {_GIVEN}, Tensor e, {_FUNCTION}, {_ASKED})"
+    " -> (Tensor result, Tensor status)",
+    f"trace_of({_PAIRS}, {_GIVEN}, {_FUNCTION}, {_ASKED}) -> (Tensor trace, Tensor status)",
 ):
     _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides))
 _core.register_torch(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
@@ -137,7 +142,7 @@ def _front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     )
 
 
-def _mapped(op: Callable, directions: bool = False) -> Callable:
+def _mapped(op: Any, directions: bool = False) -> Callable:
     """The rule by which vmap maps an operator: tensors in front of the batch; info, whose first
     axis is rank and status, behind it. Where ``directions`` are taken, pairs that are not mapped
     stay as they are."""
@@ -158,7 +163,7 @@ def _mapped(op: Callable, directions: bool = False) -> Callable:
                 mapped.append(_front(arg, dim, size))
         results = op(*mapped)
         # info and gaps of a decomposition have their own axis in front
-        behind = {"eigh": (3, 4), "eigvalsh": (2, 3)}.get(op._schema.name.split("::")[1], ())
+        behind = {"eigh": (3, 4), "eigvalsh": (2, 3)}.get(op._schema.name.split("::")[1], (-1, -1))
         return results, tuple(1 if at in behind else 0 for at in range(len(results)))
 
     return rule
@@ -181,7 +186,7 @@ for _leaf, _fake, _directions in (
 # --- Derivatives ----------------------------------------------------------------------------------
 
 
-def _third(*_: Any) -> Any:
+def _third() -> NoReturn:
     raise NotImplementedError("eigengrad has first and second derivatives: a third was asked for")
 
 
@@ -296,8 +301,13 @@ class _DoubleBackward(AutogradFunction):
     def setup_context(ctx, inputs, output):
         pass
 
-    backward = staticmethod(_third)
-    jvp = staticmethod(_third)
+    @staticmethod
+    def backward(ctx, *_):
+        _third()
+
+    @staticmethod
+    def jvp(ctx, *_):
+        _third()
 
 
 class _BackwardJvp(AutogradFunction):
@@ -326,8 +336,13 @@ class _BackwardJvp(AutogradFunction):
     def setup_context(ctx, inputs, output):
         pass
 
-    backward = staticmethod(_third)
-    jvp = staticmethod(_third)
+    @staticmethod
+    def backward(ctx, *_):
+        _third()
+
+    @staticmethod
+    def jvp(ctx, *_):
+        _third()
 
 
 class _Jvp(AutogradFunction):
@@ -354,13 +369,15 @@ class _Jvp(AutogradFunction):
         a_dot_bar = _Backward.apply(None, values_bar, vectors_bar, *pairs, ctx.asked)[0]
         return _summed(a_bar, a), a_dot_bar, *(None,) * 5
 
-    jvp = staticmethod(_third)
+    @staticmethod
+    def jvp(ctx, *_):
+        _third()
 
 
-_Backward.vmap = staticmethod(_mapped_function(_Backward, 7, 4, True))
-_DoubleBackward.vmap = staticmethod(_mapped_function(_DoubleBackward, 7, 3, True))
-_BackwardJvp.vmap = staticmethod(_mapped_function(_BackwardJvp, 9, 1, False))
-_Jvp.vmap = staticmethod(_mapped_function(_Jvp, 6, 2, True))
+_Backward.vmap = staticmethod(_mapped_function(_Backward, 7, 4, True))  # type: ignore[method-assign]
+_DoubleBackward.vmap = staticmethod(_mapped_function(_DoubleBackward, 7, 3, True))  # type: ignore[method-assign]
+_BackwardJvp.vmap = staticmethod(_mapped_function(_BackwardJvp, 9, 1, False))  # type: ignore[method-assign]
+_Jvp.vmap = staticmethod(_mapped_function(_Jvp, 6, 2, True))  # type: ignore[method-assign]
 
 
 class _Eigh(AutogradFunction):
@@ -446,13 +463,45 @@ def _forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
+def _evaluated(f: Function, values: Tensor) -> tuple[Tensor, Tensor]:
+    """f(λ) and f′(λ) of a function that is given; of a named one what stands for none."""
+    if f.given is None:
+        return _present(None, values), _present(None, values)
+    value, slope = (g(values).to(values.dtype).expand(values.shape) for g in f.given)
+    return value, slope
+
+
+def _slope_of(values: Tensor, vectors: Tensor, kept: Tensor, info: Tensor, f: Any, asked: Any):
+    """f′(A)."""
+    given = _evaluated(f, values)
+    return _spectral(values, vectors, kept, info, *given, *f[:2], 1, *asked)[0]
+
+
+def _along(pairs: Sequence[Tensor], e: Tensor, f: Function, asked: Request) -> Tensor:
+    """The derivative of f(A) along E."""
+    return _spectral_derivative(*pairs, *_evaluated(f, pairs[0]), e, *f[:2], *asked)[0]
+
+
+def _no_second() -> NoReturn:
+    raise NotImplementedError(
+        "eigengrad has no second derivative of spectral(A, f): differentiate a loss of eigh(A) "
+        "twice"
+    )
+
+
 class _Spectral(AutogradFunction):
     """A ↦ f(A) on the kept spectrum, whose derivative is its own adjoint, and statuses."""
 
     @staticmethod
     def forward(a, f, asked):
         values, vectors, kept, info, _ = _eigh(a, *asked)
-        return *_spectral(values, vectors, kept, info, *f, 0, *asked), values, vectors, kept, info
+        return (
+            *_spectral(values, vectors, kept, info, *_evaluated(f, values), *f[:2], 0, *asked),
+            values,
+            vectors,
+            kept,
+            info,
+        )
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -487,11 +536,7 @@ class _CompiledSpectral(AutogradFunction):
     @staticmethod
     def backward(ctx, bar, *_):
         _, *pairs = ctx.saved_tensors
-        return (
-            None if bar is None else _spectral_derivative(*pairs, bar, *ctx.f, *ctx.asked)[0],
-            None,
-            None,
-        )
+        return None if bar is None else _along(pairs, bar, ctx.f, ctx.asked), None, None
 
 
 class _SpectralDerivative(AutogradFunction):
@@ -499,7 +544,7 @@ class _SpectralDerivative(AutogradFunction):
 
     @staticmethod
     def forward(a, e, values, vectors, kept, info, f, asked):
-        return _spectral_derivative(values, vectors, kept, info, e, *f, *asked)[0]
+        return _along((values, vectors, kept, info), e, f, asked)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -507,12 +552,11 @@ class _SpectralDerivative(AutogradFunction):
 
     @staticmethod
     def backward(ctx, *_):
-        raise NotImplementedError(
-            "eigengrad has no second derivative of spectral(A, f): differentiate a loss of "
-            "eigh(A) twice"
-        )
+        _no_second()
 
-    jvp = backward
+    @staticmethod
+    def jvp(ctx, *_):
+        _no_second()
 
     @staticmethod
     def vmap(info, in_dims, a, e, values, vectors, kept, status, f, asked):
@@ -530,7 +574,13 @@ class _Trace(AutogradFunction):
     @staticmethod
     def forward(a, f, asked):
         values, vectors, kept, info, _ = _eigh(a, *asked)
-        return *_trace_of(values, vectors, kept, info, *f, *asked), values, vectors, kept, info
+        return (
+            *_trace_of(values, vectors, kept, info, *_evaluated(f, values), *f[:2], *asked),
+            values,
+            vectors,
+            kept,
+            info,
+        )
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -547,7 +597,7 @@ class _Trace(AutogradFunction):
         if torch.is_grad_enabled() or _forward_mode():
             terms = [factor * _Spectral.apply(a, g, ctx.asked)[0] for factor, g in slope(ctx.f)]
             return sum(terms[1:], terms[0])
-        return _spectral(values, vectors, kept, info, *ctx.f, 1, *ctx.asked)[0]
+        return _slope_of(values, vectors, kept, info, ctx.f, ctx.asked)
 
     @staticmethod
     def backward(ctx, bar, *_):
@@ -571,13 +621,9 @@ class _CompiledTrace(AutogradFunction):
     @staticmethod
     def backward(ctx, bar, *_):
         _, *pairs = ctx.saved_tensors
-        return (
-            None
-            if bar is None
-            else bar[..., None, None] * _spectral(*pairs, *ctx.f, 1, *ctx.asked)[0],
-            None,
-            None,
-        )
+        if bar is None:
+            return None, None, None
+        return bar[..., None, None] * _slope_of(*pairs, ctx.f, ctx.asked), None, None
 
 
 # --- What users call ------------------------------------------------------------------------------
@@ -590,6 +636,8 @@ def _checked(a: Tensor, asked: Request) -> tuple[Tensor, Request]:
     """Matrices in a type that is computed in: halves in float32, whose gradient is rounded
     to them.
     """
+    if type(a).__name__ == "DTensor":
+        from . import distributed  # noqa: F401, which registers how it is split
     if a.dtype in _COMPUTED and a.device.type == "cpu":
         return a, asked
     if a.device.type not in ("cpu", "meta"):
@@ -640,6 +688,8 @@ def eigh(a: Tensor, asked: Request, probe: Tensor | None = None) -> Eigh:
         return Eigh(*_Compiled.apply(a, probe, asked))
     if probe is None and not _differentiated(a):
         return Eigh(*_eigh(a, *asked))
+    if probe is None and _watched is not None and a.requires_grad:
+        probe = _watching(a)
     return Eigh(*_Eigh.apply(a, probe, asked))
 
 
@@ -688,3 +738,39 @@ def statuses(result: Any) -> list[int]:
             raise ValueError("the probe has no gradient yet: check it behind loss.backward()")
         return result.grad[..., -1].flatten().int().tolist()
     return result.status.flatten().tolist()
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[None]:
+    """For debugging: every :func:`eigengrad.eigh` inside gets a probe of its own, and at the end
+    one warning tells of each call whose gradients have a failure, and where it was made.
+
+    It waits for the device once, at the end, and is not seen by ``torch.compile``.
+    """
+    global _watched
+    before, _watched = _watched, []
+    try:
+        yield
+    finally:
+        seen, _watched = _watched, before
+        texts = [
+            f"{where}: {text}"
+            for where, one in seen
+            if one.grad is not None and (text := _core.describe(statuses(one))) is not None
+        ]
+        if texts:
+            warnings.warn("eigengrad: " + "; ".join(texts), stacklevel=3)
+
+
+_watched: list[tuple[str, Tensor]] | None = None
+
+
+def _watching(a: Tensor) -> Tensor:
+    """A probe that :func:`watch` looks at, with the line outside of this package that called."""
+    frame: Any = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("eigengrad"):
+        frame = frame.f_back
+    one = probe(a)
+    assert _watched is not None
+    _watched.append((f"{frame.f_code.co_filename}:{frame.f_lineno}", one))
+    return one

@@ -322,11 +322,30 @@ impl Operation for BackwardJvp {
     }
 }
 
+/// A function of eigenvalues: by name, or by f(λ) and f′(λ), `[batch, n]`.
+#[derive(Clone, Copy, Debug)]
+pub enum FunctionAt {
+    Named(Function),
+    Given { values: Address, slopes: Address },
+}
+
+impl FunctionAt {
+    fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<Spectral<T, B, View<'a>>> {
+        let shape = [job.batch, job.n];
+        Ok(match self {
+            Self::Named(function) => Spectral::Named(function),
+            Self::Given { values, slopes } => {
+                Spectral::Given { values: job.view(values, shape)?, slopes: job.view(slopes, shape)? }
+            }
+        })
+    }
+}
+
 /// V_K f(Λ_K) V_Kᴴ, or with f′.
 #[derive(Clone, Copy, Debug)]
 pub struct SpectralOf {
     pub pairs: PairsAt,
-    pub function: Function,
+    pub function: FunctionAt,
     pub derivative: Derivative,
     pub out: ResultAt,
 }
@@ -334,7 +353,7 @@ pub struct SpectralOf {
 impl Operation for SpectralOf {
     fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
         let (pairs, out) = (self.pairs.of(job)?, self.out.of(job)?);
-        let function = Spectral::Named(self.function);
+        let function = self.function.of(job)?;
         job.with_scratch(|scratch| job.plan.spectral_into(pairs, function, self.derivative, out, scratch))
     }
 }
@@ -343,7 +362,7 @@ impl Operation for SpectralOf {
 #[derive(Clone, Copy, Debug)]
 pub struct SpectralDerivative {
     pub pairs: PairsAt,
-    pub function: Function,
+    pub function: FunctionAt,
     pub e: Address,
     pub out: ResultAt,
 }
@@ -351,7 +370,7 @@ pub struct SpectralDerivative {
 impl Operation for SpectralDerivative {
     fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
         let (pairs, e, out) = (self.pairs.of(job)?, job.means(self.e, 1)?, self.out.of(job)?);
-        let (function, divided) = (Spectral::Named(self.function), SchurMultiplier::Divided);
+        let (function, divided) = (self.function.of(job)?, SchurMultiplier::Divided);
         job.with_scratch(|scratch| job.plan.map_into(pairs, function, divided, e, None, out, scratch))
     }
 }
@@ -360,7 +379,7 @@ impl Operation for SpectralDerivative {
 #[derive(Clone, Copy, Debug)]
 pub struct TraceOf {
     pub pairs: PairsAt,
-    pub function: Function,
+    pub function: FunctionAt,
     pub trace: Address,
     pub status: Address,
 }
@@ -370,6 +389,6 @@ impl Operation for TraceOf {
         let batch = job.batch;
         let (pairs, trace, status) =
             (self.pairs.of(job)?, job.view_mut(self.trace, [batch])?, job.view_mut(self.status, [batch])?);
-        job.plan.trace_into(pairs, Spectral::Named(self.function), trace, status)
+        job.plan.trace_into(pairs, self.function.of(job)?, trace, status)
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod numpy;
 mod request;
 mod torch;
+mod xla;
 
 use pyo3::prelude::*;
 
@@ -19,4 +20,6 @@ mod _core {
     use super::numpy::{eigh, spectral, spectral_derivative, trace};
     #[pymodule_export]
     use super::torch::register_torch;
+    #[pymodule_export]
+    use super::xla::xla_handlers;
 }

@@ -2,7 +2,7 @@
 //! here.
 
 use crate::door::{
-    Address, Call, Dtype, Eigh, Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    Address, Call, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::error::raised;
 use crate::request::{self, Request};
@@ -140,12 +140,39 @@ fn pairs(pairs: &Pairs<'_>, asked: Request, threads: usize) -> PyResult<(Call, P
     Ok((Call { dtype, batch, n, options: asked.options(), threads }, at))
 }
 
+/// A function by its number and exponent, or f(λ) and f′(λ) as arrays.
+#[derive(FromPyObject)]
+pub enum FunctionOf<'py> {
+    Named((i64, f64)),
+    Given((Untyped<'py>, Untyped<'py>)),
+}
+
+impl FunctionOf<'_> {
+    /// Checks it for eigenvalues like these.
+    fn at(&self, eigenvalues: &Untyped<'_>) -> PyResult<FunctionAt> {
+        match self {
+            &Self::Named((number, exponent)) => Ok(FunctionAt::Named(request::function(number, exponent))),
+            Self::Given((values, slopes)) => {
+                let like = |array: &Untyped<'_>| {
+                    array.is_c_contiguous()
+                        && array.shape() == eigenvalues.shape()
+                        && array.dtype().is_equiv_to(&eigenvalues.dtype())
+                };
+                if !like(values) || !like(slopes) {
+                    return Err(PyValueError::new_err("f and f' of the eigenvalues have another shape or type than those"));
+                }
+                Ok(FunctionAt::Given { values: address(values), slopes: address(slopes) })
+            }
+        }
+    }
+}
+
 /// f(A), or f′(A), of eigenpairs, and statuses.
 #[pyfunction]
 pub fn spectral<'py>(
     py: Python<'py>,
     of: Pairs<'py>,
-    function: (i64, f64),
+    function: FunctionOf<'py>,
     slope: bool,
     asked: RequestTuple,
     threads: usize,
@@ -153,7 +180,7 @@ pub fn spectral<'py>(
     let (call, at) = pairs(&of, request(asked), threads)?;
     let (result, status, out) = hermitian(py, &call, of.1.shape());
     let derivative = if slope { Derivative::First } else { Derivative::Zeroth };
-    run(py, &call, SpectralOf { pairs: at, function: request::function(function.0, function.1), derivative, out })?;
+    run(py, &call, SpectralOf { pairs: at, function: function.at(&of.0)?, derivative, out })?;
     Ok((result, status))
 }
 
@@ -162,7 +189,7 @@ pub fn spectral<'py>(
 pub fn spectral_derivative<'py>(
     py: Python<'py>,
     of: Pairs<'py>,
-    function: (i64, f64),
+    function: FunctionOf<'py>,
     e: &Untyped<'py>,
     asked: RequestTuple,
     threads: usize,
@@ -172,7 +199,7 @@ pub fn spectral_derivative<'py>(
         return Err(PyValueError::new_err("the direction has another type or shape than the eigenvectors"));
     }
     let (result, status, out) = hermitian(py, &call, of.1.shape());
-    let function = request::function(function.0, function.1);
+    let function = function.at(&of.0)?;
     run(py, &call, SpectralDerivative { pairs: at, function, e: address(e), out })?;
     Ok((result, status))
 }
@@ -189,7 +216,7 @@ fn hermitian<'py>(py: Python<'py>, call: &Call, shape: &[usize]) -> (Untyped<'py
 pub fn trace<'py>(
     py: Python<'py>,
     of: Pairs<'py>,
-    function: (i64, f64),
+    function: FunctionOf<'py>,
     asked: RequestTuple,
     threads: usize,
 ) -> PyResult<(Untyped<'py>, Untyped<'py>)> {
@@ -197,6 +224,6 @@ pub fn trace<'py>(
     let lead = &of.1.shape()[..of.1.shape().len() - 2];
     let (result, trace) = empty_of(py, call.dtype, true, lead);
     let (statuses, status) = empty::<i32>(py, lead);
-    run(py, &call, TraceOf { pairs: at, function: request::function(function.0, function.1), trace, status })?;
+    run(py, &call, TraceOf { pairs: at, function: function.at(&of.0)?, trace, status })?;
     Ok((result, statuses))
 }

@@ -5,8 +5,8 @@
 //! arguments in a row of 64-bit words, and leaves its results there.
 
 use crate::door::{
-    Address, Backward, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, Jvp, Operation, PairsAt, ResultAt,
-    SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    Address, Backward, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, FunctionAt, Jvp, Operation, PairsAt,
+    ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -576,11 +576,50 @@ impl Operator for BackwardJvpKernel {
     }
 }
 
-/// The number and the exponent of a function, and what comes behind them.
-fn function(numbers: &[u64]) -> Result<(eigengrad::Function, &[u64]), String> {
-    match numbers {
-        &[number, exponent, ref rest @ ..] => Ok((request::function(number as i64, f64::from_bits(exponent)), rest)),
-        _ => Err("eigengrad: a function is a number and an exponent".to_owned()),
+/// f(λ) and f′(λ), `[..., n]`, of a function that is not named.
+struct Given([Tensor; 2]);
+
+impl Given {
+    /// Checks them for a batch; a named function has none.
+    fn of(batch: &Batch, number: i64, tensors: [Tensor; 2]) -> Result<Option<Self>, String> {
+        if number >= 0 {
+            return Ok(None);
+        }
+        let real = numbers_of(batch.dtype).1;
+        for tensor in &tensors {
+            batch.expect("f of the eigenvalues", tensor, &batch.lead, &[batch.n], real)?;
+        }
+        let [values, slopes] = tensors;
+        Ok(Some(Self([values.by_rows()?, slopes.by_rows()?])))
+    }
+}
+
+/// What the kernels of functions begin with: pairs, a function, and the numbers behind it.
+struct FunctionOfPairs {
+    pairs: Pairs,
+    given: Option<Given>,
+    number: i64,
+    exponent: f64,
+}
+
+impl FunctionOfPairs {
+    /// The numbers are that of the function, negative if it is given, its exponent, so many more,
+    /// and the request.
+    fn of(pairs: [Tensor; 4], given: [Tensor; 2], numbers: &[u64], more: usize) -> Result<Self, String> {
+        let &[number, exponent, ref rest @ ..] = numbers else {
+            return Err("eigengrad: a function is a number and an exponent".to_owned());
+        };
+        let pairs = Pairs::of(pairs, rest.get(more..).unwrap_or_default())?;
+        let (number, exponent) = (number as i64, f64::from_bits(exponent));
+        let given = Given::of(&pairs.batch, number, given)?;
+        Ok(Self { pairs, given, number, exponent })
+    }
+
+    fn at(&self) -> FunctionAt {
+        match &self.given {
+            None => FunctionAt::Named(request::function(self.number, self.exponent)),
+            Some(Given([values, slopes])) => FunctionAt::Given { values: values.address(), slopes: slopes.address() },
+        }
     }
 }
 
@@ -588,16 +627,14 @@ fn function(numbers: &[u64]) -> Result<(eigengrad::Function, &[u64]), String> {
 struct SpectralKernel;
 
 impl Operator for SpectralKernel {
-    const TENSORS: usize = 4;
+    const TENSORS: usize = 6;
 
     fn run(tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
-        let (pairs, []) = split(tensors)?;
-        let (function, numbers) = function(numbers)?;
-        let (&derivative, numbers) = numbers.split_first().ok_or("eigengrad: no derivative")?;
-        let pairs = Pairs::of(pairs, numbers)?;
-        let (results, out) = hermitian(&pairs.batch)?;
-        let derivative = if derivative == 0 { Derivative::Zeroth } else { Derivative::First };
-        pairs.batch.run(SpectralOf { pairs: pairs.at(), function, derivative, out })?;
+        let (pairs, given) = split(tensors)?;
+        let of = FunctionOfPairs::of(pairs, given, numbers, 1)?;
+        let (results, out) = hermitian(&of.pairs.batch)?;
+        let derivative = if numbers[2] == 0 { Derivative::Zeroth } else { Derivative::First };
+        of.pairs.batch.run(SpectralOf { pairs: of.pairs.at(), function: of.at(), derivative, out })?;
         Ok(results)
     }
 }
@@ -606,16 +643,15 @@ impl Operator for SpectralKernel {
 struct SpectralDerivativeKernel;
 
 impl Operator for SpectralDerivativeKernel {
-    const TENSORS: usize = 5;
+    const TENSORS: usize = 7;
 
     fn run(tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
-        let (pairs, [e]) = split(tensors)?;
-        let (function, numbers) = function(numbers)?;
-        let pairs = Pairs::of(pairs, numbers)?;
-        let batch = &pairs.batch;
+        let (pairs, [values, slopes, e]) = split(tensors)?;
+        let of = FunctionOfPairs::of(pairs, [values, slopes], numbers, 0)?;
+        let batch = &of.pairs.batch;
         batch.expect("E", &e, &batch.lead, &[batch.n, batch.n], numbers_of(batch.dtype).0)?;
         let (e, (results, out)) = (e.by_rows()?, hermitian(batch)?);
-        batch.run(SpectralDerivative { pairs: pairs.at(), function, e: e.address(), out })?;
+        batch.run(SpectralDerivative { pairs: of.pairs.at(), function: of.at(), e: e.address(), out })?;
         Ok(results)
     }
 }
@@ -624,16 +660,16 @@ impl Operator for SpectralDerivativeKernel {
 struct TraceKernel;
 
 impl Operator for TraceKernel {
-    const TENSORS: usize = 4;
+    const TENSORS: usize = 6;
 
     fn run(tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
-        let (pairs, []) = split(tensors)?;
-        let (function, numbers) = function(numbers)?;
-        let pairs = Pairs::of(pairs, numbers)?;
-        let batch = &pairs.batch;
+        let (pairs, given) = split(tensors)?;
+        let of = FunctionOfPairs::of(pairs, given, numbers, 0)?;
+        let batch = &of.pairs.batch;
         let trace = batch.shaped(&batch.lead, &[], numbers_of(batch.dtype).1, Order::Rows)?;
         let status = batch.shaped(&batch.lead, &[], INT32, Order::Rows)?;
-        batch.run(TraceOf { pairs: pairs.at(), function, trace: trace.address(), status: status.address() })?;
+        let operation = TraceOf { pairs: of.pairs.at(), function: of.at(), trace: trace.address(), status: status.address() };
+        batch.run(operation)?;
         Ok(vec![trace, status])
     }
 }

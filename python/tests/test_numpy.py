@@ -88,6 +88,18 @@ def test_options_reach_the_cut() -> None:
     )
 
 
+def test_the_numbers_of_findings() -> None:
+    from eigengrad import _core
+
+    assert dict(_core.findings()) == {finding.name: finding.value for finding in eigengrad.Status}
+
+
+def test_a_function_that_is_given() -> None:
+    a = batch("rank 2", "float64")
+    cubed = eigengrad.spectral(a, (lambda x: x**3, lambda x: 3 * x**2))
+    assert np.allclose(cubed, np.linalg.matrix_power(a, 3))
+
+
 def test_functions() -> None:
     a = batch("rank 2", "complex128")
     assert np.allclose(eigengrad.spectral(a, "pinv"), np.linalg.pinv(a, hermitian=True), atol=1e-10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import eigengrad
 import eigengrad.torch
+from eigengrad import nn
 
 
 def matrices(kind: str, dtype: str) -> Tensor:
@@ -119,6 +121,64 @@ def test_functions_by_gradcheck(f: object, dtype: str) -> None:
     assert gradgradcheck(lambda b: eigengrad.trace_of(b @ b.mH, f), b)
 
 
+RECTIFIED = (lambda x: x.clamp(min=0.5), lambda x: (x > 0.5).to(x.dtype))
+
+
+def test_a_function_that_is_given(dtype: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    b = torch.randn(2, 4, 2, dtype=getattr(torch, dtype), generator=generator).requires_grad_()
+    cube = (lambda x: x**3, lambda x: 3 * x**2)
+    assert torch.allclose(
+        eigengrad.spectral(b @ b.mH, cube), torch.linalg.matrix_power(b @ b.mH, 3)
+    )
+    assert gradcheck(lambda b: eigengrad.spectral(b @ b.mH, cube), b, check_forward_ad=True)
+    assert gradcheck(lambda b: eigengrad.spectral(b @ b.mH, RECTIFIED), b)
+    assert gradcheck(lambda b: eigengrad.trace_of(b @ b.mH, cube), b)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        torch.autograd.grad(eigengrad.trace_of(b @ b.mH, cube).sum(), b, create_graph=True)
+    with pytest.raises(ValueError, match="comes with its derivative"):
+        eigengrad.spectral(b, torch.exp)
+
+
+def test_layers_have_gradients(dtype: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    b = torch.randn(2, 4, 3, dtype=getattr(torch, dtype), generator=generator).requires_grad_()
+    for layer in (nn.SpdLog(), nn.SpdExp(), nn.ReEig(0.5)):
+        assert gradcheck(lambda b: layer(b @ b.mH), b)
+
+
+@pytest.mark.parametrize("mode", ["zca", "pca"])
+def test_whitening(mode: str) -> None:
+    """The covariance of what comes out is the projector on the range of that of what goes in."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 3, dtype=torch.float64, generator=generator) @ torch.randn(
+        3, 6, dtype=torch.float64, generator=generator
+    )
+    layer = nn.Whiten(6, mode=mode, momentum=1.0, dtype=torch.float64)
+    y = layer(x)
+    covariance = y.mT @ y / len(y)
+    assert torch.allclose(
+        torch.linalg.eigvalsh(covariance), torch.tensor([0.0, 0, 0, 1, 1, 1]).double(), atol=1e-8
+    )
+    layer.eval()
+    assert torch.allclose(layer(x), y)
+    # Differences leave the range of x; of a given rank that does not matter.
+    layer = nn.Whiten(6, mode=mode, rank=3, dtype=torch.float64)
+    few = x[:12].clone().requires_grad_()
+    assert gradcheck(lambda x: layer(x) ** 2 @ torch.arange(6.0).double(), few)
+
+
+def test_watching_tells_where(dtype: str) -> None:
+    a = matrices("full rank", dtype)
+    with (
+        pytest.warns(UserWarning, match=r"test_torch.py:\d+: 3 matrices .*: .*phase")
+        if dtype == "complex128"
+        else contextlib.nullcontext()
+    ):
+        with eigengrad.torch.watch():
+            eigengrad.eigh(a).eigenvectors[:, 1].real.sum().backward()
+
+
 def test_hessians_three_ways() -> None:
     b = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -134,6 +194,9 @@ def test_hessians_three_ways() -> None:
         forward_over_reverse, torch.func.jacrev(torch.func.jacrev(f))(b), atol=1e-8
     )
     assert torch.allclose(forward_over_reverse, torch.autograd.functional.hessian(f, b), atol=1e-8)
+    assert torch.allclose(
+        forward_over_reverse, torch.func.jacrev(torch.func.jacfwd(f))(b), atol=1e-8
+    )
     flat = forward_over_reverse.reshape(6, 6)
     assert torch.allclose(flat, flat.T, atol=1e-8)
 

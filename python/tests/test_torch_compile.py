@@ -81,7 +81,7 @@ def test_opcheck(dtype: str) -> None:
     a = torch.from_numpy(batch("rank 2", dtype))
     values, vectors, kept, info, _ = torch.ops.eigengrad.eigh(a, *ASKED)
     pairs, op = (values, vectors, kept, info), torch.ops.eigengrad
-    bars = torch.ones_like(values), torch.ones_like(vectors)
+    bars, none = (torch.ones_like(values), torch.ones_like(vectors)), (torch.empty(0),) * 2
     calls = [
         (op.eigh, (a,)),
         (op.eigvalsh, (a,)),
@@ -89,9 +89,9 @@ def test_opcheck(dtype: str) -> None:
         (op.double_backward, (*pairs, *bars, a)),
         (op.jvp, (*pairs, a)),
         (op.backward_jvp, (*pairs, *bars, a, *bars)),
-        (op.spectral, (*pairs, 1, 0.0, 0)),
-        (op.spectral_derivative, (*pairs, a, 1, 0.0)),
-        (op.trace_of, (*pairs, 1, 0.0)),
+        (op.spectral, (*pairs, *none, 1, 0.0, 0)),
+        (op.spectral_derivative, (*pairs, *none, a, 1, 0.0)),
+        (op.trace_of, (*pairs, bars[0], bars[0], -1, 0.0)),
     ]
     for leaf, arguments in calls:
         torch.library.opcheck(

@@ -1,0 +1,406 @@
+//! Handlers for JAX, by the C interface of XLA's custom calls: structs of `xla/ffi/api/c_api.h`, of
+//! which nothing is linked. `eigengrad/jax.py` registers them, and says what their operands are.
+
+use crate::door::{
+    Address, Backward, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt,
+    SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+};
+use crate::request::{self, Request};
+use eigengrad::Derivative;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{ptr, slice, thread};
+
+/// The version of the interface that these structs are of.
+const VERSION: (c_int, c_int) = (0, 3);
+
+#[repr(C)]
+struct Extension {
+    size: usize,
+    kind: c_int,
+    next: *mut Extension,
+}
+
+#[repr(C)]
+struct Version {
+    size: usize,
+    extension: *mut Extension,
+    major: c_int,
+    minor: c_int,
+}
+
+#[repr(C)]
+struct Metadata {
+    size: usize,
+    version: Version,
+    traits: u32,
+}
+
+/// The extension by which XLA asks for the version of a handler.
+#[repr(C)]
+struct MetadataExtension {
+    base: Extension,
+    metadata: *mut Metadata,
+}
+
+const METADATA: c_int = 1;
+
+#[repr(C)]
+struct ErrorArguments {
+    size: usize,
+    extension: *mut Extension,
+    message: *const c_char,
+    code: c_int,
+}
+
+const INVALID_ARGUMENT: c_int = 3;
+
+type Failure = *mut c_void;
+
+/// The first functions of the interface.
+#[repr(C)]
+struct Api {
+    size: usize,
+    extension: *mut Extension,
+    version: Version,
+    internal: *const c_void,
+    error: unsafe extern "C" fn(*mut ErrorArguments) -> Failure,
+}
+
+#[repr(C)]
+struct Buffer {
+    size: usize,
+    extension: *mut Extension,
+    dtype: c_int,
+    data: *mut c_void,
+    rank: i64,
+    dims: *const i64,
+}
+
+/// Operands, or results.
+#[repr(C)]
+struct Buffers {
+    size: usize,
+    extension: *mut Extension,
+    count: i64,
+    types: *const c_int,
+    buffers: *const *const Buffer,
+}
+
+#[repr(C)]
+struct Name {
+    start: *const u8,
+    len: usize,
+}
+
+#[repr(C)]
+struct Number {
+    dtype: c_int,
+    value: *const c_void,
+}
+
+/// Numbers by their names.
+#[repr(C)]
+struct Attributes {
+    size: usize,
+    extension: *mut Extension,
+    count: i64,
+    types: *const c_int,
+    names: *const *const Name,
+    values: *const *const Number,
+}
+
+/// A call.
+#[repr(C)]
+pub struct Frame {
+    size: usize,
+    extension: *mut Extension,
+    api: *const Api,
+    context: *mut c_void,
+    stage: c_int,
+    operands: Buffers,
+    results: Buffers,
+    attributes: Attributes,
+}
+
+const SCALAR: c_int = 3;
+const INT64: c_int = 5;
+const FLOAT64: c_int = 12;
+
+/// A handler of an operation.
+trait Handler {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the user is told.
+    fn run(frame: &Arguments<'_>) -> Result<(), String>;
+}
+
+/// Operands, results and attributes of a call, which live as long as it.
+struct Arguments<'a>(&'a Frame);
+
+impl<'a> Arguments<'a> {
+    fn buffer(of: &'a Buffers, at: usize) -> Result<&'a Buffer, String> {
+        // SAFETY: XLA has as many pointers as it says, to buffers that live during the call.
+        let all = unsafe { items(of.buffers.cast::<&Buffer>(), of.count) };
+        all.get(at).copied().ok_or_else(|| "eigengrad: a buffer is missing".to_owned())
+    }
+
+    fn operand(&self, at: usize) -> Result<Address, String> {
+        Ok(Self::buffer(&self.0.operands, at)?.data as Address)
+    }
+
+    fn result(&self, at: usize) -> Result<Address, String> {
+        Ok(Self::buffer(&self.0.results, at)?.data as Address)
+    }
+
+    /// A number by its name, as its bits.
+    fn attribute(&self, name: &str, dtype: c_int) -> Result<u64, String> {
+        let Attributes { count, types, names, values, .. } = self.0.attributes;
+        // SAFETY: XLA has as many types as it says,
+        let types = unsafe { items(types, count) };
+        // SAFETY: names,
+        let names = unsafe { items(names.cast::<&Name>(), count) };
+        // SAFETY: and values.
+        let values = unsafe { items(values.cast::<&Number>(), count) };
+        for ((&kind, of), number) in types.iter().zip(names).zip(values) {
+            // SAFETY: a name is so many bytes.
+            let bytes = unsafe { items(of.start, of.len as i64) };
+            if kind == SCALAR && bytes == name.as_bytes() && number.dtype == dtype {
+                // SAFETY: both types of numbers that are asked for have 8 bytes.
+                return Ok(unsafe { number.value.cast::<u64>().read_unaligned() });
+            }
+        }
+        Err(format!("eigengrad: the attribute {name} is missing"))
+    }
+
+    fn float(&self, name: &str) -> Result<f64, String> {
+        self.attribute(name, FLOAT64).map(f64::from_bits)
+    }
+
+    fn int(&self, name: &str) -> Result<i64, String> {
+        self.attribute(name, INT64).map(|bits| bits as i64)
+    }
+
+    fn request(&self) -> Result<Request, String> {
+        Ok(Request {
+            atol: self.float("atol")?,
+            rtol: self.float("rtol")?,
+            tie_rtol: self.float("tie_rtol")?,
+            rank: self.int("rank")?,
+            choices: self.int("choices")?,
+        })
+    }
+
+    fn function(&self) -> Result<FunctionAt, String> {
+        Ok(FunctionAt::Named(request::function(self.int("function")?, self.float("exponent")?)))
+    }
+
+    /// The batch whose matrices are operand `at`, `[..., n, n]`.
+    fn call(&self, at: usize) -> Result<Call, String> {
+        let buffer = Self::buffer(&self.0.operands, at)?;
+        let dtype = match buffer.dtype {
+            11 => Dtype::F32,
+            12 => Dtype::F64,
+            15 => Dtype::Complex64,
+            18 => Dtype::Complex128,
+            _ => return Err("eigengrad: expected float32, float64, complex64 or complex128".to_owned()),
+        };
+        // SAFETY: a buffer has as many extents as it says.
+        let dims = unsafe { items(buffer.dims, buffer.rank) };
+        let [lead @ .., rows, columns] = dims else {
+            return Err("eigengrad: expected square matrices [..., n, n]".to_owned());
+        };
+        if rows != columns {
+            return Err(format!("eigengrad: expected square matrices [..., n, n], got {dims:?}"));
+        }
+        let batch = lead.iter().product::<i64>() as usize;
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Call { dtype, batch, n: *rows as usize, options: self.request()?.options(), threads })
+    }
+
+    /// λ, V by its columns, kept, status: the first operands of what is done with eigenpairs.
+    fn pairs(&self) -> Result<(Call, PairsAt), String> {
+        let at =
+            PairsAt { values: self.operand(0)?, vectors: self.operand(1)?, kept: self.operand(2)?, status: self.operand(3)? };
+        Ok((self.call(1)?, at))
+    }
+
+    fn hermitian(&self) -> Result<ResultAt, String> {
+        Ok(ResultAt { data: self.result(0)?, status: self.result(1)? })
+    }
+}
+
+/// So many of what begins at a pointer, which may be null where there are none.
+///
+/// # Safety
+/// They are live, and nobody writes them, while the result is used.
+unsafe fn items<'a, T>(start: *const T, count: i64) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: the caller's.
+        Ok(count) if count > 0 => unsafe { slice::from_raw_parts(start, count) },
+        _ => &[],
+    }
+}
+
+fn done(call: &Call, operation: impl Operation) -> Result<(), String> {
+    // SAFETY: `eigengrad/jax.py` makes operands and results of the types and shapes that the
+    // handlers name; XLA keeps them during the call, and nobody else has the results.
+    unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"))
+}
+
+struct EighHandler;
+
+impl Handler for EighHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let spectrum = SpectrumAt {
+            values: arguments.result(0)?,
+            kept: arguments.result(2)?,
+            rank: arguments.result(3)?,
+            status: arguments.result(4)?,
+            gap_kept: arguments.result(5)?,
+            gap_dropped: arguments.result(6)?,
+        };
+        let (a, read, vectors) = (arguments.operand(0)?, arguments.request()?.read(), arguments.result(1)?);
+        done(&arguments.call(0)?, Eigh { a, read, spectrum, vectors, with_vectors: true })
+    }
+}
+
+struct BackwardHandler;
+
+impl Handler for BackwardHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let (call, pairs) = arguments.pairs()?;
+        let operation = Backward {
+            pairs,
+            directions: 1,
+            cotangents: CotangentsAt { values: arguments.operand(4)?, vectors: arguments.operand(5)?, rows: true },
+            a_bar: arguments.result(0)?,
+            gauge_defect: arguments.result(1)?,
+            tie_defect: arguments.result(2)?,
+            status: arguments.result(3)?,
+        };
+        done(&call, operation)
+    }
+}
+
+struct DoubleBackwardHandler;
+
+impl Handler for DoubleBackwardHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let (call, pairs) = arguments.pairs()?;
+        let operation = DoubleBackward {
+            pairs,
+            directions: 1,
+            cotangents: CotangentsAt { values: arguments.operand(4)?, vectors: arguments.operand(5)?, rows: true },
+            h: arguments.operand(6)?,
+            a_bar: arguments.result(0)?,
+            values_bar_bar: arguments.result(1)?,
+            vectors_bar_bar: arguments.result(2)?,
+            status: arguments.result(3)?,
+        };
+        done(&call, operation)
+    }
+}
+
+struct SpectralHandler;
+
+impl Handler for SpectralHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let (call, pairs) = arguments.pairs()?;
+        let derivative = if arguments.int("derivative")? == 0 { Derivative::Zeroth } else { Derivative::First };
+        let out = arguments.hermitian()?;
+        done(&call, SpectralOf { pairs, function: arguments.function()?, derivative, out })
+    }
+}
+
+struct SpectralDerivativeHandler;
+
+impl Handler for SpectralDerivativeHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let (call, pairs) = arguments.pairs()?;
+        let (e, out) = (arguments.operand(4)?, arguments.hermitian()?);
+        done(&call, SpectralDerivative { pairs, function: arguments.function()?, e, out })
+    }
+}
+
+struct TraceHandler;
+
+impl Handler for TraceHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let (call, pairs) = arguments.pairs()?;
+        let (trace, status) = (arguments.result(0)?, arguments.result(1)?);
+        done(&call, TraceOf { pairs, function: arguments.function()?, trace, status })
+    }
+}
+
+/// Says the version of the interface, or does the work of a call; returns null, or an error of
+/// XLA's.
+///
+/// # Safety
+/// The frame is XLA's.
+unsafe extern "C" fn handle<H: Handler>(frame: *mut Frame) -> Failure {
+    // SAFETY: the caller's.
+    let frame = unsafe { &*frame };
+    let mut extension = frame.extension;
+    while !extension.is_null() {
+        // SAFETY: XLA's list ends with null.
+        let here = unsafe { &*extension };
+        if here.kind == METADATA {
+            // SAFETY: an extension of this kind is this struct.
+            let asked = unsafe { &*extension.cast::<MetadataExtension>() };
+            // SAFETY: it is there to be written.
+            let metadata = unsafe { &mut *asked.metadata };
+            (metadata.version.major, metadata.version.minor) = VERSION;
+            metadata.traits = 0;
+            return ptr::null_mut();
+        }
+        extension = here.next;
+    }
+    let done = catch_unwind(AssertUnwindSafe(|| H::run(&Arguments(frame))));
+    let message = match done {
+        Ok(Ok(())) => return ptr::null_mut(),
+        Ok(Err(message)) => message,
+        Err(_) => "a fault in eigengrad: please report it".to_owned(),
+    };
+    let message = CString::new(message).unwrap_or_default();
+    let mut arguments = ErrorArguments {
+        size: size_of::<ErrorArguments>(),
+        extension: ptr::null_mut(),
+        message: message.as_ptr(),
+        code: INVALID_ARGUMENT,
+    };
+    // SAFETY: XLA's interface outlives the call.
+    let api = unsafe { &*frame.api };
+    // SAFETY: it copies the message.
+    unsafe { (api.error)(&raw mut arguments) }
+}
+
+/// The address of a handler, as a capsule knows it.
+struct Target(unsafe extern "C" fn(*mut Frame) -> Failure);
+
+/// The handlers by name, in capsules that JAX registers.
+///
+/// # Errors
+/// Python's, without memory.
+#[pyfunction]
+pub fn xla_handlers(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyCapsule>)>> {
+    let all = [
+        ("eigengrad_eigh", Target(handle::<EighHandler>)),
+        ("eigengrad_backward", Target(handle::<BackwardHandler>)),
+        ("eigengrad_double_backward", Target(handle::<DoubleBackwardHandler>)),
+        ("eigengrad_spectral", Target(handle::<SpectralHandler>)),
+        ("eigengrad_spectral_derivative", Target(handle::<SpectralDerivativeHandler>)),
+        ("eigengrad_trace", Target(handle::<TraceHandler>)),
+    ];
+    let capsule = |(name, Target(handler))| -> PyResult<_> {
+        let address = ptr::NonNull::new(handler as *mut c_void);
+        let address = address.unwrap_or_else(|| unreachable!("a function has an address"));
+        // SAFETY: a function lives as long as the module.
+        let capsule = unsafe { PyCapsule::new_with_pointer(py, address, c"xla._CUSTOM_CALL_TARGET") }?;
+        Ok((name, capsule))
+    };
+    all.into_iter().map(capsule).collect()
+}
