@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _numpy
+from . import _dlpack, _numpy
 from ._request import function as _function
 from ._request import request as _request
 from ._result import Eigh, Spectrum, raise_unless_clear
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from ._request import Options
 
 
-def _of(a: Any) -> tuple[ModuleType, Any]:
-    """The module that serves an array of this kind, and the array."""
+def _of(a: Any) -> tuple[Any, Any]:
+    """What serves arrays of this kind, and the array."""
     if isinstance(a, np.ndarray):
         return _numpy, a
     torch = sys.modules.get("torch")
@@ -30,11 +29,11 @@ def _of(a: Any) -> tuple[ModuleType, Any]:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(a, jax.Array):
         return sys.modules.get("eigengrad.jax") or importlib.import_module("eigengrad.jax"), a
-    if hasattr(a, "__dlpack__") and a.__dlpack_device__()[0] == 1:
-        return _numpy, np.from_dlpack(a)
+    if (array := _dlpack.taken(a)) is not None:
+        return _dlpack.Served(a), array
     raise TypeError(
         f"{type(a).__name__} is no array that eigengrad takes: expected an array of NumPy or "
-        "JAX, or a tensor of PyTorch"
+        "JAX, a tensor of PyTorch, or one in host memory that has __dlpack__"
     )
 
 
@@ -72,12 +71,7 @@ def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Unpack[Option
         spoils no other.
     """
     served, a = _of(A)
-    asked = _request(UPLO, **options)
-    if served is _numpy:
-        if probe is not None:
-            raise TypeError("a probe is for PyTorch: NumPy has no backward pass")
-        return _numpy.eigh(a, asked)
-    return served.eigh(a, asked, probe)
+    return served.eigh(a, _request(UPLO, **options), probe)
 
 
 def eigvalsh(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Spectrum:

@@ -32,7 +32,9 @@ def matrices(a: np.ndarray, asked: Request) -> tuple[np.ndarray, Request]:
     return a, asked
 
 
-def eigh(a: np.ndarray, asked: Request) -> Eigh:
+def eigh(a: np.ndarray, asked: Request, probe: Any = None) -> Eigh:
+    if probe is not None:
+        raise TypeError("a probe is for PyTorch: NumPy has no backward pass")
     a, asked = matrices(a, asked)
     return Eigh(*_core.eigh(a, asked, _threads, True))
 

@@ -164,6 +164,37 @@ def test_the_drop_in() -> None:
     assert np.allclose(eigengrad.linalg.eigvalsh(a), values)
 
 
+class Foreign:
+    """An array of another library, by the array API standard."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: object) -> object:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+    def __array_namespace__(self) -> type[Foreign]:
+        return Foreign
+
+    @classmethod
+    def from_dlpack(cls, array: object) -> Foreign:
+        return cls(np.from_dlpack(array))
+
+
+def test_arrays_of_other_libraries_come_back_as_their_own() -> None:
+    a = batch("rank 2", "complex128")
+    pairs, expected = eigengrad.eigh(Foreign(a)), eigengrad.eigh(a)
+    for one, other in zip(pairs, expected):
+        assert isinstance(one, Foreign) and np.array_equal(one.array, other)
+    assert np.array_equal(
+        eigengrad.spectral(Foreign(a), "pinv").array, eigengrad.spectral(a, "pinv")
+    )
+    assert np.array_equal(eigengrad.eigvalsh(Foreign(a)).kept.array, expected.kept)
+
+
 def test_nothing_heavy_is_imported() -> None:
     code = "import eigengrad, sys; assert not {'torch', 'jax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
