@@ -190,14 +190,23 @@ def _third() -> NoReturn:
     raise NotImplementedError("eigengrad has first and second derivatives: a third was asked for")
 
 
-_ABSENT = torch.empty(0)
+_absent: Tensor | None = None
 
 
 def _present(bar: Tensor | None, of: Tensor) -> Tensor:
-    """A cotangent, or the empty tensor that stands for none."""
+    """A cotangent, or the empty tensor that stands for none: one for all, unless a tracer is at
+    work, whose tensors do not outlive it."""
+    global _absent
     if bar is not None:
         return bar
-    return _ABSENT if type(of) is Tensor else of.new_empty(0)
+    if type(of) is not Tensor:
+        return of.new_empty(0)
+    if _absent is None:
+        none = torch.empty(0)
+        if type(none) is not Tensor:
+            return none
+        _absent = none
+    return _absent
 
 
 def _summed(tensor: Tensor, like: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,4 +116,36 @@ def test_exported_programs() -> None:
     program = torch.export.export(Model(), (a,), dynamic_shapes=dynamic)
     more = torch.cat((a, a))
     for got, expected in zip(program.module()(more), Model()(more)):
+        assert torch.equal(got, expected)
+
+
+FIRST_USED_IN_EXPORT = """
+import torch, eigengrad
+
+class Model(torch.nn.Module):
+    def forward(self, a):
+        return eigengrad.projector(a)
+
+a = torch.eye(3).expand(2, 3, 3).contiguous()
+program = torch.export.export(Model(), (a,))
+assert torch.equal(program.module()(a), Model()(a))
+a.requires_grad_()
+Model()(a).sum().backward()
+assert torch.isfinite(a.grad).all()
+"""
+
+
+def test_what_is_first_used_while_a_tracer_is_at_work() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_USED_IN_EXPORT], check=True)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor compiles by g++")
+def test_compiled_ahead_of_time(tmp_path: Path) -> None:
+    a = torch.from_numpy(batch("rank 2", "float64"))
+    dynamic = {"a": {0: torch.export.Dim("batch", min=1, max=64)}}
+    program = torch.export.export(Model(), (a,), dynamic_shapes=dynamic)
+    package = str(tmp_path / "model.pt2")
+    torch._inductor.aoti_compile_and_package(program, package_path=package)
+    more = torch.cat((a, a))
+    for got, expected in zip(torch._inductor.aoti_load_package(package)(more), Model()(more)):
         assert torch.equal(got, expected)
