@@ -18,6 +18,8 @@ from . import _core
 from ._request import Function, Request, slope, with_precision
 from ._result import Eigh, Spectrum
 
+__all__: list[str] = []  # `eigengrad.eigh` and the others are what is called
+
 for _name, _handler in _core.xla_handlers():
     jax.ffi.register_ffi_target(_name, _handler, platform="cpu")
 

@@ -29,6 +29,8 @@ from . import _core
 from ._request import Function, Request, slope, with_precision
 from ._result import Eigh, Spectrum
 
+__all__ = ["probe", "watch"]
+
 # --- Operators ------------------------------------------------------------------------------------
 
 _PAIRS = "Tensor values, Tensor vectors, Tensor kept, Tensor info"
