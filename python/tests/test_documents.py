@@ -11,7 +11,13 @@ pytest.importorskip("torch")
 PYTHON = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("document", [PYTHON / "README.md", PYTHON.parent / "README.md"])
+DOCUMENTS = [
+    PYTHON / "README.md",
+    *(PYTHON.parent / name for name in ("README.md", "docs/guide.md")),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_examples(document: Path, capsys: pytest.CaptureFixture) -> None:
     examples = re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     assert examples
