@@ -86,7 +86,9 @@ def spectral(A: Any, f: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any
 
     ``f`` is "sqrt", "rsqrt", "pinv", "log", "exp", "xlogx", "projector", ("pow", p), or a pair of
     functions of the eigenvalues, f and f′, which are called with arrays and taken as constants. The
-    derivative is exact wherever eigenvalues tie. Other parameters are those of :func:`eigh`.
+    derivative is exact wherever eigenvalues tie. Of a matrix that keeps an eigenvalue outside the
+    domain of f the result is NaN; for NumPy arrays that is an error. Other parameters are those of
+    :func:`eigh`.
     """
     served, a = _of(A)
     return served.spectral(a, _function(f), _request(UPLO, **options))

@@ -13,10 +13,7 @@ def eigh(
     a: NDArray[Any], asked: _Request, threads: int, with_vectors: bool
 ) -> tuple[NDArray[Any], Any, NDArray[np.bool_], NDArray[np.int32], NDArray[Any]]: ...
 def spectral(
-    of: _Pairs, function: _Function, slope: bool, asked: _Request, threads: int
-) -> tuple[NDArray[Any], NDArray[np.int32]]: ...
-def spectral_derivative(
-    of: _Pairs, function: _Function, e: NDArray[Any], asked: _Request, threads: int
+    of: _Pairs, function: _Function, asked: _Request, threads: int
 ) -> tuple[NDArray[Any], NDArray[np.int32]]: ...
 def trace(
     of: _Pairs, function: _Function, asked: _Request, threads: int

@@ -62,7 +62,7 @@ def _evaluated(f: Function, values: np.ndarray) -> tuple:
 
 def spectral(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
     pairs, asked = _pairs(a, asked)
-    result, status = _core.spectral(pairs, _evaluated(f, pairs[0]), False, asked, _threads)
+    result, status = _core.spectral(pairs, _evaluated(f, pairs[0]), asked, _threads)
     raise_unless_clear(status.ravel())
     return result
 

@@ -495,8 +495,8 @@ def _along(pairs: Sequence[Tensor], e: Tensor, f: Function, asked: Request) -> T
 
 def _no_second() -> NoReturn:
     raise NotImplementedError(
-        "eigengrad has no second derivative of spectral(A, f): differentiate a loss of eigh(A) "
-        "twice"
+        "eigengrad has no second derivative of spectral(A, f), nor of trace_of(A, (f, df)): "
+        "differentiate a loss of eigh(A) twice"
     )
 
 
@@ -553,6 +553,8 @@ class _CompiledSpectral(AutogradFunction):
 class _SpectralDerivative(AutogradFunction):
     """(A, E) ↦ the derivative of f(A) along E: linear in E, and its own adjoint there."""
 
+    _matrix_first = False
+
     @staticmethod
     def forward(a, e, values, vectors, kept, info, f, asked):
         return _along((values, vectors, kept, info), e, f, asked)
@@ -569,14 +571,31 @@ class _SpectralDerivative(AutogradFunction):
     def jvp(ctx, *_):
         _no_second()
 
+
+class _Slope(AutogradFunction):
+    """A ↦ f′(A) of a function that is given, of which no derivative is known."""
+
+    _matrix_first = False
+
     @staticmethod
-    def vmap(info, in_dims, a, e, values, vectors, kept, status, f, asked):
-        size = info.batch_size
-        of = [
-            _front(x, dim, size) for x, dim in zip((a, e, values, vectors, kept, status), in_dims)
-        ]
-        of[5] = of[5].movedim(0, 1)
-        return _SpectralDerivative.apply(*of, f, asked), 0
+    def forward(a, values, vectors, kept, info, f, asked):
+        return _slope_of(values, vectors, kept, info, f, asked)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        _no_second()
+
+    @staticmethod
+    def jvp(ctx, *_):
+        _no_second()
+
+
+_SpectralDerivative.vmap = staticmethod(_mapped_function(_SpectralDerivative, 6, 1, False))  # type: ignore[method-assign]
+_Slope.vmap = staticmethod(_mapped_function(_Slope, 5, 1, False))  # type: ignore[method-assign]
 
 
 class _Trace(AutogradFunction):
@@ -593,22 +612,18 @@ class _Trace(AutogradFunction):
             info,
         )
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        a, ctx.f, ctx.asked = inputs
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(a, *output[2:])
-        ctx.save_for_forward(a, *output[2:])
-        ctx.set_materialize_grads(False)
+    setup_context = _Spectral.setup_context
 
     @staticmethod
     def _slope(ctx):
         """f′(A): as functions of A that are differentiated in turn, where somebody may."""
-        a, values, vectors, kept, info = ctx.saved_tensors
+        a, *pairs = ctx.saved_tensors
+        if ctx.f.given is not None:
+            return _Slope.apply(a, *pairs, ctx.f, ctx.asked)
         if torch.is_grad_enabled() or _forward_mode():
             terms = [factor * _Spectral.apply(a, g, ctx.asked)[0] for factor, g in slope(ctx.f)]
             return sum(terms[1:], terms[0])
-        return _slope_of(values, vectors, kept, info, ctx.f, ctx.asked)
+        return _slope_of(*pairs, ctx.f, ctx.asked)
 
     @staticmethod
     def backward(ctx, bar, *_):

@@ -1,9 +1,7 @@
 //! The door for NumPy: arrays of the caller's by their addresses, results in arrays that are made
 //! here.
 
-use crate::door::{
-    Address, Call, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
-};
+use crate::door::{Address, Call, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt, SpectralOf, SpectrumAt, TraceOf};
 use crate::error::raised;
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -167,40 +165,18 @@ impl FunctionOf<'_> {
     }
 }
 
-/// f(A), or f′(A), of eigenpairs, and statuses.
+/// f(A) of eigenpairs, and statuses.
 #[pyfunction]
 pub fn spectral<'py>(
     py: Python<'py>,
     of: Pairs<'py>,
     function: FunctionOf<'py>,
-    slope: bool,
     asked: RequestTuple,
     threads: usize,
 ) -> PyResult<(Untyped<'py>, Untyped<'py>)> {
     let (call, at) = pairs(&of, request(asked), threads)?;
     let (result, status, out) = hermitian(py, &call, of.1.shape());
-    let derivative = if slope { Derivative::First } else { Derivative::Zeroth };
-    run(py, &call, SpectralOf { pairs: at, function: function.at(&of.0)?, derivative, out })?;
-    Ok((result, status))
-}
-
-/// The derivative of f(A) applied to E, and statuses.
-#[pyfunction]
-pub fn spectral_derivative<'py>(
-    py: Python<'py>,
-    of: Pairs<'py>,
-    function: FunctionOf<'py>,
-    e: &Untyped<'py>,
-    asked: RequestTuple,
-    threads: usize,
-) -> PyResult<(Untyped<'py>, Untyped<'py>)> {
-    let (call, at) = pairs(&of, request(asked), threads)?;
-    if dtype_of(e)? != call.dtype || e.shape() != of.1.shape() {
-        return Err(PyValueError::new_err("the direction has another type or shape than the eigenvectors"));
-    }
-    let (result, status, out) = hermitian(py, &call, of.1.shape());
-    let function = function.at(&of.0)?;
-    run(py, &call, SpectralDerivative { pairs: at, function, e: address(e), out })?;
+    run(py, &call, SpectralOf { pairs: at, function: function.at(&of.0)?, derivative: Derivative::Zeroth, out })?;
     Ok((result, status))
 }
 

@@ -134,8 +134,15 @@ def test_a_function_that_is_given(dtype: str) -> None:
     assert gradcheck(lambda b: eigengrad.spectral(b @ b.mH, cube), b, check_forward_ad=True)
     assert gradcheck(lambda b: eigengrad.spectral(b @ b.mH, RECTIFIED), b)
     assert gradcheck(lambda b: eigengrad.trace_of(b @ b.mH, cube), b)
+    assert gradcheck(lambda b: eigengrad.trace_of(b @ b.mH, cube), b, check_forward_ad=True)
+    a = (b @ b.mH).detach()
+    by_func = torch.func.grad(lambda a: eigengrad.trace_of(a, cube).sum())(a)
+    assert torch.allclose(by_func, 3 * torch.linalg.matrix_power(a, 2))
+    mapped = torch.vmap(torch.func.grad(lambda a: eigengrad.trace_of(a, cube)))(a)
+    assert torch.allclose(mapped, by_func)
+    (first,) = torch.autograd.grad(eigengrad.trace_of(b @ b.mH, cube).sum(), b, create_graph=True)
     with pytest.raises(NotImplementedError, match="no second derivative"):
-        torch.autograd.grad(eigengrad.trace_of(b @ b.mH, cube).sum(), b, create_graph=True)
+        torch.autograd.grad(first.abs().sum(), b)
     with pytest.raises(ValueError, match="comes with its derivative"):
         eigengrad.spectral(b, torch.exp)
 
