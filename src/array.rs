@@ -161,10 +161,14 @@ impl<T: Pod, B: Backend, const D: usize, S: Storage> Array<T, B, D, S> {
     /// # Errors
     /// [`Error::Shape`], which names `what`.
     pub(crate) fn expect(&self, what: &'static str, shape: [usize; D]) -> Result<()> {
-        if self.shape == shape {
-            return Ok(());
-        }
-        Err(Error::Shape { what, expected: shape.to_vec(), got: self.shape.to_vec() })
+        same(what, &shape, &self.shape)
+    }
+}
+
+fn same(what: &'static str, expected: &[usize], got: &[usize]) -> Result<()> {
+    match expected == got {
+        true => Ok(()),
+        false => Err(Error::Shape { what, expected: expected.to_vec(), got: got.to_vec() }),
     }
 }
 

@@ -40,7 +40,7 @@ impl Operation for Work<'_> {
         let cotangents = bars.of(&pairs)?;
         let gradient = pairs.backward_as::<T>(&cotangents)?.to_host()?;
         let time = start.elapsed();
-        outputs.stage(out, |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
+        outputs.stage(out, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
         let written = outputs.commit()?;
         if let Err(findings) = gradient.check() {
             report::warn(input, &findings);

@@ -64,7 +64,7 @@ fn writable(path: &Option<PathBuf>, force: bool) -> Result<Option<(Outputs, &Pat
 fn write(file: Option<(Outputs, &Path)>, text: impl FnOnce() -> Result<String>) -> Result<()> {
     let Some((mut outputs, path)) = file else { return Ok(()) };
     let text = text()?;
-    outputs.stage(path, |file| file.write_all(text.as_bytes()))?;
+    outputs.stage(path, &mut |file| file.write_all(text.as_bytes()))?;
     outputs.commit().map(drop)
 }
 

@@ -44,9 +44,9 @@ impl Operation for Work<'_> {
         let gradient = pairs.double_backward(&bars.of(&pairs)?, &h, None)?.to_host()?;
         let time = start.elapsed();
         let [a_bar, values, vectors] = NAMES.map(Path::new);
-        outputs.stage(a_bar, |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
-        outputs.stage(values, |file| npy::write(file, shape_like(stored.shape(), gradient.values_bar_bar())))?;
-        outputs.stage(vectors, |file| npy::write(file, shape_like(stored.shape(), gradient.vectors_bar_bar())))?;
+        outputs.stage(a_bar, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
+        outputs.stage(values, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.values_bar_bar())))?;
+        outputs.stage(vectors, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.vectors_bar_bar())))?;
         let written = outputs.commit()?;
         if let Err(findings) = gradient.check() {
             report::warn(input, &findings);

@@ -53,9 +53,9 @@ impl Operation for Work<'_> {
 /// Writes λ, V and K with the number of axes that the input has.
 fn write<T: Element>(mut outputs: Outputs, input: &[usize], pairs: &Eigenpairs<T, Cpu>) -> Result<Vec<PathBuf>> {
     let (values, vectors, kept) = (pairs.values(), pairs.vectors(), pairs.kept());
-    outputs.stage(Path::new("values.npy"), |file| npy::write(file, shape_like(input, values)))?;
-    outputs.stage(Path::new("vectors.npy"), |file| npy::write(file, shape_like(input, vectors)))?;
-    outputs.stage(Path::new("kept.npy"), |file| npy::write_mask(file, shape_like(input, kept)))?;
+    outputs.stage(Path::new("values.npy"), &mut |file| npy::write(file, shape_like(input, values)))?;
+    outputs.stage(Path::new("vectors.npy"), &mut |file| npy::write(file, shape_like(input, vectors)))?;
+    outputs.stage(Path::new("kept.npy"), &mut |file| npy::write_mask(file, shape_like(input, kept)))?;
     outputs.commit()
 }
 

@@ -165,7 +165,7 @@ fn write<T: Element>(
     ];
     let title = format!("loss, {}", target.file_name().unwrap_or_default().display());
     let svg = chart::svg(&title, &curves)?;
-    outputs.stage(Path::new("fitted.npy"), |file| npy::write(file, fitted))?;
-    outputs.stage(Path::new("loss.svg"), |file| file.write_all(svg.as_bytes()))?;
+    outputs.stage(Path::new("fitted.npy"), &mut |file| npy::write(file, fitted.view()))?;
+    outputs.stage(Path::new("loss.svg"), &mut |file| file.write_all(svg.as_bytes()))?;
     outputs.commit()
 }

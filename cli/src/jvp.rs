@@ -42,8 +42,8 @@ impl Operation for Work<'_> {
         let (values, vectors) = (tangents.values(), tangents.vectors());
         let values = values.to_shape(&shape[..shape.len() - 1]).map_err(Failure::new)?;
         let vectors = vectors.to_shape(&*shape).map_err(Failure::new)?;
-        outputs.stage(Path::new("values_dot.npy"), |file| npy::write(file, values.view()))?;
-        outputs.stage(Path::new("vectors_dot.npy"), |file| npy::write(file, vectors.view()))?;
+        outputs.stage(Path::new("values_dot.npy"), &mut |file| npy::write(file, values.view()))?;
+        outputs.stage(Path::new("vectors_dot.npy"), &mut |file| npy::write(file, vectors.view()))?;
         let written = outputs.commit()?;
         if let Err(findings) = tangents.check() {
             report::warn(input, &findings);

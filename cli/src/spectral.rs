@@ -57,9 +57,9 @@ impl Operation for Work<'_> {
         let value = pairs.spectral(&function)?.to_host()?;
         let a_bar = bar.map(|bar| pairs.spectral_derivative(&function, &bar)?.to_host()).transpose()?;
         let time = start.elapsed();
-        outputs.stage(Path::new("value.npy"), |file| npy::write(file, shape_like(shape, value.data())))?;
+        outputs.stage(Path::new("value.npy"), &mut |file| npy::write(file, shape_like(shape, value.data())))?;
         if let Some(a_bar) = &a_bar {
-            outputs.stage(Path::new("a_bar.npy"), |file| npy::write(file, shape_like(shape, a_bar.data())))?;
+            outputs.stage(Path::new("a_bar.npy"), &mut |file| npy::write(file, shape_like(shape, a_bar.data())))?;
         }
         let written = outputs.commit()?;
         if let Err(findings) = a_bar.as_ref().unwrap_or(&value).check().and(value.check()) {

@@ -88,10 +88,16 @@ impl Cpu {
 
     /// Runs `work` on the threads of this backend.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let (mut work, mut done) = (Some(work), None);
+        self.run_task(&mut || done = work.take().map(|work| work()));
+        done.unwrap_or_else(|| unreachable!("the task ran"))
+    }
+
+    fn run_task(&self, task: parallel::Task<'_>) {
         match &self.threads {
-            Threads::Global => work(),
-            Threads::Own(pool) => pool.install(work),
-            Threads::Inline => parallel::inline(work),
+            Threads::Global => task(),
+            Threads::Own(pool) => pool.install(task),
+            Threads::Inline => parallel::inline(task),
         }
     }
 }

@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Does the work on this thread alone.
-pub(super) fn inline<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn inline(work: Task<'_>) {
     struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {
@@ -27,7 +27,7 @@ pub(super) fn inline<R>(work: impl FnOnce() -> R) -> R {
         }
     }
     let _before = Before(INLINE.replace(true));
-    work()
+    work();
 }
 
 /// The threads that share the work.
@@ -58,24 +58,39 @@ const PIECES: usize = 4;
 const LEAST: usize = 2048;
 
 /// Calls `work`, which needs no scratch, on pieces of the chunk.
-pub(super) fn each<C: Chunk>(chunk: C, work: &(impl Fn(C) + Sync)) {
+pub(super) fn each<C: Chunk>(chunk: C, work: &(dyn Fn(C) + Sync)) {
     split(chunk, PIECES * threads(), 1, work);
 }
 
 /// Calls `work` on at most so many pieces, whose sizes are multiples of `grain`, except for the
 /// last.
-fn split<C: Chunk>(chunk: C, pieces: usize, grain: usize, work: &(impl Fn(C) + Sync)) {
+fn split<C: Chunk>(chunk: C, pieces: usize, grain: usize, work: &(dyn Fn(C) + Sync)) {
     let size = chunk.batch().div_ceil(pieces).max(1).next_multiple_of(grain);
-    halve(chunk, size, work);
+    halve(&mut Some(chunk), size, work);
 }
 
-fn halve<C: Chunk>(chunk: C, size: usize, work: &(impl Fn(C) + Sync)) {
+/// Halves what is there until it is a piece.
+fn halve<C: Chunk>(chunk: &mut Option<C>, size: usize, work: &(dyn Fn(C) + Sync)) {
+    let Some(chunk) = chunk.take() else { return };
     let pieces = chunk.batch().div_ceil(size);
     if pieces <= 1 || threads() == 1 {
         return work(chunk);
     }
     let (left, right) = chunk.split_at(pieces / 2 * size);
-    rayon::join(|| halve(left, size, work), || halve(right, size, work));
+    let (mut left, mut right) = (Some(left), Some(right));
+    join(&mut || halve(&mut left, size, work), &mut || halve(&mut right, size, work));
+}
+
+/// Work of whatever type, so that rayon's code is compiled once and not for each.
+pub(super) type Task<'a> = &'a mut (dyn FnMut() + Send);
+
+fn join(left: Task<'_>, right: Task<'_>) {
+    rayon::join(left, right);
+}
+
+/// In the pool, whatever thread calls.
+fn in_pool(work: Task<'_>) {
+    rayon::scope(|_| work());
 }
 
 /// Scratch for each thread of a pool, for matrices of order `n`: made when a thread first needs it.
@@ -108,8 +123,8 @@ impl<S> PerThread<S> {
         &self,
         r: usize,
         chunk: C,
-        grain: impl FnOnce(&S) -> usize,
-        work: &(impl Fn(&mut S, C) + Sync),
+        grain: fn(&S) -> usize,
+        work: &(dyn Fn(&mut S, C) + Sync),
     ) -> Result<()>
     where
         S: Send,
@@ -117,26 +132,32 @@ impl<S> PerThread<S> {
         if chunk.batch() == 0 {
             return Ok(());
         }
-        let (threads, grain, failed) = (threads(), self.with(r, |scratch| grain(scratch))?, Mutex::new(None));
+        let (threads, failed) = (threads(), Mutex::new(None));
+        let mut multiple = 1;
+        self.with(r, &mut |scratch| multiple = grain(scratch))?;
         let piece = |chunk| {
-            if let Err(error) = self.with(r, |scratch| work(scratch, chunk)) {
+            let mut chunk = Some(chunk);
+            if let Err(error) = self.with(r, &mut |scratch| chunk.take().into_iter().for_each(|chunk| work(scratch, chunk))) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         };
         match par(self.n) {
             Par::Seq => {
                 let pieces = (chunk.batch() * self.n * self.n / LEAST).clamp(1, PIECES * threads);
-                split(chunk, pieces, grain, &piece);
+                split(chunk, pieces, multiple, &piece);
             }
-            // In the pool, whatever thread called: it alone shares a matrix.
-            Par::Rayon(_) => rayon::scope(|_| split(chunk, threads.min(self.scratch.len()), grain, &piece)),
+            // A thread of the pool alone shares a matrix.
+            Par::Rayon(_) => {
+                let (mut chunk, pieces) = (Some(chunk), threads.min(self.scratch.len()));
+                in_pool(&mut || chunk.take().into_iter().for_each(|chunk| split(chunk, pieces, multiple, &piece)));
+            }
         }
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of
     /// another pool shares one with a thread of this.
-    fn with<R>(&self, r: usize, f: impl FnOnce(&mut S) -> R) -> Result<R> {
+    fn with(&self, r: usize, f: &mut dyn FnMut(&mut S)) -> Result<()> {
         let own = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
         let (before, from) = self.scratch.split_at(own);
         let mut free = from.iter().chain(before).find_map(free);
@@ -145,7 +166,8 @@ impl<S> PerThread<S> {
             Some(scratch) => scratch,
             none => none.insert((self.make)(self.n, r)?),
         };
-        Ok(f(scratch))
+        f(scratch);
+        Ok(())
     }
 }
 

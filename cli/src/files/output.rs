@@ -106,7 +106,7 @@ impl Outputs {
     ///
     /// # Errors
     /// If it cannot be written; the temporary file is removed.
-    pub fn stage(&mut self, name: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    pub fn stage(&mut self, name: &Path, fill: &mut dyn FnMut(&mut File) -> io::Result<()>) -> Result<()> {
         watch();
         let path = name.file_name().map_or_else(|| self.directory.clone(), |name| self.directory.join(name));
         let failed = |e: io::Error| Failure::at(&path, reason(&e));

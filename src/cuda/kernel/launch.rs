@@ -53,16 +53,16 @@ pub(in crate::cuda) type RealOf<T> = <<T as Element>::Scalar as Element>::Real;
 /// A tuple of what a kernel takes by value.
 pub(in crate::cuda) trait Arguments {
     /// Calls with the addresses of all, in order.
-    fn with_addresses<R>(&self, call: impl FnOnce(&mut [*mut c_void]) -> R) -> R;
+    fn with_addresses(&self, call: &mut dyn FnMut(&mut [*mut c_void]));
 }
 
 macro_rules! tuples {
     ($first:ident $($rest:ident)*) => {
         impl<$first: Copy, $($rest: Copy),*> Arguments for ($first, $($rest,)*) {
             #[allow(non_snake_case, reason = "an argument has the name of its type")]
-            fn with_addresses<Returned>(&self, call: impl FnOnce(&mut [*mut c_void]) -> Returned) -> Returned {
+            fn with_addresses(&self, call: &mut dyn FnMut(&mut [*mut c_void])) {
                 let ($first, $($rest,)*) = self;
-                call(&mut [std::ptr::from_ref($first).cast_mut().cast(), $(std::ptr::from_ref($rest).cast_mut().cast()),*])
+                call(&mut [std::ptr::from_ref($first).cast_mut().cast(), $(std::ptr::from_ref($rest).cast_mut().cast()),*]);
             }
         }
         tuples!($($rest)*);
@@ -139,16 +139,17 @@ impl Cuda {
 
     /// # Safety
     /// The function's module is live and of this context; the rest as [`Cuda::launch`].
-    unsafe fn enqueue(&self, function: Function, shape: LaunchShape, arguments: &impl Arguments) -> Result<()> {
+    unsafe fn enqueue(&self, function: Function, shape: LaunchShape, arguments: &dyn Arguments) -> Result<()> {
         let LaunchShape { blocks, threads: (x, y), shared } = shape;
         if blocks == 0 {
             return Ok(());
         }
         let _current = self.bind()?;
         let stream = self.stream().cu_stream();
-        let launched = arguments.with_addresses(|arguments| {
+        let mut launched = Ok(());
+        arguments.with_addresses(&mut |arguments| {
             // SAFETY: the caller's; the driver copies the arguments before it returns.
-            unsafe { result::launch_kernel(function.0, (blocks, 1, 1), (x, y, 1), shared, stream, arguments) }
+            launched = unsafe { result::launch_kernel(function.0, (blocks, 1, 1), (x, y, 1), shared, stream, arguments) };
         });
         launched.map_err(|e| refused("cuLaunchKernel", &e))
     }
