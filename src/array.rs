@@ -165,7 +165,11 @@ impl<T: Pod, B: Backend, const D: usize, S: Storage> Array<T, B, D, S> {
     }
 }
 
-fn same(what: &'static str, expected: &[usize], got: &[usize]) -> Result<()> {
+/// Whether extents are those that are expected.
+///
+/// # Errors
+/// [`Error::Shape`], which names `what`.
+pub(crate) fn same(what: &'static str, expected: &[usize], got: &[usize]) -> Result<()> {
     match expected == got {
         true => Ok(()),
         false => Err(Error::Shape { what, expected: expected.to_vec(), got: got.to_vec() }),
@@ -292,6 +296,14 @@ impl<'a, T: Pod, B: Backend, const D: usize> Array<T, B, D, ViewMut<'a>> {
         let len = addressed::<T, D>(shape)?;
         // SAFETY: the caller's.
         Self::of(unsafe { backend.borrow_mut(address, len) }?, shape)
+    }
+
+    /// Copies host memory into it; waits for the device.
+    ///
+    /// # Errors
+    /// As [`Backend::copy_from_host`].
+    pub fn copy_from_host(self, backend: &B, host: &[T]) -> Result<()> {
+        backend.copy_from_host(host, self.memory)
     }
 
     /// The memory, without its shape.

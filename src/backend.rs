@@ -53,6 +53,14 @@ pub trait Backend: Clone + Debug + Send + Sync + Sealed + 'static {
     /// [`Error::Backend`](crate::Error::Backend) if there is no memory for it or the copy fails.
     fn upload<T: Pod>(&self, host: Vec<T>) -> Result<Self::Buffer<T>>;
 
+    /// Copies host memory into memory of this backend, which holds as many elements; waits for the
+    /// device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if it does not;
+    /// [`Error::Backend`](crate::Error::Backend) if the copy fails, or work before it did.
+    fn copy_from_host<T: Pod>(&self, host: &[T], to: Self::ViewMut<'_, T>) -> Result<()>;
+
     /// A copy in host memory; waits for the device.
     ///
     /// # Errors

@@ -5,8 +5,8 @@
 use crate::compute::Lent;
 use crate::options::{Problem, addressable};
 use crate::{
-    Array, Backend, Cotangents, Cpu, Eigenpairs, Element, ElementOf, Engine, Error, Gradient, HermitianBatch, Options, Pod,
-    Result, Spectrum, Status, Storage, View, ViewMut,
+    Array, Backend, Cotangents, Cpu, Eigenpairs, Element, ElementOf, Engine, Error, Gradient, HermitianBatch, Options, Result,
+    Spectrum, Status, Storage, View, ViewMut,
 };
 use std::marker::PhantomData;
 
@@ -169,14 +169,9 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
         status: Array<Status, B, 1, View<'a>>,
         vectors: Array<O, B, 3, View<'a>>,
     ) -> Result<Eigenpairs<O, B, View<'a>>> {
-        let (rank, gap_kept, gap_dropped) = (self.nothing()?, self.nothing()?, self.nothing()?);
-        let spectrum = Spectrum { values, kept, rank, gap_kept, gap_dropped, status };
+        let spectrum = Spectrum::of_read(&self.backend, values, kept, status)?;
         let pairs = Eigenpairs { spectrum, vectors, problem: self.problem };
         self.expect_pairs(&pairs).map(|()| pairs)
-    }
-
-    fn nothing<'a, P: Pod>(&self) -> Result<Array<P, B, 1, View<'a>>> {
-        Array::from_view(self.backend.nothing(), [0])
     }
 
     /// A = V Λ Vᴴ, as [`eigh`](crate::eigh()), into caller-owned memory.
@@ -288,10 +283,8 @@ impl<T: Element, B: Engine<T::Scalar>> Plan<T, B> {
 
     pub(crate) fn expect_pairs<O: ElementOf<T::Scalar>>(&self, pairs: &Eigenpairs<O, B, View<'_>>) -> Result<()> {
         let Problem { batch, n, .. } = self.problem;
-        pairs.spectrum.values.expect("λ", [batch, n])?;
-        pairs.vectors.expect("V", [batch, n, n])?;
-        pairs.spectrum.kept.expect("kept", [batch, n])?;
-        pairs.spectrum.status.expect("status", [batch])
+        pairs.spectrum.expect_read(batch, n)?;
+        pairs.vectors.expect("V", [batch, n, n])
     }
 
     fn expect_workspace(&self, workspace: &B::Workspace) -> Result<()> {

@@ -22,6 +22,7 @@ mod spectral;
 mod transposed;
 mod types;
 
+use crate::array::same;
 use crate::compute::{Lent, Workspaces};
 use crate::element::sealed::Sealed;
 use crate::options::Problem;
@@ -133,6 +134,12 @@ impl Backend for Cpu {
 
     fn upload<T: Pod>(&self, host: Vec<T>) -> Result<Box<[T]>> {
         Ok(host.into_boxed_slice())
+    }
+
+    fn copy_from_host<T: Pod>(&self, host: &[T], to: &mut [T]) -> Result<()> {
+        same("memory", &[to.len()], &[host.len()])?;
+        to.copy_from_slice(host);
+        Ok(())
     }
 
     fn download<T: Pod>(&self, view: &[T]) -> Result<Vec<T>> {

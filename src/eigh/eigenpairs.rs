@@ -50,6 +50,27 @@ impl<R: Element, B: Backend, S: Storage> Spectrum<R, B, S> {
     }
 }
 
+impl<'a, R: Element, B: Backend> Spectrum<R, B, View<'a>> {
+    /// What operations on eigenpairs read; ranks and gaps are empty.
+    pub(crate) fn of_read(
+        backend: &B,
+        values: Array<R, B, 2, View<'a>>,
+        kept: Array<bool, B, 2, View<'a>>,
+        status: Array<Status, B, 1, View<'a>>,
+    ) -> Result<Self> {
+        let nothing = || Array::from_view(backend.nothing(), [0]);
+        let (gap_kept, gap_dropped) = (nothing()?, nothing()?);
+        Ok(Self { values, kept, rank: Array::from_view(backend.nothing(), [0])?, gap_kept, gap_dropped, status })
+    }
+
+    /// Whether what is read has the extents that belong to these sizes.
+    pub(crate) fn expect_read(&self, batch: usize, n: usize) -> Result<()> {
+        self.values.expect("λ", [batch, n])?;
+        self.kept.expect("kept", [batch, n])?;
+        self.status.expect("status", [batch])
+    }
+}
+
 impl<R: Element<Scalar: Real>, S: Storage> Spectrum<R, Cpu, S> {
     /// [`Spectrum::values`] as an array, `[batch, n]`.
     pub fn values(&self) -> ArrayView2<'_, R> {

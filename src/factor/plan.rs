@@ -6,7 +6,10 @@ use super::{FactorBatch, FactorGradient, FactorPairs};
 #[cfg(feature = "foreign")]
 use crate::compute::Lent;
 use crate::options::Problem;
-use crate::{Backend, Cotangents, Cpu, Element, ElementOf, Engine, Error, Options, Result, Status, TieRule, View, ViewMut};
+use crate::{
+    Array, Backend, Cotangents, Cpu, Element, ElementOf, Engine, Error, Options, Result, Spectrum, Status, Storage, TieRule,
+    View, ViewMut,
+};
 use std::marker::PhantomData;
 
 /// The eigendecomposition of B Bᴴ for factors of one shape: what a backend is given.
@@ -102,6 +105,38 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         FactorPairs::zeros(&self.backend, self.batch(), self.n(), self.r(), self.problem)
     }
 
+    /// Eigenpairs in memory of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if an array has another shape than the plan's.
+    pub fn pairs_of<O: ElementOf<T::Scalar>, S: Storage>(
+        &self,
+        spectrum: Spectrum<O::Real, B, S>,
+        vectors: Array<O, B, 3, S>,
+        projection: Array<T::Scalar, B, 3, S>,
+    ) -> Result<FactorPairs<O, B, S>> {
+        let pairs = FactorPairs { spectrum, vectors, projection, problem: self.problem };
+        pairs.expect(self.batch(), self.n(), self.r()).map(|()| pairs)
+    }
+
+    /// What the backward pass reads of eigenpairs, in memory of the caller's: λ and K `[batch, r]`,
+    /// statuses `[batch]`, V `[batch, k, i]`, S `[batch, c, k]`. Ranks and gaps are empty.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if an array has another shape than the plan's.
+    pub fn pairs_view<'a, O: ElementOf<T::Scalar>>(
+        &self,
+        values: Array<O::Real, B, 2, View<'a>>,
+        kept: Array<bool, B, 2, View<'a>>,
+        status: Array<Status, B, 1, View<'a>>,
+        vectors: Array<O, B, 3, View<'a>>,
+        projection: Array<T::Scalar, B, 3, View<'a>>,
+    ) -> Result<FactorPairs<O, B, View<'a>>> {
+        let spectrum = Spectrum::of_read(&self.backend, values, kept, status)?;
+        let pairs = FactorPairs { spectrum, vectors, projection, problem: self.problem };
+        self.expect_read(&pairs).map(|()| pairs)
+    }
+
     /// Memory for a gradient stored as `O`.
     ///
     /// # Errors
@@ -141,11 +176,18 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
         workspace: &B::FactorWorkspace,
     ) -> Result<()> {
         let FactorProblem { matrices: Problem { batch, n, .. }, r } = self.problem;
-        pairs.expect(batch, n, r)?;
+        self.expect_read(&pairs)?;
         cotangents.expect(batch, n, r)?;
         out.expect(batch, n, r)?;
         self.expect_workspace(workspace)?;
         self.backend.backward_factor(&self.problem, pairs, cotangents, out, workspace)
+    }
+
+    fn expect_read<O: ElementOf<T::Scalar>>(&self, pairs: &FactorPairs<O, B, View<'_>>) -> Result<()> {
+        let FactorProblem { matrices: Problem { batch, n, .. }, r } = self.problem;
+        pairs.spectrum.expect_read(batch, r)?;
+        pairs.vectors.expect("V", [batch, r, n])?;
+        pairs.projection.expect("S", [batch, r, r])
     }
 
     fn expect_workspace(&self, workspace: &B::FactorWorkspace) -> Result<()> {

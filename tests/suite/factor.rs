@@ -6,8 +6,8 @@ use crate::oracle::{self, Decomposition, inner, times};
 use crate::random::Rng;
 use crate::{THRESHOLD, backward};
 use eigengrad::{
-    Cotangents, Cpu, Cut, Dropped, Element, Engine, Error, FactorBatch, FactorGradient, FactorPairs, FactorPlan, Options, Scalar,
-    Status, TieRule, eigh_factor,
+    Array, Cotangents, Cpu, Cut, Dropped, Element, Engine, Error, FactorBatch, FactorGradient, FactorPairs, FactorPlan, Options,
+    Scalar, Status, TieRule, eigh_factor,
 };
 use ndarray::{Array2, Array3, Axis};
 
@@ -464,4 +464,35 @@ pub fn factors_of_halves<T: Element, B: Engine<T::Scalar>>(backend: &B) {
     let scale = backward::scale(&d, &d.f(None), Some(&full_lambda_bar), Some(&full_v_bar)) * d.norm().sqrt();
     let error = largest(&(&b_bar - &expected)) / (n as f64 * T::PRECISION.epsilon() * scale);
     assert!(error <= THRESHOLD, "{error}");
+}
+
+/// Pairs in memory of another owner, without ranks and gaps, have the gradient of those they were
+/// read from, to the bit; memory of another length is refused.
+pub fn factors_of_another_owner<T: Scalar, B: Engine<T>>(backend: &B) {
+    let (n, r) = (6, 3);
+    let mut rng = Rng::new(171);
+    let all = factors::<T>(n, r, &mut rng);
+    let (pairs, host) = decompose::<T, B>(backend, (n, r), &all, &Options::default());
+    let plan = FactorPlan::<T, B>::new(backend, all.len(), n, r, &Options::default()).unwrap();
+    let bars = cotangents(&pairs, None, Some(&all));
+    let workspace = plan.workspace().unwrap();
+    let own = pairs.backward(&bars).unwrap().to_host().unwrap();
+    let (of, lambda) = (&pairs.spectrum, &host.spectrum.values);
+    // Written again, from host memory.
+    let mut values = Array::<T::Real, B, 2>::zeros(backend, lambda.shape()).unwrap();
+    values.view_mut().copy_from_host(backend, lambda).unwrap();
+    assert!(matches!(values.view_mut().copy_from_host(backend, &lambda[1..]), Err(Error::Shape { .. })));
+    let short = Array::<T, B, 3>::zeros(backend, [all.len(), r, n + 1]).unwrap();
+    let view = |vectors| plan.pairs_view::<T>(values.view(), of.kept.view(), of.status.view(), vectors, pairs.projection.view());
+    assert!(matches!(view(short.view()), Err(Error::Shape { what: "V", .. })));
+    let mut gradient = plan.gradient::<T>().unwrap();
+    plan.backward_into(view(pairs.vectors.view()).unwrap(), bars.view(), gradient.view_mut(), &workspace).unwrap();
+    let (got, own) = (gradient.to_host().unwrap(), own);
+    assert!(same_bits(got.b_bar.iter().copied(), own.b_bar.iter().copied()));
+    assert_eq!(got.status.to_vec(), own.status.to_vec());
+    let batch = FactorBatch::<T, B>::on(backend, stack::<T>(n, r, &all).view()).unwrap();
+    let mut again = plan.pairs::<T>().unwrap();
+    let FactorPairs { spectrum, vectors, projection, .. } = again.view_mut();
+    plan.eigh_into(batch.view(), plan.pairs_of(spectrum, vectors, projection).unwrap(), &workspace).unwrap();
+    assert!(same_bits(again.to_host().unwrap().vectors.iter().copied(), host.vectors.iter().copied()));
 }

@@ -122,7 +122,7 @@ macro_rules! of_factors {
         use super::*;
         tests! { $backend, $t;
             factor: pairs_of_the_product as_eigh_of_the_product the_gradient_by_factors adjoint_to_the_derivative_by_factors
-                factors_keep_to_themselves factors_that_underflow ties_of_factors shapes_of_factors;
+                factors_keep_to_themselves factors_that_underflow ties_of_factors shapes_of_factors factors_of_another_owner;
             layouts: factor_cotangents_by_rows;
         }
     })* };

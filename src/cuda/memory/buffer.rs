@@ -1,5 +1,6 @@
 //! Device memory on one stream: [`Cuda`] as a [`Backend`].
 
+use crate::array::same;
 use crate::cuda::device::{Cuda, StreamId};
 use crate::cuda::driver::event;
 use crate::cuda::memory::allocation::Allocation;
@@ -198,20 +199,27 @@ impl Backend for Cuda {
     }
 
     fn upload<T: Pod>(&self, host: Vec<T>) -> Result<DeviceBuffer<T>> {
-        let buffer = self.zeros(host.len())?;
+        let mut buffer = self.zeros(host.len())?;
+        self.copy_from_host(&host, Self::view_mut(&mut buffer))?;
+        Ok(buffer)
+    }
+
+    fn copy_from_host<T: Pod>(&self, host: &[T], to: DeviceViewMut<'_, T>) -> Result<()> {
+        self.owns(to.stream)?;
+        same("memory", &[to.len], &[host.len()])?;
         if host.is_empty() {
-            return Ok(buffer);
+            return Ok(());
         }
         // SAFETY: `Pod` types are plain numbers without padding, so their memory is initialised
         // bytes; u8 has no alignment to keep, and the bytes live as long as `host`.
-        let bytes = unsafe { std::slice::from_raw_parts(host.as_ptr().cast::<u8>(), size_of_val(&*host)) };
+        let bytes = unsafe { std::slice::from_raw_parts(host.as_ptr().cast::<u8>(), size_of_val(host)) };
         let _current = self.bind()?;
-        // SAFETY: the buffer holds as many bytes, and the stream is synchronised before `host` is
+        // SAFETY: the view holds as many bytes, and the stream is synchronised before `host` is
         // dropped.
-        let copied = unsafe { result::memcpy_htod_async(buffer.allocation.address(), bytes, self.stream().cu_stream()) };
+        let copied = unsafe { result::memcpy_htod_async(to.address, bytes, self.stream().cu_stream()) };
         let done = self.wait(); // whatever else: the copy may be under way
         copied.map_err(|e| refused("cuMemcpyHtoDAsync", &e))?;
-        done.map(|()| buffer)
+        done
     }
 
     fn download<T: Pod>(&self, view: DeviceView<'_, T>) -> Result<Vec<T>> {
@@ -222,7 +230,7 @@ impl Backend for Cuda {
         if host.is_empty() {
             return Ok(host);
         }
-        // SAFETY: as in `upload`; `host` is borrowed for as long as the bytes are.
+        // SAFETY: as in `copy_from_host`; `host` is borrowed for as long as the bytes are.
         let bytes = unsafe { std::slice::from_raw_parts_mut(host.as_mut_ptr().cast::<u8>(), size_of_val(&*host)) };
         if TypeId::of::<T>() != TypeId::of::<bool>() {
             self.copy_to_host(bytes, view.address)?; // any bytes are a value of these types
