@@ -13,7 +13,17 @@ Re tr(Āᴴ dA).
 """
 
 from . import linalg
-from ._api import check, eigh, eigvalsh, negentropy, projector, spectral, trace_of
+from ._api import (
+    check,
+    eigh,
+    eigh_factor,
+    eigvalsh,
+    fidelity,
+    negentropy,
+    projector,
+    spectral,
+    trace_of,
+)
 from ._result import EigengradError, Eigh, MatricesError, Spectrum, Status
 
 __version__ = "0.1.0"
@@ -25,7 +35,9 @@ __all__ = [
     "Status",
     "check",
     "eigh",
+    "eigh_factor",
     "eigvalsh",
+    "fidelity",
     "linalg",
     "negentropy",
     "projector",

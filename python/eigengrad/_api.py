@@ -61,7 +61,8 @@ def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Unpack[Option
     dropped
         "zero" declares that what is dropped is zero: the gradient then needs kept vectors alone.
     probe
-        Of :func:`eigengrad.torch.probe`: receives the report of the backward pass as its gradient.
+        Of :func:`eigengrad.torch.probe` or :func:`eigengrad.jax.probe`: receives the report of the
+        backward pass as its gradient.
 
     Returns
     -------
@@ -78,6 +79,34 @@ def eigvalsh(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Spectrum:
     """Eigenvalues alone, ascending, and what the cut makes of them; parameters as :func:`eigh`."""
     served, a = _of(A)
     return served.eigvalsh(a, _request(UPLO, **options))
+
+
+def eigh_factor(B: Any, **options: Unpack[Options]) -> Eigh:
+    """Eigenpairs of B Bᴴ of each factor ``[..., n, r]`` of a batch, r ≤ n, without B Bᴴ.
+
+    There are r pairs: eigenvalues and kept ``[..., r]``, eigenvectors ``[..., n, r]``. The other
+    n - r eigenvalues are zero, and dropped. It takes 4nr² + 9r³ multiply-adds where :func:`eigh` of
+    the product takes 9n³. A matrix is differentiated by its factor once, in reverse mode. For more
+    columns than rows form B Bᴴ. Parameters are those of :func:`eigh`; both triangles count.
+    """
+    served, b = _of(B)
+    return served.eigh_factor(b, _request(**options))
+
+
+def fidelity(A: Any, B: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
+    """(tr √(√A B √A))² of positive semi-definite matrices of any rank, ``[...]``.
+
+    The gradients, of first order, are those at fixed rank, and finite whatever the ranks. Of a
+    matrix that keeps a negative eigenvalue the result is NaN; for NumPy arrays that is an error.
+    Parameters are those of :func:`eigh`.
+    """
+    served, a = _of(A)
+    other, b = _of(B)
+    if type(served) is not type(other) or getattr(served, "__name__", 0) != getattr(
+        other, "__name__", 0
+    ):
+        raise TypeError(f"A is {type(A).__name__} and B {type(B).__name__}: expected one kind")
+    return served.fidelity(a, b, _request(UPLO, **options))
 
 
 def spectral(A: Any, f: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
@@ -113,8 +142,8 @@ def negentropy(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
 def check(result: Any) -> None:
     """Raises :class:`MatricesError` if a matrix has a failure, and names the matrices and a remedy.
 
-    ``result`` is what :func:`eigh` gave, or a probe behind the backward pass. This waits for the
-    device.
+    ``result`` is what :func:`eigh` gave; or a probe behind the backward pass, in JAX its gradient.
+    This waits for the device.
     """
     torch = sys.modules.get("torch")
     of_torch = torch is not None and isinstance(

@@ -39,3 +39,9 @@ class Served:
 
     def trace_of(self, a: np.ndarray, f: Function, asked: Request) -> Any:
         return self._from_dlpack(_numpy.trace_of(a, f, asked))
+
+    def eigh_factor(self, b: np.ndarray, asked: Request) -> Eigh:
+        return Eigh(*map(self._from_dlpack, _numpy.eigh_factor(b, asked)))
+
+    def fidelity(self, a: np.ndarray, b: np.ndarray, asked: Request) -> Any:
+        return self._from_dlpack(_numpy.fidelity(a, b, asked))

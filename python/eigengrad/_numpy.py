@@ -34,7 +34,7 @@ def matrices(a: np.ndarray, asked: Request) -> tuple[np.ndarray, Request]:
 
 def eigh(a: np.ndarray, asked: Request, probe: Any = None) -> Eigh:
     if probe is not None:
-        raise TypeError("a probe is for PyTorch: NumPy has no backward pass")
+        raise TypeError("a probe is for PyTorch and JAX: NumPy has no backward pass")
     a, asked = matrices(a, asked)
     return Eigh(*_core.eigh(a, asked, _threads, True))
 
@@ -43,6 +43,22 @@ def eigvalsh(a: np.ndarray, asked: Request) -> Spectrum:
     a, asked = matrices(a, asked)
     values, _, kept, info, gaps = _core.eigh(a, asked, _threads, False)
     return Spectrum(values, kept, info, gaps)
+
+
+def eigh_factor(b: np.ndarray, asked: Request) -> Eigh:
+    if b.ndim < 2:
+        raise ValueError(f"expected factors [..., n, r], got an array of shape {b.shape}")
+    b, asked = matrices(b.swapaxes(-1, -2), asked)
+    return Eigh(*_core.eigh_factor(b, asked, _threads))
+
+
+def fidelity(a: np.ndarray, b: np.ndarray, asked: Request) -> np.ndarray:
+    a, b = np.broadcast_arrays(a, b)
+    kind = np.result_type(a, b)
+    (a, asked), b = matrices(a.astype(kind), asked), matrices(b.astype(kind), asked)[0]
+    root, status = _core.fidelity(a, b, asked, _threads)
+    raise_unless_clear(status.ravel())
+    return np.square(root)
 
 
 def _pairs(a: np.ndarray, asked: Request) -> tuple[tuple, Request]:
@@ -75,5 +91,6 @@ def trace_of(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
 
 
 def statuses(result: Any) -> np.ndarray:
-    """The statuses of a result, one after the other."""
-    return np.asarray(result.status).ravel()
+    """The statuses of a result, or of the gradient of a probe, one after the other."""
+    of = result.status if hasattr(result, "status") else result[..., -1]
+    return np.asarray(of).ravel()

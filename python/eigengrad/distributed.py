@@ -30,6 +30,9 @@ _AXES = {
     _op.spectral: ("vmvivv", "ms"),
     _op.spectral_derivative: ("vmvivvm", "ms"),
     _op.trace_of: ("vmvivv", "ss"),
+    _op.eigh_factor: ("m", "vmviim"),
+    _op.backward_factor: ("vmvimvm", "mvss"),
+    _op.fidelity: ("mm", "ssmm"),
 }
 _BEHIND = {"m": 2, "v": 1, "s": 0, "i": 1}
 

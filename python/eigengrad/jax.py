@@ -18,7 +18,7 @@ from . import _core
 from ._request import Function, Request, slope, with_precision
 from ._result import Eigh, Spectrum
 
-__all__: list[str] = []  # `eigengrad.eigh` and the others are what is called
+__all__ = ["probe"]
 
 for _name, _handler in _core.xla_handlers():
     jax.ffi.register_ffi_target(_name, _handler, platform="cpu")
@@ -56,25 +56,28 @@ def _float0(x: Any) -> Any:
     return np.zeros(x.shape, jax.dtypes.float0)
 
 
-def _decompose(a: Any, asked: Request) -> tuple[Any, ...]:
-    """λ, V one vector after the other, kept, rank, status, the gaps."""
-    lead, n, real = a.shape[:-2], a.shape[-1], _real(a.dtype)
-    results = (
-        _like((*lead, n), real),
+def _decomposed(a: Any) -> tuple[Any, ...]:
+    """λ, V one vector after the other, kept, rank, status, the gaps: of ``a`` by its columns."""
+    lead, pairs, real = a.shape[:-2], a.shape[-2], _real(a.dtype)
+    return (
+        _like((*lead, pairs), real),
         _like(a.shape, a.dtype),
-        _like((*lead, n), jnp.bool_),
+        _like((*lead, pairs), jnp.bool_),
         _like(lead, jnp.int32),
         _like(lead, jnp.int32),
         _like(lead, real),
         _like(lead, real),
     )
-    return _call("eigh", results, a, asked=asked)
+
+
+def _decompose(a: Any, asked: Request) -> tuple[Any, ...]:
+    return _call("eigh", _decomposed(a), a, asked=asked)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7,))
 def _backward(a, values, vectors, kept, status, values_bar, vectors_bar, asked):
-    """Ā, in PyTorch's convention, of λ̄ and V̄ by rows. The pairs are constants here: what they
-    depend on A by goes to ``a``."""
+    """Ā, in PyTorch's convention, of λ̄ and V̄ by rows, ρ, the tie defect and the status. The pairs
+    are constants here: what they depend on A by goes to ``a``."""
     lead, n, real = a.shape[:-2], a.shape[-1], _real(a.dtype)
     results = (
         _like(a.shape, a.dtype),
@@ -83,14 +86,15 @@ def _backward(a, values, vectors, kept, status, values_bar, vectors_bar, asked):
         _like(lead, jnp.int32),
     )
     operands = (values, vectors, kept, status, values_bar, vectors_bar)
-    return _call("backward", results, *operands, asked=asked)[0]
+    return tuple(_call("backward", results, *operands, asked=asked))
 
 
 def _backward_forward(a, *rest):
     return _backward(a, *rest), rest[:-1]
 
 
-def _backward_backward(asked, operands, h):
+def _backward_backward(asked, operands, bars):
+    h, *_ = bars
     values, vectors, kept, status, _values_bar, _vectors_bar = operands
     lead, n = vectors.shape[:-2], vectors.shape[-1]
     results = (
@@ -123,20 +127,24 @@ _backward.defvjp(_backward_forward, _backward_backward)
 _double.defvjp(_double_forward, _third)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _eigh(a: Any, asked: Request) -> tuple[Any, ...]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _eigh(a: Any, probe: Any, asked: Request) -> tuple[Any, ...]:
     values, columns, *rest = _decompose(a, asked)
     return values, jnp.swapaxes(columns, -1, -2), *rest
 
 
-def _eigh_forward(a, asked):
-    results = _eigh(a, asked)
+def _eigh_forward(a, probe, asked):
+    results = _eigh(a, probe, asked)
     values, vectors, kept, _, status, *_ = jax.lax.stop_gradient(results)
-    return results, (a, values, jnp.swapaxes(vectors, -1, -2), kept, status)
+    saved = a, values, jnp.swapaxes(vectors, -1, -2), kept, status
+    return results, (saved, probe is not None)
 
 
 def _eigh_backward(asked, saved, bars):
-    return (jnp.conj(_backward(*saved, bars[0], jnp.conj(bars[1]), asked)),)
+    pairs, probed = saved
+    a_bar, gauge, *rest = _backward(*pairs, bars[0], jnp.conj(bars[1]), asked)
+    report = [gauge, *(x[..., None].astype(gauge.dtype) for x in rest)] if probed else None
+    return jnp.conj(a_bar), None if report is None else jnp.concatenate(report, -1)
 
 
 _eigh.defvjp(_eigh_forward, _eigh_backward)
@@ -198,7 +206,83 @@ def _trace_backward(f, asked, a, bar):
 _trace.defvjp(_trace_forward, _trace_backward)
 
 
-def _checked(a: Any, asked: Request) -> tuple[Any, Request]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _eigh_factor(columns: Any, asked: Request) -> tuple[Any, ...]:
+    """Of factors by their columns: λ, V likewise, kept, rank, status, the gaps, S."""
+    shape = (*columns.shape[:-1], columns.shape[-2])
+    results = *_decomposed(columns), _like(shape, columns.dtype)
+    return tuple(_call("eigh_factor", results, columns, asked=asked))
+
+
+def _eigh_factor_forward(columns, asked):
+    made = _eigh_factor(columns, asked)
+    values, vectors, kept, _, status, *_, projection = jax.lax.stop_gradient(made)
+    return made, (columns, values, vectors, kept, status, projection)
+
+
+def _eigh_factor_backward(asked, saved, bars):
+    vectors_bar = jnp.conj(jnp.swapaxes(bars[1], -1, -2))
+    return (jnp.conj(_backward_factor(*saved, bars[0], vectors_bar, asked)),)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(8,))
+def _backward_factor(b, values, vectors, kept, status, projection, values_bar, vectors_bar, asked):
+    """B̄ by its columns, of λ̄ and V̄ by rows; ``b`` is what a derivative would go to."""
+    lead, r, real = vectors.shape[:-2], vectors.shape[-2], values.dtype
+    results = (
+        _like(vectors.shape, vectors.dtype),
+        _like((*lead, r), real),
+        _like(lead, real),
+        _like(lead, jnp.int32),
+    )
+    operands = (values, vectors, kept, status, projection, values_bar, vectors_bar)
+    return _call("backward_factor", results, *operands, asked=asked)[0]
+
+
+def _no_second_of(what: str) -> Any:
+    def raises(*_: Any) -> Any:
+        raise NotImplementedError(f"eigengrad has no second derivative of {what}")
+
+    return raises
+
+
+_eigh_factor.defvjp(_eigh_factor_forward, _eigh_factor_backward)
+_backward_factor.defvjp(
+    lambda *operands: (_backward_factor(*operands), None),
+    _no_second_of("eigh_factor(B): take eigh(B @ B.mT.conj())"),
+)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _fidelity(a: Any, b: Any, asked: Request) -> Any:
+    return jnp.square(_fidelity_call(a, b, asked)[0])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _fidelity_call(a: Any, b: Any, asked: Request) -> tuple[Any, ...]:
+    """The root of the fidelity, the status, and the gradients of the fidelity."""
+    lead = a.shape[:-2]
+    like = _like(a.shape, a.dtype)
+    results = _like(lead, _real(a.dtype)), _like(lead, jnp.int32), like, like
+    return tuple(_call("fidelity", results, a, b, asked=asked))
+
+
+def _fidelity_forward(a, b, asked):
+    root, _, a_bar, b_bar = _fidelity_call(a, b, asked)
+    return jnp.square(root), (a_bar, b_bar)
+
+
+def _fidelity_backward(asked, gradients, bar):
+    return tuple(jnp.conj(bar[..., None, None] * of) for of in gradients)
+
+
+_fidelity.defvjp(_fidelity_forward, _fidelity_backward)
+_fidelity_call.defvjp(
+    lambda a, b, asked: (_fidelity_call(a, b, asked), None), _no_second_of("fidelity(A, B)")
+)
+
+
+def _checked(a: Any, asked: Request, square: bool = True) -> tuple[Any, Request]:
     if a.dtype in (jnp.float16, jnp.bfloat16):
         return a.astype(jnp.float32), with_precision(asked, str(a.dtype))
     if str(a.dtype) not in _COMPUTED:
@@ -206,17 +290,32 @@ def _checked(a: Any, asked: Request) -> tuple[Any, Request]:
             f"arrays of {a.dtype} are not decomposed: convert it to float32, float64, "
             "complex64 or complex128"
         )
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"expected square matrices [..., n, n], got an array of shape {a.shape}")
+    if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
+        expected = "square matrices [..., n, n]" if square else "factors [..., n, r]"
+        raise ValueError(f"expected {expected}, got an array of shape {a.shape}")
     return a, asked
+
+
+def probe(a: Any) -> Any:
+    """Zeros whose gradient is the report of the backward pass: give it to :func:`eigengrad.eigh`
+    beside ``a``, and differentiate by both.
+
+    The gradient is ``[..., n + 2]``: ρ of each eigenvector, that is how much the loss depends on
+    its phase; the tie defect; and the status as a number. :func:`eigengrad.check` takes it.
+    """
+    dtype = jnp.float32 if a.dtype in (jnp.float16, jnp.bfloat16) else a.dtype
+    return jnp.zeros((*a.shape[:-2], a.shape[-1] + 2), _real(dtype))
 
 
 def eigh(a: Any, asked: Request, probe: Any = None) -> Eigh:
     """As :func:`eigengrad.eigh`."""
-    if probe is not None:
-        raise TypeError("a probe is for PyTorch: JAX has none yet")
     a, asked = _checked(a, asked)
-    values, vectors, kept, rank, status, gap_kept, gap_dropped = _eigh(a, asked)
+    shape = (*a.shape[:-2], a.shape[-1] + 2)
+    if probe is not None and (probe.shape != shape or probe.dtype != _real(a.dtype)):
+        raise ValueError(
+            f"a probe of this batch is {_real(a.dtype)} of shape {shape}: see eigengrad.jax.probe"
+        )
+    values, vectors, kept, rank, status, gap_kept, gap_dropped = _eigh(a, probe, asked)
     gaps = jnp.stack((gap_kept, gap_dropped))
     return Eigh(values, vectors, kept, jnp.stack((rank, status)), jax.lax.stop_gradient(gaps))
 
@@ -225,6 +324,24 @@ def eigvalsh(a: Any, asked: Request) -> Spectrum:
     """As :func:`eigengrad.eigvalsh`, by the eigenvectors that a gradient wants."""
     values, _, kept, info, gaps = eigh(a, asked)
     return Spectrum(values, kept, info, gaps)
+
+
+def eigh_factor(b: Any, asked: Request) -> Eigh:
+    """As :func:`eigengrad.eigh_factor`."""
+    b, asked = _checked(b, asked, square=False)
+    values, columns, kept, rank, status, gap_kept, gap_dropped, _ = _eigh_factor(
+        jnp.swapaxes(b, -1, -2), asked
+    )
+    gaps = jax.lax.stop_gradient(jnp.stack((gap_kept, gap_dropped)))
+    return Eigh(values, jnp.swapaxes(columns, -1, -2), kept, jnp.stack((rank, status)), gaps)
+
+
+def fidelity(a: Any, b: Any, asked: Request) -> Any:
+    """As :func:`eigengrad.fidelity`."""
+    kind = jnp.promote_types(a.dtype, b.dtype)
+    a, b = jnp.broadcast_arrays(a.astype(kind), b.astype(kind))
+    (a, asked), (b, _) = _checked(a, asked), _checked(b, asked)
+    return _fidelity(a, b, asked)
 
 
 def _named(f: Function) -> Function:

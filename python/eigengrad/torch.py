@@ -56,6 +56,12 @@ for _schema in (
     f"spectral_derivative({_PAIRS}, {_GIVEN}, Tensor e, {_FUNCTION}, {_ASKED})"
     " -> (Tensor result, Tensor status)",
     f"trace_of({_PAIRS}, {_GIVEN}, {_FUNCTION}, {_ASKED}) -> (Tensor trace, Tensor status)",
+    f"eigh_factor(Tensor b, {_ASKED})"
+    f" -> (Tensor values, Tensor vectors, {_SPECTRUM}, Tensor projection)",
+    f"backward_factor({_PAIRS}, Tensor projection, {_BARS}, {_ASKED})"
+    " -> (Tensor b_bar, Tensor gauge_defect, Tensor tie_defect, Tensor status)",
+    f"fidelity(Tensor a, Tensor b, {_ASKED})"
+    " -> (Tensor root, Tensor status, Tensor a_bar, Tensor b_bar)",
 ):
     _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides))
 _core.register_torch(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
@@ -71,6 +77,11 @@ _spectral, _spectral_derivative, _trace_of = (
     _op.spectral_derivative.default,
     _op.trace_of.default,
 )
+_eigh_factor, _backward_factor, _fidelity = (
+    _op.eigh_factor.default,
+    _op.backward_factor.default,
+    _op.fidelity.default,
+)
 
 
 def _real(dtype: torch.dtype) -> torch.dtype:
@@ -81,17 +92,22 @@ def _rows(of: Tensor, shape: Sequence[Any], dtype: torch.dtype | None = None) ->
     return of.new_empty(shape, dtype=dtype)
 
 
-def _columns(of: Tensor, lead: Sequence[Any], n: Any) -> Tensor:
-    """Memory for eigenvectors, one after the other."""
-    return of.new_empty((*lead, n, n)).mT
+def _columns(of: Tensor, lead: Sequence[Any], n: Any, count: Any = None) -> Tensor:
+    """Memory for ``count`` vectors, n of them where it is not said, one after the other."""
+    return of.new_empty((*lead, n if count is None else count, n)).mT
 
 
 def _spectrum_fake(a: Tensor) -> tuple[Tensor, ...]:
-    lead, n = a.shape[:-2], a.shape[-1]
     torch._check(
-        a.dim() >= 2 and a.shape[-2] == n, lambda: "eigengrad: expected square matrices [..., n, n]"
+        a.dim() >= 2 and a.shape[-2] == a.shape[-1],
+        lambda: "eigengrad: expected square matrices [..., n, n]",
     )
-    real = _real(a.dtype)
+    return _of_columns_fake(a)
+
+
+def _of_columns_fake(a: Tensor) -> tuple[Tensor, ...]:
+    """λ, kept, info, gaps, of as many pairs as there are columns."""
+    lead, n, real = a.shape[:-2], a.shape[-1], _real(a.dtype)
     return (
         _rows(a, (*lead, n), real),
         _rows(a, (*lead, n), torch.bool),
@@ -137,6 +153,25 @@ def _trace_fake(values, vectors, *_):
     return _rows(vectors, lead, _real(vectors.dtype)), _rows(vectors, lead, torch.int32)
 
 
+def _eigh_factor_fake(b: Tensor, *_: Any) -> tuple[Tensor, ...]:
+    torch._check(b.dim() >= 2, lambda: "eigengrad: expected factors [..., n, r]")
+    (n, r), lead = b.shape[-2:], b.shape[:-2]
+    values, *rest = _of_columns_fake(b)
+    return values, _columns(b, lead, n, r), *rest, _columns(b, lead, r)
+
+
+def _backward_factor_fake(values, vectors, *_):
+    (n, r), lead, real = vectors.shape[-2:], vectors.shape[:-2], _real(vectors.dtype)
+    report = _rows(vectors, (*lead, r), real), _rows(vectors, lead, real)
+    return _columns(vectors, lead, n, r), *report, _rows(vectors, lead, torch.int32)
+
+
+def _fidelity_fake(a, b, *_):
+    lead = a.shape[:-2]
+    gradients = _rows(a, a.shape), _rows(a, a.shape)
+    return _rows(a, lead, _real(a.dtype)), _rows(a, lead, torch.int32), *gradients
+
+
 def _front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     """The tensor with the mapped dimension in front, repeated without a copy where it has none."""
     return (
@@ -159,13 +194,15 @@ def _mapped(op: Any, directions: bool = False) -> Callable:
             absent = isinstance(arg, Tensor) and dim is None and arg.shape == (0,)
             if not isinstance(arg, Tensor) or absent or (pairs_stay and at < 4):
                 mapped.append(arg)
-            elif at == 3:
+            elif at == 3:  # info, of operators that take pairs
                 mapped.append(_front(arg, dim, size).movedim(0, 1))
             else:
                 mapped.append(_front(arg, dim, size))
         results = op(*mapped)
         # info and gaps of a decomposition have their own axis in front
-        behind = {"eigh": (3, 4), "eigvalsh": (2, 3)}.get(op._schema.name.split("::")[1], (-1, -1))
+        behind = {"eigh": (3, 4), "eigh_factor": (3, 4), "eigvalsh": (2, 3)}.get(
+            op._schema.name.split("::")[1], (-1, -1)
+        )
         return results, tuple(1 if at in behind else 0 for at in range(len(results)))
 
     return rule
@@ -181,6 +218,9 @@ for _leaf, _fake, _directions in (
     (_spectral, _hermitian_fake, False),
     (_spectral_derivative, _hermitian_fake, False),
     (_trace_of, _trace_fake, False),
+    (_eigh_factor, _eigh_factor_fake, False),
+    (_backward_factor, _backward_factor_fake, False),
+    (_fidelity, _fidelity_fake, False),
 ):
     torch.library.register_fake(_leaf.name(), _fake, lib=_library)
     torch.library.register_vmap(_leaf.name(), _mapped(_leaf, _directions), lib=_library)
@@ -652,6 +692,150 @@ class _CompiledTrace(AutogradFunction):
         return bar[..., None, None] * _slope_of(*pairs, ctx.f, ctx.asked), None, None
 
 
+class _EighFactor(AutogradFunction):
+    """B ↦ λ, V, kept, info, gaps, S of B Bᴴ; once differentiable, by reverse mode alone."""
+
+    @staticmethod
+    def forward(b, asked):
+        return _eigh_factor(b, *asked)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        b, ctx.asked = inputs
+        values, vectors, kept, info, gaps, projection = output
+        ctx.mark_non_differentiable(kept, info, gaps, projection)
+        ctx.save_for_backward(b, projection, values, vectors, kept, info)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, values_bar, vectors_bar, *_):
+        if values_bar is None and vectors_bar is None:
+            return None, None
+        b, projection, values, vectors, kept, info = ctx.saved_tensors
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            pairs = values.detach(), vectors.detach(), kept, info
+            return _BackwardFactor.apply(
+                b, projection, values_bar, vectors_bar, *pairs, ctx.asked
+            ), None
+        bars = _present(values_bar, values), _present(vectors_bar, vectors)
+        return _backward_factor(values, vectors, kept, info, projection, *bars, *ctx.asked)[0], None
+
+    @staticmethod
+    def vmap(info, in_dims, b, asked):
+        made = _EighFactor.apply(_front(b, in_dims[0], info.batch_size), asked)
+        return made, (0, 0, 0, 1, 1, 0)
+
+
+def _no_second_of(what: str, instead: str) -> NoReturn:
+    raise NotImplementedError(f"eigengrad has no second derivative of {what}: {instead}")
+
+
+class _BackwardFactor(AutogradFunction):
+    """(B, S, λ̄, V̄) ↦ B̄."""
+
+    _matrix_first = False
+
+    @staticmethod
+    def forward(b, projection, values_bar, vectors_bar, values, vectors, kept, info, asked):
+        bars = _present(values_bar, values), _present(vectors_bar, vectors)
+        return _backward_factor(values, vectors, kept, info, projection, *bars, *asked)[0]
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        _no_second_of("eigh_factor(B)", "take eigh(B @ B.mH)")
+
+    @staticmethod
+    def jvp(ctx, *_):
+        _no_second_of("eigh_factor(B)", "take eigh(B @ B.mH)")
+
+
+class _Fidelity(AutogradFunction):
+    """(A, B) ↦ the fidelity, status, and its gradients."""
+
+    @staticmethod
+    def forward(a, b, asked):
+        root, status, a_bar, b_bar = _fidelity(a, b, *asked)
+        return root.square(), status, a_bar, b_bar
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        a, b, _ = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(a, b, *output[2:])
+        ctx.save_for_forward(a, b, *output[2:])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def _gradients(ctx):
+        """Both, as functions of A and B, of which nobody knows a derivative."""
+        a, b, a_bar, b_bar = ctx.saved_tensors
+        watched = (torch.is_grad_enabled() or _forward_mode()) and not torch.compiler.is_compiling()
+        return _FidelityGradients.apply(a, b, a_bar, b_bar) if watched else (a_bar, b_bar)
+
+    @staticmethod
+    def backward(ctx, bar, *_):
+        if bar is None:
+            return None, None, None
+        a_bar, b_bar = _Fidelity._gradients(ctx)
+        return bar[..., None, None] * a_bar, bar[..., None, None] * b_bar, None
+
+    @staticmethod
+    def jvp(ctx, *dots):
+        pairs = zip(_Fidelity._gradients(ctx), dots)
+        terms = [(bar.conj() * dot).sum((-2, -1)) for bar, dot in pairs if dot is not None]
+        tangent = sum(terms[1:], terms[0])
+        return tangent.real if tangent.is_complex() else tangent, None, None, None
+
+    @staticmethod
+    def vmap(info, in_dims, a, b, asked):
+        a, b = (_front(x, dim, info.batch_size) for x, dim in zip((a, b), in_dims))
+        return _Fidelity.apply(a, b, asked), (0, 0, 0, 0)
+
+
+class _CompiledFidelity(AutogradFunction):
+    """As :class:`_Fidelity`, for ``torch.compile``."""
+
+    forward, setup_context = _Fidelity.forward, _Fidelity.setup_context
+
+    @staticmethod
+    def backward(ctx, bar, *_):
+        if bar is None:
+            return None, None, None
+        _, _, a_bar, b_bar = ctx.saved_tensors
+        return bar[..., None, None] * a_bar, bar[..., None, None] * b_bar, None
+
+
+class _FidelityGradients(AutogradFunction):
+    """The gradients of a fidelity as they are, of which no derivative is known."""
+
+    @staticmethod
+    def forward(a, b, a_bar, b_bar):
+        return a_bar.clone(), b_bar.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        _no_second_of("fidelity(A, B)", "differentiate it once")
+
+    @staticmethod
+    def jvp(ctx, *_):
+        _no_second_of("fidelity(A, B)", "differentiate it once")
+
+    @staticmethod
+    def vmap(info, in_dims, *tensors):
+        mapped = [_front(x, dim, info.batch_size) for x, dim in zip(tensors, in_dims)]
+        return _FidelityGradients.apply(*mapped), (0, 0)
+
+
+_BackwardFactor.vmap = staticmethod(_mapped_function(_BackwardFactor, 8, 1, False))  # type: ignore[method-assign]
+
 # --- What users call ------------------------------------------------------------------------------
 
 _HALVES = {torch.float16: "float16", torch.bfloat16: "bfloat16"}
@@ -738,6 +922,21 @@ def trace_of(a: Tensor, f: Function, asked: Request) -> Tensor:
     """As :func:`eigengrad.trace_of`."""
     a, asked = _checked(a, asked)
     return (_CompiledTrace if _compiling() else _Trace).apply(a, f, asked)[0]
+
+
+def eigh_factor(b: Tensor, asked: Request) -> Eigh:
+    """As :func:`eigengrad.eigh_factor`."""
+    b, asked = _checked(b, asked)
+    _compiling()
+    return Eigh(*_EighFactor.apply(b, asked)[:5])
+
+
+def fidelity(a: Tensor, b: Tensor, asked: Request) -> Tensor:
+    """As :func:`eigengrad.fidelity`."""
+    a, b = torch.broadcast_tensors(a, b)
+    kind = torch.promote_types(a.dtype, b.dtype)
+    (a, asked), b = _checked(a.to(kind), asked), _checked(b.to(kind), asked)[0]
+    return (_CompiledFidelity if _compiling() else _Fidelity).apply(a, b, asked)[0]
 
 
 def probe(a: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ pub enum Kind {
     Workspace,
     /// Derivatives beyond the first and functions.
     Scratch,
+    /// Factors of so many columns.
+    Factors(usize),
 }
 
 /// A workspace by its type, what it is for, the order n and the threads that it serves.

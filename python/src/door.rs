@@ -11,8 +11,9 @@
 use crate::cache::{self, Kind};
 use eigengrad::num_complex::Complex;
 use eigengrad::{
-    Array, Cotangents, Cpu, Derivative, DoubleGradient, Eigenpairs, Engine, Function, Gradient, HermitianBatch, HermitianResult,
-    Options, Plan, Pod, Read, Result, Scalar, SchurMultiplier, Spectral, Spectrum, Tangents, View, ViewMut,
+    Array, Cotangents, Cpu, Derivative, DoubleGradient, Eigenpairs, Engine, FactorBatch, FactorGradient, FactorPlan, Function,
+    Gradient, HermitianBatch, HermitianResult, Options, Plan, Pod, Read, Result, Scalar, SchurMultiplier, Spectral, Spectrum,
+    Tangents, View, ViewMut, fidelity,
 };
 
 /// Where memory is.
@@ -121,6 +122,13 @@ impl<T: Scalar, B: Engine<T>> Job<'_, T, B> {
         Plan::new(self.backend, self.batch.max(self.threads()), self.n, &self.options)
     }
 
+    /// With scratch memory for factors of `plan`, as [`Job::with_workspace`].
+    fn with_factors(&self, plan: &FactorPlan<T, B>, work: impl FnOnce(&B::FactorWorkspace) -> Result<()>) -> Result<()> {
+        let (batch, n, r) = (self.batch.max(self.threads()), self.n, plan.r());
+        let make = || FactorPlan::<T, B>::new(self.backend, batch, n, r, &self.options)?.workspace();
+        cache::with(Kind::Factors(r), n, self.threads(), make, work)
+    }
+
     fn threads(&self) -> usize {
         self.backend.host().threads()
     }
@@ -138,6 +146,21 @@ pub struct SpectrumAt {
     pub gap_dropped: Address,
 }
 
+impl SpectrumAt {
+    /// Of `count` eigenvalues a matrix.
+    fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>, count: usize) -> Result<Spectrum<T::Real, B, ViewMut<'a>>> {
+        let batch = job.batch;
+        Ok(Spectrum {
+            values: job.view_mut(self.values, [batch, count])?,
+            kept: job.view_mut(self.kept, [batch, count])?,
+            rank: job.view_mut(self.rank, [batch])?,
+            gap_kept: job.view_mut(self.gap_kept, [batch])?,
+            gap_dropped: job.view_mut(self.gap_dropped, [batch])?,
+            status: job.view_mut(self.status, [batch])?,
+        })
+    }
+}
+
 /// A `[batch, n, n]` ↦ λ, and V `[batch, k, i]` unless that is absent.
 #[derive(Clone, Copy, Debug)]
 pub struct Eigh {
@@ -150,15 +173,7 @@ pub struct Eigh {
 
 impl Operation for Eigh {
     fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
-        let (&Job { batch, n, .. }, at) = (job, self.spectrum);
-        let spectrum = Spectrum::<T::Real, B, ViewMut<'_>> {
-            values: job.view_mut(at.values, [batch, n])?,
-            kept: job.view_mut(at.kept, [batch, n])?,
-            rank: job.view_mut(at.rank, [batch])?,
-            gap_kept: job.view_mut(at.gap_kept, [batch])?,
-            gap_dropped: job.view_mut(at.gap_dropped, [batch])?,
-            status: job.view_mut(at.status, [batch])?,
-        };
+        let (&Job { batch, n, .. }, spectrum) = (job, self.spectrum.of(job, job.n)?);
         let a = job.view::<T, 3>(self.a, [batch, n, n])?;
         let a = HermitianBatch::of_view(job.backend, a, self.read)?;
         if !self.with_vectors {
@@ -202,10 +217,21 @@ pub struct CotangentsAt {
 
 impl CotangentsAt {
     fn of<'a, T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>, directions: usize) -> Result<Cotangents<T, B, View<'a>>> {
+        self.of_pairs(job, directions, job.n)
+    }
+
+    /// Of so many pairs a matrix.
+    fn of_pairs<'a, T: Scalar, B: Engine<T>>(
+        self,
+        job: &Job<'_, T, B>,
+        directions: usize,
+        pairs: usize,
+    ) -> Result<Cotangents<T, B, View<'a>>> {
         let (count, n) = (directions * job.batch, job.n);
+        let shape = if self.rows { [count, n, pairs] } else { [count, pairs, n] };
         let present = |address: Address| (address != 0).then_some(address);
-        let values = present(self.values).map(|at| job.view(at, [count, n])).transpose()?;
-        let vectors = present(self.vectors).map(|at| job.view(at, [count, n, n])).transpose()?;
+        let values = present(self.values).map(|at| job.view(at, [count, pairs])).transpose()?;
+        let vectors = present(self.vectors).map(|at| job.view(at, shape)).transpose()?;
         Ok(if self.rows { Cotangents::from_rows(values, vectors) } else { Cotangents::from_columns(values, vectors) })
     }
 }
@@ -390,5 +416,93 @@ impl Operation for TraceOf {
         let (pairs, trace, status) =
             (self.pairs.of(job)?, job.view_mut(self.trace, [batch])?, job.view_mut(self.status, [batch])?);
         job.plan.trace_into(pairs, self.function.of(job)?, trace, status)
+    }
+}
+
+/// B `[batch, k, i]`, r columns of n components, ↦ the r eigenpairs of B Bᴴ: λ and what the cut
+/// makes of it, V `[batch, k, i]`, S `[batch, c, k]`.
+#[derive(Clone, Copy, Debug)]
+pub struct EighFactor {
+    pub b: Address,
+    pub r: usize,
+    pub spectrum: SpectrumAt,
+    pub vectors: Address,
+    pub projection: Address,
+}
+
+impl Operation for EighFactor {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (&Job { batch, n, .. }, r) = (job, self.r);
+        let plan = FactorPlan::<T, B>::new(job.backend, batch, n, r, &job.options)?;
+        let b = FactorBatch::from_columns(job.view::<T, 3>(self.b, [batch, r, n])?)?;
+        let (vectors, projection) = (job.view_mut(self.vectors, [batch, r, n])?, job.view_mut(self.projection, [batch, r, r])?);
+        let out = plan.pairs_of::<T, _>(self.spectrum.of(job, r)?, vectors, projection)?;
+        job.with_factors(&plan, |workspace| plan.eigh_into(b, out, workspace))
+    }
+}
+
+/// (λ̄, V̄) of those pairs ↦ B̄ `[batch, k, i]`, ρ `[batch, r]`, the tie defect and the status
+/// `[batch]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardFactor {
+    pub pairs: PairsAt,
+    pub projection: Address,
+    pub r: usize,
+    pub cotangents: CotangentsAt,
+    pub b_bar: Address,
+    pub gauge_defect: Address,
+    pub tie_defect: Address,
+    pub status: Address,
+}
+
+impl Operation for BackwardFactor {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let (&Job { batch, n, .. }, r, at) = (job, self.r, self.pairs);
+        let plan = FactorPlan::<T, B>::new(job.backend, batch, n, r, &job.options)?;
+        let (values, kept, status) =
+            (job.view(at.values, [batch, r])?, job.view(at.kept, [batch, r])?, job.view(at.status, [batch])?);
+        let (vectors, projection) = (job.view(at.vectors, [batch, r, n])?, job.view(self.projection, [batch, r, r])?);
+        let pairs = plan.pairs_view::<T>(values, kept, status, vectors, projection)?;
+        let out = FactorGradient::<T, B, ViewMut<'_>> {
+            b_bar: job.view_mut(self.b_bar, [batch, r, n])?,
+            gauge_defect: job.view_mut(self.gauge_defect, [batch, r])?,
+            tie_defect: job.view_mut(self.tie_defect, [batch])?,
+            status: job.view_mut(self.status, [batch])?,
+        };
+        let cotangents = self.cotangents.of_pairs(job, 1, r)?;
+        job.with_factors(&plan, |workspace| plan.backward_into(pairs, cotangents, out, workspace))
+    }
+}
+
+/// A and B `[batch, n, n]` ↦ the root of their fidelity and the status `[batch]`, and the gradients
+/// of the fidelity by both.
+#[derive(Clone, Copy, Debug)]
+pub struct FidelityOf {
+    pub a: Address,
+    pub b: Address,
+    pub read: Read,
+    pub root: Address,
+    pub status: Address,
+    pub a_bar: Address,
+    pub b_bar: Address,
+}
+
+impl Operation for FidelityOf {
+    fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()> {
+        let &Job { backend, batch, n, .. } = job;
+        // The library owns its operands: it scales them on the host.
+        let state = |address| {
+            let host = backend.download(job.view::<T, 3>(address, [batch, n, n])?.memory())?;
+            HermitianBatch::of(Array::from_host(backend, host, [batch, n, n])?, self.read)
+        };
+        let found = fidelity(&state(self.a)?, &state(self.b)?, &job.options)?;
+        job.view_mut::<T::Real, 1>(self.root, [batch])?
+            .copy_from_host(backend, &backend.download(found.root.view().memory())?)?;
+        job.view_mut(self.status, [batch])?.copy_from_host(backend, &backend.download(found.status.view().memory())?)?;
+        for (gradient, at) in [(found.a_bar, self.a_bar), (found.b_bar, self.b_bar)] {
+            let host = backend.download(gradient.data.view().memory())?;
+            job.view_mut::<T, 3>(at, [batch, n, n])?.copy_from_host(backend, &host)?;
+        }
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ mod _core {
     #[pymodule_export]
     use super::error::{describe, findings};
     #[pymodule_export]
-    use super::numpy::{eigh, spectral, trace};
+    use super::numpy::{eigh, eigh_factor, fidelity, spectral, trace};
     #[pymodule_export]
     use super::torch::register_torch;
     #[pymodule_export]

@@ -1,7 +1,9 @@
 //! The door for NumPy: arrays of the caller's by their addresses, results in arrays that are made
 //! here.
 
-use crate::door::{Address, Call, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt, SpectralOf, SpectrumAt, TraceOf};
+use crate::door::{
+    Address, Call, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt, Operation, PairsAt, ResultAt, SpectralOf, SpectrumAt, TraceOf,
+};
 use crate::error::raised;
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -92,16 +94,25 @@ pub fn eigh<'py>(
 ) -> PyResult<Decomposed<'py>> {
     let (dtype, (lead, n), asked) = (dtype_of(a)?, matrices(a)?, request(asked));
     let batch = lead.iter().product();
-    let rows = joined(lead, &[n]);
-    let (values, values_at) = empty_of(py, dtype, true, &rows);
+    let ([values, kept, info, gaps], spectrum) = spectrum(py, dtype, lead, n);
     let (vectors, vectors_at) = match with_vectors {
         true => empty_of(py, dtype, false, a.shape()),
         false => empty::<f32>(py, &[0]),
     };
+    let operation = Eigh { a: address(a), read: asked.read(), spectrum, vectors: vectors_at, with_vectors };
+    run(py, &Call { dtype, batch, n, options: asked.options(), threads }, operation)?;
+    let vectors = with_vectors.then(|| vectors.call_method1(intern!(py, "swapaxes"), (-1, -2))).transpose()?;
+    Ok((values, vectors, kept, info, gaps))
+}
+
+/// Memory for λ, kept, (rank, status) and the gaps of so many pairs a matrix, and where it is.
+fn spectrum<'py>(py: Python<'py>, dtype: Dtype, lead: &[usize], pairs: usize) -> ([Untyped<'py>; 4], SpectrumAt) {
+    let (batch, rows) = (lead.iter().product::<usize>(), joined(lead, &[pairs]));
+    let (values, values_at) = empty_of(py, dtype, true, &rows);
     let (kept, kept_at) = empty::<bool>(py, &rows);
     let (info, info_at) = empty::<i32>(py, &joined(&[2], lead));
     let (gaps, gaps_at) = empty_of(py, dtype, true, &joined(&[2], lead));
-    let spectrum = SpectrumAt {
+    let at = SpectrumAt {
         values: values_at,
         kept: kept_at,
         rank: info_at,
@@ -109,10 +120,43 @@ pub fn eigh<'py>(
         gap_kept: gaps_at,
         gap_dropped: gaps_at + dtype.real_size() * batch,
     };
-    let operation = Eigh { a: address(a), read: asked.read(), spectrum, vectors: vectors_at, with_vectors };
-    run(py, &Call { dtype, batch, n, options: asked.options(), threads }, operation)?;
-    let vectors = with_vectors.then(|| vectors.call_method1(intern!(py, "swapaxes"), (-1, -2))).transpose()?;
-    Ok((values, vectors, kept, info, gaps))
+    ([values, kept, info, gaps], at)
+}
+
+/// As [`eigh`], of B Bᴴ for factors by their columns, `[..., k, i]`.
+#[pyfunction]
+pub fn eigh_factor<'py>(py: Python<'py>, b: &Untyped<'py>, asked: RequestTuple, threads: usize) -> PyResult<Decomposed<'py>> {
+    let (dtype, asked) = (dtype_of(b)?, request(asked));
+    let &[ref lead @ .., r, n] = b.shape() else {
+        return Err(PyValueError::new_err(format!("expected factors [..., n, r], got an array of shape {:?}", b.shape())));
+    };
+    let ([values, kept, info, gaps], spectrum) = spectrum(py, dtype, lead, r);
+    let (vectors, vectors_at) = empty_of(py, dtype, false, b.shape());
+    let (_projection, projection) = empty_of(py, dtype, false, &joined(lead, &[r, r]));
+    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), threads };
+    run(py, &call, EighFactor { b: address(b), r, spectrum, vectors: vectors_at, projection })?;
+    Ok((values, Some(vectors.call_method1(intern!(py, "swapaxes"), (-1, -2))?), kept, info, gaps))
+}
+
+/// The root of the fidelity of A and B, and statuses.
+#[pyfunction]
+pub fn fidelity<'py>(
+    py: Python<'py>,
+    a: &Untyped<'py>,
+    b: &Untyped<'py>,
+    asked: RequestTuple,
+    threads: usize,
+) -> PyResult<(Untyped<'py>, Untyped<'py>)> {
+    let (dtype, (lead, n), asked) = (dtype_of(a)?, matrices(a)?, request(asked));
+    if dtype_of(b)? != dtype || b.shape() != a.shape() {
+        return Err(PyValueError::new_err("A and B have another type or shape than each other"));
+    }
+    let (root, root_at) = empty_of(py, dtype, true, lead);
+    let (statuses, status) = empty::<i32>(py, lead);
+    let ((_a_bar, a_bar), (_b_bar, b_bar)) = (empty_of(py, dtype, false, a.shape()), empty_of(py, dtype, false, a.shape()));
+    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), threads };
+    run(py, &call, FidelityOf { a: address(a), b: address(b), read: asked.read(), root: root_at, status, a_bar, b_bar })?;
+    Ok((root, statuses))
 }
 
 /// Eigenpairs that [`eigh`] made: λ, V, kept, info.

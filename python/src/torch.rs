@@ -5,8 +5,8 @@
 //! arguments in a row of 64-bit words, and leaves its results there.
 
 use crate::door::{
-    Address, Backward, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, FunctionAt, Jvp, Operation, PairsAt,
-    ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    Address, Backward, BackwardFactor, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf,
+    FunctionAt, Jvp, Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -86,7 +86,7 @@ pub fn register_torch(path: &str) -> PyResult<()> {
     let mut kernels = ptr::null_mut();
     // SAFETY: the strings end with 0; torch keeps the result, which is never freed.
     let made = unsafe { (torch.init_impl)(c"eigengrad".as_ptr(), c"CPU".as_ptr(), c"torch.rs".as_ptr(), 0, &raw mut kernels) };
-    let all: [(&CStr, Kernel); 9] = [
+    let all: [(&CStr, Kernel); 12] = [
         (c"eigh", kernel::<EighKernel<true>>),
         (c"eigvalsh", kernel::<EighKernel<false>>),
         (c"backward", kernel::<BackwardKernel>),
@@ -96,6 +96,9 @@ pub fn register_torch(path: &str) -> PyResult<()> {
         (c"spectral", kernel::<SpectralKernel>),
         (c"spectral_derivative", kernel::<SpectralDerivativeKernel>),
         (c"trace_of", kernel::<TraceKernel>),
+        (c"eigh_factor", kernel::<EighFactorKernel>),
+        (c"backward_factor", kernel::<BackwardFactorKernel>),
+        (c"fidelity", kernel::<FidelityKernel>),
     ];
     for (name, kernel) in all {
         // SAFETY: as above.
@@ -288,17 +291,26 @@ fn strides(shape: &[i64], order: Order) -> Vec<i64> {
     strides
 }
 
-/// A batch `[..., n, n]`, its type, and what is asked of it.
+/// A batch `[..., n, n]` of matrices, or `[..., n, r]` of factors, its type, and what is asked of it.
 struct Batch {
     dtype: Dtype,
     /// The shape of the batch.
     lead: Vec<i64>,
     n: i64,
+    /// The number of columns, and of pairs.
+    columns: i64,
     asked: Request,
 }
 
 impl Batch {
     fn of(matrices: &Tensor, numbers: &[u64]) -> Result<Self, String> {
+        match Self::of_factors(matrices, numbers)? {
+            batch if batch.n == batch.columns => Ok(batch),
+            _ => Err(format!("eigengrad: expected square matrices [..., n, n], got a tensor of shape {:?}", matrices.shape())),
+        }
+    }
+
+    fn of_factors(factors: &Tensor, numbers: &[u64]) -> Result<Self, String> {
         let &[atol, rtol, tie_rtol, rank, choices] = numbers else { return Err("eigengrad: five numbers expected".to_owned()) };
         let asked = Request {
             atol: f64::from_bits(atol),
@@ -307,11 +319,9 @@ impl Batch {
             rank: rank as i64,
             choices: choices as i64,
         };
-        match matrices.shape() {
-            [lead @ .., rows, columns] if rows == columns => {
-                Ok(Self { dtype: matrices.computed()?, lead: lead.to_vec(), n: *rows, asked })
-            }
-            shape => Err(format!("eigengrad: expected square matrices [..., n, n], got a tensor of shape {shape:?}")),
+        match factors.shape() {
+            &[ref lead @ .., n, columns] => Ok(Self { dtype: factors.computed()?, lead: lead.to_vec(), n, columns, asked }),
+            shape => Err(format!("eigengrad: expected square matrices [..., n, n], or factors [..., n, r], got a tensor of shape {shape:?}")),
         }
     }
 
@@ -363,24 +373,31 @@ impl<const VECTORS: bool> Operator for EighKernel<VECTORS> {
         let a = tensors.swap_remove(0);
         let batch = Batch::of(&a, numbers)?;
         let a = a.by_rows()?;
-        let ((number, real), lead, n, rows) = (numbers_of(batch.dtype), &batch.lead, batch.n, Order::Rows);
-        let twice = &[&[2], &lead[..]].concat();
-        let values = batch.shaped(lead, &[n], real, rows)?;
+        let (lead, n, number) = (&batch.lead, batch.n, numbers_of(batch.dtype).0);
+        let (values, rest, spectrum) = spectrum(&batch)?;
         let vectors = if VECTORS { Some(batch.shaped(lead, &[n, n], number, Order::Columns)?) } else { None };
-        let kept = batch.shaped(lead, &[n], BOOL, rows)?;
-        let (info, gaps) = (batch.shaped(twice, &[], INT32, rows)?, batch.shaped(twice, &[], real, rows)?);
-        let spectrum = SpectrumAt {
-            values: values.address(),
-            kept: kept.address(),
-            rank: info.address(),
-            status: info.address() + 4 * batch.count(),
-            gap_kept: gaps.address(),
-            gap_dropped: gaps.address() + batch.dtype.real_size() * batch.count(),
-        };
         let at = vectors.as_ref().map_or(0, Tensor::address);
         batch.run(Eigh { a: a.address(), read: batch.asked.read(), spectrum, vectors: at, with_vectors: VECTORS })?;
-        Ok([Some(values), vectors, Some(kept), Some(info), Some(gaps)].into_iter().flatten().collect())
+        Ok([values].into_iter().chain(vectors).chain(rest).collect())
     }
+}
+
+/// Memory for λ, for kept, (rank, status) and the gaps, and where it is.
+fn spectrum(batch: &Batch) -> Result<(Tensor, [Tensor; 3], SpectrumAt), String> {
+    let (real, lead, rows) = (numbers_of(batch.dtype).1, &batch.lead, Order::Rows);
+    let twice = &[&[2], &lead[..]].concat();
+    let values = batch.shaped(lead, &[batch.columns], real, rows)?;
+    let kept = batch.shaped(lead, &[batch.columns], BOOL, rows)?;
+    let (info, gaps) = (batch.shaped(twice, &[], INT32, rows)?, batch.shaped(twice, &[], real, rows)?);
+    let at = SpectrumAt {
+        values: values.address(),
+        kept: kept.address(),
+        rank: info.address(),
+        status: info.address() + 4 * batch.count(),
+        gap_kept: gaps.address(),
+        gap_dropped: gaps.address() + batch.dtype.real_size() * batch.count(),
+    };
+    Ok((values, [kept, info, gaps], at))
 }
 
 /// λ, V, kept, info, as the kernels of operations on eigenpairs begin with them.
@@ -391,9 +408,12 @@ struct Pairs {
 
 impl Pairs {
     fn of(tensors: [Tensor; 4], numbers: &[u64]) -> Result<Self, String> {
+        Batch::of(&tensors[1], numbers).and_then(|batch| Self::of_batch(batch, tensors))
+    }
+
+    fn of_batch(batch: Batch, tensors: [Tensor; 4]) -> Result<Self, String> {
         let [values, vectors, kept, info] = tensors;
-        let batch = Batch::of(&vectors, numbers)?;
-        let (lead, n) = (&batch.lead[..], batch.n);
+        let (lead, n) = (&batch.lead[..], batch.columns);
         batch.expect("λ", &values, lead, &[n], numbers_of(batch.dtype).1)?;
         batch.expect("kept", &kept, lead, &[n], BOOL)?;
         batch.expect("info", &info, &[&[2], lead].concat(), &[], INT32)?;
@@ -432,10 +452,10 @@ impl Bars {
         };
         let lead = lead.ok_or("eigengrad: V̄ has fewer than two dimensions")?.to_vec();
         if let Some(values) = &values {
-            batch.expect("λ̄", values, &lead, &[batch.n], real)?;
+            batch.expect("λ̄", values, &lead, &[batch.columns], real)?;
         }
         if let Some(vectors) = &vectors {
-            batch.expect("V̄", vectors, &lead, &[batch.n, batch.n], number)?;
+            batch.expect("V̄", vectors, &lead, &[batch.n, batch.columns], number)?;
         }
         let either = |x: Tensor| if x.order() == Order::Other { x.by_rows() } else { Ok(x) };
         Ok(Self { values: values.map(Tensor::by_rows).transpose()?, vectors: vectors.map(either).transpose()?, lead })
@@ -454,6 +474,87 @@ fn split<const MORE: usize>(tensors: Vec<Tensor>) -> Result<([Tensor; 4], [Tenso
     let wrong = |_| "eigengrad: another number of tensors".to_owned();
     let more = tensors.split_off(4).try_into().map_err(wrong)?;
     Ok((tensors.try_into().map_err(wrong)?, more))
+}
+
+/// B ↦ λ, V, kept, (rank, status), the gaps, S.
+struct EighFactorKernel;
+
+impl Operator for EighFactorKernel {
+    const TENSORS: usize = 1;
+
+    fn run(mut tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
+        let b = tensors.swap_remove(0);
+        let batch = Batch::of_factors(&b, numbers)?;
+        let b = b.by_columns()?;
+        let (lead, n, r, number) = (&batch.lead, batch.n, batch.columns, numbers_of(batch.dtype).0);
+        let (values, [kept, info, gaps], spectrum) = spectrum(&batch)?;
+        let vectors = batch.shaped(lead, &[n, r], number, Order::Columns)?;
+        let projection = batch.shaped(lead, &[r, r], number, Order::Columns)?;
+        let (at, projection_at) = (vectors.address(), projection.address());
+        batch.run(EighFactor { b: b.address(), r: r as usize, spectrum, vectors: at, projection: projection_at })?;
+        Ok(vec![values, vectors, kept, info, gaps, projection])
+    }
+}
+
+/// (S, λ̄, V̄) ↦ B̄, ρ, the tie defect, status.
+struct BackwardFactorKernel;
+
+impl Operator for BackwardFactorKernel {
+    const TENSORS: usize = 7;
+
+    fn run(tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
+        let (pairs, [projection, values, vectors]) = split(tensors)?;
+        let pairs = Pairs::of_batch(Batch::of_factors(&pairs[1], numbers)?, pairs)?;
+        let batch = &pairs.batch;
+        let bars = Bars::of(batch, values, vectors)?;
+        let (lead, n, r, (number, real), rows) = (&batch.lead, batch.n, batch.columns, numbers_of(batch.dtype), Order::Rows);
+        batch.expect("S", &projection, lead, &[r, r], number)?;
+        let projection = projection.by_columns()?;
+        if bars.lead != *lead {
+            return Err("eigengrad: cotangents of another batch".to_owned());
+        }
+        let b_bar = batch.shaped(lead, &[n, r], number, Order::Columns)?;
+        let (gauge, tie) = (batch.shaped(lead, &[r], real, rows)?, batch.shaped(lead, &[], real, rows)?);
+        let status = batch.shaped(lead, &[], INT32, rows)?;
+        batch.run(BackwardFactor {
+            pairs: pairs.at(),
+            projection: projection.address(),
+            r: r as usize,
+            cotangents: bars.at(),
+            b_bar: b_bar.address(),
+            gauge_defect: gauge.address(),
+            tie_defect: tie.address(),
+            status: status.address(),
+        })?;
+        Ok(vec![b_bar, gauge, tie, status])
+    }
+}
+
+/// (A, B) ↦ the root of their fidelity, status, and the gradients of the fidelity.
+struct FidelityKernel;
+
+impl Operator for FidelityKernel {
+    const TENSORS: usize = 2;
+
+    fn run(tensors: Vec<Tensor>, numbers: &[u64]) -> Result<Vec<Tensor>, String> {
+        let [a, b]: [Tensor; 2] = tensors.try_into().map_err(|_| "eigengrad: another number of tensors".to_owned())?;
+        let batch = Batch::of(&a, numbers)?;
+        let (lead, n, (number, real), rows) = (&batch.lead, batch.n, numbers_of(batch.dtype), Order::Rows);
+        batch.expect("B", &b, lead, &[n, n], number)?;
+        let (a, b) = (a.by_rows()?, b.by_rows()?);
+        let (root, status) = (batch.shaped(lead, &[], real, rows)?, batch.shaped(lead, &[], INT32, rows)?);
+        let (a_bar, b_bar) = (batch.shaped(lead, &[n, n], number, rows)?, batch.shaped(lead, &[n, n], number, rows)?);
+        batch.run(FidelityOf {
+            a: a.address(),
+            b: b.address(),
+            read: batch.asked.read(),
+            root: root.address(),
+            status: status.address(),
+            a_bar: a_bar.address(),
+            b_bar: b_bar.address(),
+        })?;
+        Ok(vec![root, status, a_bar, b_bar])
+    }
 }
 
 /// (λ̄, V̄) ↦ Ā, ρ, the tie defect, status.

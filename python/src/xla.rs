@@ -2,8 +2,8 @@
 //! which nothing is linked. `eigengrad/jax.py` registers them, and says what their operands are.
 
 use crate::door::{
-    Address, Backward, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, FunctionAt, Operation, PairsAt, ResultAt,
-    SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    Address, Backward, BackwardFactor, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt,
+    Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -200,6 +200,15 @@ impl<'a> Arguments<'a> {
 
     /// The batch whose matrices are operand `at`, `[..., n, n]`.
     fn call(&self, at: usize) -> Result<Call, String> {
+        match self.factors(at)? {
+            (call, columns) if call.n == columns => Ok(call),
+            (call, columns) => Err(format!("eigengrad: expected square matrices [..., n, n], got [..., {columns}, {}]", call.n)),
+        }
+    }
+
+    /// The batch whose factors, by their columns, are operand `at`, `[..., k, i]`; and how many
+    /// columns they have.
+    fn factors(&self, at: usize) -> Result<(Call, usize), String> {
         let buffer = Self::buffer(&self.0.operands, at)?;
         let dtype = match buffer.dtype {
             11 => Dtype::F32,
@@ -210,22 +219,34 @@ impl<'a> Arguments<'a> {
         };
         // SAFETY: a buffer has as many extents as it says.
         let dims = unsafe { items(buffer.dims, buffer.rank) };
-        let [lead @ .., rows, columns] = dims else {
-            return Err("eigengrad: expected square matrices [..., n, n]".to_owned());
+        let &[ref lead @ .., columns, n] = dims else {
+            return Err("eigengrad: expected matrices [..., n, n]".to_owned());
         };
-        if rows != columns {
-            return Err(format!("eigengrad: expected square matrices [..., n, n], got {dims:?}"));
-        }
         let batch = lead.iter().product::<i64>() as usize;
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Ok(Call { dtype, batch, n: *rows as usize, options: self.request()?.options(), threads })
+        Ok((Call { dtype, batch, n: n as usize, options: self.request()?.options(), threads }, columns as usize))
     }
 
     /// λ, V by its columns, kept, status: the first operands of what is done with eigenpairs.
     fn pairs(&self) -> Result<(Call, PairsAt), String> {
-        let at =
-            PairsAt { values: self.operand(0)?, vectors: self.operand(1)?, kept: self.operand(2)?, status: self.operand(3)? };
-        Ok((self.call(1)?, at))
+        Ok((self.call(1)?, self.pairs_at()?))
+    }
+
+    fn pairs_at(&self) -> Result<PairsAt, String> {
+        Ok(PairsAt { values: self.operand(0)?, vectors: self.operand(1)?, kept: self.operand(2)?, status: self.operand(3)? })
+    }
+
+    /// λ, V, kept, rank, status and the gaps, which results of a decomposition begin with; V is the
+    /// second.
+    fn spectrum(&self) -> Result<SpectrumAt, String> {
+        Ok(SpectrumAt {
+            values: self.result(0)?,
+            kept: self.result(2)?,
+            rank: self.result(3)?,
+            status: self.result(4)?,
+            gap_kept: self.result(5)?,
+            gap_dropped: self.result(6)?,
+        })
     }
 
     fn hermitian(&self) -> Result<ResultAt, String> {
@@ -255,15 +276,8 @@ struct EighHandler;
 
 impl Handler for EighHandler {
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
-        let spectrum = SpectrumAt {
-            values: arguments.result(0)?,
-            kept: arguments.result(2)?,
-            rank: arguments.result(3)?,
-            status: arguments.result(4)?,
-            gap_kept: arguments.result(5)?,
-            gap_dropped: arguments.result(6)?,
-        };
         let (a, read, vectors) = (arguments.operand(0)?, arguments.request()?.read(), arguments.result(1)?);
+        let spectrum = arguments.spectrum()?;
         done(&arguments.call(0)?, Eigh { a, read, spectrum, vectors, with_vectors: true })
     }
 }
@@ -336,6 +350,52 @@ impl Handler for TraceHandler {
     }
 }
 
+struct EighFactorHandler;
+
+impl Handler for EighFactorHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let ((call, r), spectrum) = (arguments.factors(0)?, arguments.spectrum()?);
+        let (vectors, projection) = (arguments.result(1)?, arguments.result(7)?);
+        done(&call, EighFactor { b: arguments.operand(0)?, r, spectrum, vectors, projection })
+    }
+}
+
+struct BackwardFactorHandler;
+
+impl Handler for BackwardFactorHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let ((call, r), pairs) = (arguments.factors(1)?, arguments.pairs_at()?);
+        let operation = BackwardFactor {
+            pairs,
+            projection: arguments.operand(4)?,
+            r,
+            cotangents: CotangentsAt { values: arguments.operand(5)?, vectors: arguments.operand(6)?, rows: true },
+            b_bar: arguments.result(0)?,
+            gauge_defect: arguments.result(1)?,
+            tie_defect: arguments.result(2)?,
+            status: arguments.result(3)?,
+        };
+        done(&call, operation)
+    }
+}
+
+struct FidelityHandler;
+
+impl Handler for FidelityHandler {
+    fn run(arguments: &Arguments<'_>) -> Result<(), String> {
+        let operation = FidelityOf {
+            a: arguments.operand(0)?,
+            b: arguments.operand(1)?,
+            read: arguments.request()?.read(),
+            root: arguments.result(0)?,
+            status: arguments.result(1)?,
+            a_bar: arguments.result(2)?,
+            b_bar: arguments.result(3)?,
+        };
+        done(&arguments.call(0)?, operation)
+    }
+}
+
 /// Says the version of the interface, or does the work of a call; returns null, or an error of
 /// XLA's.
 ///
@@ -394,6 +454,9 @@ pub fn xla_handlers(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyC
         ("eigengrad_spectral", Target(handle::<SpectralHandler>)),
         ("eigengrad_spectral_derivative", Target(handle::<SpectralDerivativeHandler>)),
         ("eigengrad_trace", Target(handle::<TraceHandler>)),
+        ("eigengrad_eigh_factor", Target(handle::<EighFactorHandler>)),
+        ("eigengrad_backward_factor", Target(handle::<BackwardFactorHandler>)),
+        ("eigengrad_fidelity", Target(handle::<FidelityHandler>)),
     ];
     let capsule = |(name, Target(handler))| -> PyResult<_> {
         let address = ptr::NonNull::new(handler as *mut c_void);

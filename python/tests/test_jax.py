@@ -16,6 +16,8 @@ jax = pytest.importorskip("jax")
 jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp  # noqa: E402
 
+import eigengrad.jax  # noqa: E402
+
 WEIGHTS = np.linspace(0.3, 1.7, 25).reshape(5, 5)
 
 
@@ -160,3 +162,60 @@ assert mapped(split).sharding.is_equivalent_to(NamedSharding(mesh, P("batch")), 
 def test_two_host_devices() -> None:
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     subprocess.run([sys.executable, "-c", SHARDED], check=True, env=environment)
+
+
+def of_factors(b, weights):
+    pairs = eigengrad.eigh_factor(b)
+    v = pairs.eigenvectors
+    return (weights * (v * v.conj()).real).sum() + pairs.eigenvalues.sum()
+
+
+def of_states(b, weights):
+    a = b @ b.conj().swapaxes(-1, -2)
+    return eigengrad.fidelity(a, a + weights @ weights.swapaxes(-1, -2)).sum()
+
+
+@pytest.mark.parametrize("f", [of_factors, of_states])
+def test_factors_and_fidelity(f, dtype: str) -> None:
+    """The gradients of torch, conjugated, under jit and vmap; second derivatives raise."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(8)
+    b, weights = rng.normal(size=(3, 5, 2)), rng.normal(size=(5, 2))
+    if dtype == "complex128":
+        b = b + 1j * rng.normal(size=b.shape)
+    gradient = jax.jit(jax.grad(f))
+    got = gradient(jnp.asarray(b), weights)
+    x = torch.from_numpy(b).requires_grad_()
+    (expected,) = torch.autograd.grad(f(x, torch.from_numpy(weights)), x)
+    assert np.allclose(got, expected.numpy().conj(), rtol=1e-9, atol=1e-10)
+    mapped = jax.vmap(jax.grad(f), in_axes=(0, None))(jnp.asarray(b), weights)
+    assert np.allclose(mapped, got, rtol=1e-12, atol=1e-14)
+    with pytest.raises(NotImplementedError, match="no second derivative"):
+        jax.grad(lambda b: squares(jax.grad(f)(b, weights)).sum())(jnp.asarray(b))
+
+
+def test_the_probe_and_check(dtype: str) -> None:
+    a = jnp.asarray(batch("rank 2", dtype))
+
+    def phase(a, probe):
+        pairs = eigengrad.eigh(a, probe=probe)
+        return (pairs.eigenvectors * pairs.kept[..., None, :])[..., 1, :].real.sum()
+
+    probe = eigengrad.jax.probe(a)
+    assert probe.shape == (3, 7) and probe.dtype == "float64"
+    _, report = jax.jit(jax.grad(phase, argnums=(0, 1)))(a, probe)
+    assert report.shape == probe.shape
+    if dtype == "complex128":
+        assert report[..., :5].max() > 1e-3
+        with pytest.raises(eigengrad.MatricesError, match="phase"):
+            eigengrad.check(report)
+    (clear,) = jax.grad(lambda probe: loss_with(a, probe), argnums=(0,))(probe)
+    eigengrad.check(clear)
+    eigengrad.check(eigengrad.eigh(a))
+    with pytest.raises(ValueError, match="a probe of this batch"):
+        eigengrad.eigh(a, probe=probe[0])
+
+
+def loss_with(a, probe):
+    pairs = eigengrad.eigh(a, probe=probe)
+    return (WEIGHTS * squares(pairs.eigenvectors * pairs.kept[..., None, :])).sum()

@@ -219,3 +219,32 @@ def test_random_arrays_crash_nothing() -> None:
                 call(a)
             except (ValueError, TypeError):
                 pass
+
+
+def test_factors(dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    b = rng.normal(size=(2, 3, 6, 2)) + (1j * rng.normal(size=(6, 2)) if dtype[0] == "c" else 0.0)
+    a = b @ b.conj().swapaxes(-1, -2)
+    pairs, product = eigengrad.eigh_factor(b), eigengrad.eigh(a)
+    assert np.array_equal(pairs.rank, product.rank) and pairs.rank.min() == 2
+    assert np.allclose(pairs.eigenvalues, product.eigenvalues[..., -2:])
+    v = pairs.eigenvectors
+    assert np.allclose((v * pairs.eigenvalues[..., None, :]) @ v.conj().swapaxes(-1, -2), a)
+    with pytest.raises(ValueError, match="r"):
+        eigengrad.eigh_factor(b.swapaxes(-1, -2))
+    with pytest.raises(ValueError, match="expected factors"):
+        eigengrad.eigh_factor(b[0, 0, 0])
+    assert eigengrad.eigh_factor(np.zeros((0, 4, 2))).eigenvectors.shape == (0, 4, 2)
+
+
+def test_fidelity(dtype: str) -> None:
+    rng = np.random.default_rng(6)
+    x, y = (rng.normal(size=(3, 5, r)).astype(dtype) for r in (2, 4))
+    a, b = x @ x.swapaxes(-1, -2), y @ y.swapaxes(-1, -2)
+    expected = np.linalg.svd(x.swapaxes(-1, -2).conj() @ y, compute_uv=False).sum(-1) ** 2
+    assert np.allclose(eigengrad.fidelity(a, b), expected)
+    assert np.allclose(eigengrad.fidelity(a[0], b)[0], expected[0])
+    with pytest.raises(eigengrad.MatricesError, match="0"):
+        eigengrad.fidelity(-a, b)
+    with pytest.raises(ValueError):
+        eigengrad.fidelity(a, b[:, :4, :4])

@@ -421,3 +421,71 @@ def test_a_child_that_fork_made() -> None:
     if child == 0:
         os._exit(0 if torch.equal(eigengrad.eigh(a).eigenvalues, expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def factors(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=getattr(torch, dtype), generator=generator).requires_grad_()
+
+
+def of_pairs(pairs: eigengrad.Eigh) -> tuple[Tensor, Tensor]:
+    """What does not depend on phases: kept λ, and |v|² of kept v."""
+    v = pairs.eigenvectors * pairs.kept.unsqueeze(-2)
+    return torch.where(pairs.kept, pairs.eigenvalues, 0.0), squares(v)
+
+
+def test_factors(dtype: str) -> None:
+    """The pairs and the gradient of B Bᴴ, of full column rank and of less, by any layout of B."""
+    full = factors((3, 6, 2), dtype)
+    deficient = torch.cat((full, full[..., :1] - 2 * full[..., 1:]), -1).detach().requires_grad_()
+    for b in (full, deficient, deficient.detach().mT.contiguous().mT.requires_grad_()):
+        r, by_factor = b.shape[-1], eigengrad.eigh_factor(b)
+        product = eigengrad.eigh(b @ b.mH, rtol=1e-10)
+        values, squared = of_pairs(by_factor)
+        expected, expected_squares = of_pairs(product)
+        assert torch.equal(by_factor.rank, product.rank) and by_factor.kept.shape == (3, r)
+        assert torch.allclose(values, expected[..., -r:])
+        assert torch.allclose(squared, expected_squares[..., -r:])
+        weights = torch.linspace(0.3, 1.7, 6 * r, dtype=torch.float64).reshape(6, r)
+        (got,) = torch.autograd.grad((weights * squared).sum() + values.sum(), b)
+        loss = (weights * expected_squares[..., -r:]).sum() + expected.sum()
+        assert torch.allclose(got, torch.autograd.grad(loss, b)[0], rtol=1e-7, atol=1e-9)
+
+
+def test_factors_by_gradcheck(dtype: str) -> None:
+    b = factors((2, 5, 3), dtype)
+    assert gradcheck(lambda b: of_pairs(eigengrad.eigh_factor(b)), b, check_batched_grad=True)
+    mapped = torch.func.vmap(lambda b: of_pairs(eigengrad.eigh_factor(b)))(b)
+    for one, other in zip(mapped, of_pairs(eigengrad.eigh_factor(b))):
+        assert torch.equal(one, other)
+
+
+def test_fidelity(dtype: str) -> None:
+    """At fixed rank, by factors; of a state and itself it is the square of the trace."""
+    x, y = factors((2, 4, 2), dtype), factors((2, 4, 3), dtype, 1)
+    assert gradcheck(
+        lambda x, y: eigengrad.fidelity(x @ x.mH, y @ y.mH),
+        (x, y),
+        check_forward_ad=True,
+        check_batched_grad=True,
+    )
+    a = x @ x.mH
+    trace = torch.diagonal(a, dim1=-2, dim2=-1).sum(-1).real
+    assert torch.allclose(eigengrad.fidelity(a, a), trace**2)
+    assert eigengrad.fidelity(a[0], y @ y.mH).shape == (2,)
+    assert torch.isnan(eigengrad.fidelity(-a, a)).all()
+    mapped = torch.func.vmap(eigengrad.fidelity, in_dims=(0, None))(a, a[0])
+    assert torch.equal(mapped, eigengrad.fidelity(a, a[0]))
+
+
+def test_second_derivatives_that_there_are_not(dtype: str) -> None:
+    b = factors((5, 3), dtype)
+    for f, text in (
+        (lambda b: of_pairs(eigengrad.eigh_factor(b))[1].square().sum(), "eigh_factor"),
+        (lambda b: eigengrad.fidelity(b @ b.mH, (2 * b) @ b.mH), "fidelity"),
+    ):
+        (gradient,) = torch.autograd.grad(f(b), b, create_graph=True)
+        with pytest.raises(NotImplementedError, match=f"no second derivative of {text}"):
+            torch.autograd.grad(squares(gradient).sum(), b)
+    with pytest.raises(RuntimeError, match="columns"):
+        eigengrad.eigh_factor(b.mT)

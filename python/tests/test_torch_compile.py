@@ -54,7 +54,11 @@ def test_functions_and_the_probe_compile() -> None:
             (WEIGHTS * squares(pairs.eigenvectors * pairs.kept.unsqueeze(-2))).sum()
             + torch.where(values.kept, values.eigenvalues, 0.0).sum()
             + eigengrad.spectral(a, "sqrt").sum()
+            + eigengrad.spectral(a, (torch.sin, torch.cos)).square().sum()
+            + eigengrad.nn.ReEig(0.5)(a).square().sum()
             + eigengrad.negentropy(a).sum()
+            + eigengrad.fidelity(a, a[0]).sum()
+            + squares(eigengrad.eigh_factor(a[..., :2]).eigenvectors).square().sum()
         )
 
     a, reports = matrices("ragged", "float64"), []
@@ -84,6 +88,7 @@ def test_opcheck(dtype: str) -> None:
     a = torch.from_numpy(batch("rank 2", dtype))
     values, vectors, kept, info, _ = torch.ops.eigengrad.eigh(a, *ASKED)
     pairs, op = (values, vectors, kept, info), torch.ops.eigengrad
+    factor = op.eigh_factor(a[..., :2], *ASKED)
     bars, none = (torch.ones_like(values), torch.ones_like(vectors)), (torch.empty(0),) * 2
     calls = [
         (op.eigh, (a,)),
@@ -95,6 +100,9 @@ def test_opcheck(dtype: str) -> None:
         (op.spectral, (*pairs, *none, 1, 0.0, 0)),
         (op.spectral_derivative, (*pairs, *none, a, 1, 0.0)),
         (op.trace_of, (*pairs, bars[0], bars[0], -1, 0.0)),
+        (op.eigh_factor, (a[..., :2],)),
+        (op.backward_factor, (*factor[:4], factor[5], factor[0], factor[1])),
+        (op.fidelity, (a, a)),
     ]
     for leaf, arguments in calls:
         torch.library.opcheck(
