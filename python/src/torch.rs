@@ -321,7 +321,9 @@ impl Batch {
         };
         match factors.shape() {
             &[ref lead @ .., n, columns] => Ok(Self { dtype: factors.computed()?, lead: lead.to_vec(), n, columns, asked }),
-            shape => Err(format!("eigengrad: expected square matrices [..., n, n], or factors [..., n, r], got a tensor of shape {shape:?}")),
+            shape => Err(format!(
+                "eigengrad: expected square matrices [..., n, n], or factors [..., n, r], got a tensor of shape {shape:?}"
+            )),
         }
     }
 
