@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
 set -uo pipefail
-readonly sections=(conformance suite sanitizer forward backward calculus peers)
+readonly sections=(conformance suite sanitizer python forward backward calculus peers)
 readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
 readonly section=${1:?$usage}
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -101,6 +101,12 @@ sanitizer() {
         done &
     done
     wait
+}
+
+# The Python package in torch and JAX, which find NVIDIA's libraries by themselves.
+python() {
+    step python 480 env LD_LIBRARY_PATH="$found" PYTHONPATH="$here/python:$here/python/pytest" \
+        python3 -m pytest -p no:cacheprovider --tb=short --verbose "$here/python/tests/test_cuda.py"
 }
 
 forward() {

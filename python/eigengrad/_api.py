@@ -29,11 +29,11 @@ def _of(a: Any) -> tuple[Any, Any]:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(a, jax.Array):
         return sys.modules.get("eigengrad.jax") or importlib.import_module("eigengrad.jax"), a
-    if (array := _dlpack.taken(a)) is not None:
-        return _dlpack.Served(a), array
+    if (served := _dlpack.taken(a)) is not None:
+        return served
     raise TypeError(
         f"{type(a).__name__} is no array that eigengrad takes: expected an array of NumPy or "
-        "JAX, a tensor of PyTorch, or one in host memory that has __dlpack__"
+        "JAX, a tensor of PyTorch, or one that has __dlpack__ in host memory or on a GPU"
     )
 
 

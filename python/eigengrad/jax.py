@@ -1,4 +1,4 @@
-"""JAX: custom calls of XLA on the CPU, differentiated in reverse mode, twice.
+"""JAX: custom calls of XLA on CPUs and NVIDIA GPUs, differentiated in reverse mode, twice.
 
 ``jit``, ``vmap``, ``grad`` and ``grad`` of ``grad`` work. Forward mode does not: it would need
 derivatives of the leaves in JAX's own operations, whose second ones divide by gaps between null
@@ -14,14 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import _core
+from . import _core, _cuda
 from ._request import Function, Request, slope, with_precision
 from ._result import Eigh, Spectrum
 
 __all__ = ["probe"]
 
-for _name, _handler in _core.xla_handlers():
-    jax.ffi.register_ffi_target(_name, _handler, platform="cpu")
+for _name, (_on_cpu, _on_cuda) in _core.xla_handlers():
+    jax.ffi.register_ffi_target(_name, _on_cpu, platform="cpu")
+    jax.ffi.register_ffi_target(_name, _on_cuda, platform="CUDA")
 
 _COMPUTED = ("float32", "float64", "complex64", "complex128")
 
@@ -283,6 +284,8 @@ _fidelity_call.defvjp(
 
 
 def _checked(a: Any, asked: Request, square: bool = True) -> tuple[Any, Request]:
+    if jax.default_backend() == "gpu":  # not before there are arrays, and with them devices
+        _cuda.preload()
     if a.dtype in (jnp.float16, jnp.bfloat16):
         return a.astype(jnp.float32), with_precision(asked, str(a.dtype))
     if str(a.dtype) not in _COMPUTED:

@@ -25,7 +25,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch.autograd import Function as AutogradFunction
 
-from . import _core
+from . import _core, _cuda
 from ._request import Function, Request, slope, with_precision
 from ._result import Eigh, Spectrum
 
@@ -850,7 +850,9 @@ def _checked(a: Tensor, asked: Request) -> tuple[Tensor, Request]:
         from . import distributed  # noqa: F401, which registers how it is split
     if a.dtype in _COMPUTED and a.device.type == "cpu":
         return a, asked
-    if a.device.type not in ("cpu", "meta"):
+    if a.device.type == "cuda" and torch.version.cuda is not None:
+        _cuda.preload()
+    elif a.device.type not in ("cpu", "meta"):
         raise TypeError(
             f"eigengrad has no kernels for tensors on {a.device} here: move them to the CPU"
         )

@@ -1,6 +1,8 @@
 //! What calls leave behind for the next of their kind: threads, and memory that operations work in.
 
 use eigengrad::{Cpu, Result};
+#[cfg(target_os = "linux")]
+use eigengrad::{cuda::Cuda, cudarc::driver::sys::CUstream};
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
@@ -32,6 +34,27 @@ pub fn cpu(threads: usize, batch: usize, n: usize) -> Result<Cpu> {
     let cpu = Cpu::with_threads(threads)?;
     pools.push((key, cpu.clone()));
     Ok(cpu)
+}
+
+/// Backends by device and stream. They are never dropped: at the end of the process the driver may
+/// be gone before them.
+#[cfg(target_os = "linux")]
+static STREAMS: Mutex<Vec<((usize, usize), Cuda)>> = Mutex::new(Vec::new());
+
+/// The GPU of this number, on a stream of the framework's.
+///
+/// # Safety
+/// The stream is one of the device's primary context, and lives as long as the process.
+#[cfg(target_os = "linux")]
+pub unsafe fn cuda(ordinal: usize, stream: usize) -> Result<Cuda> {
+    let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, cuda)) = streams.iter().find(|(of, _)| *of == (ordinal, stream)) {
+        return Ok(cuda.clone());
+    }
+    // SAFETY: the caller's.
+    let cuda = unsafe { Cuda::from_raw(ordinal, stream as CUstream) }?;
+    streams.push(((ordinal, stream), cuda.clone()));
+    Ok(cuda)
 }
 
 /// What a workspace is for.

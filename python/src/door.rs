@@ -11,7 +11,7 @@
 use crate::cache::{self, Kind};
 use eigengrad::num_complex::Complex;
 use eigengrad::{
-    Array, Cotangents, Cpu, Derivative, DoubleGradient, Eigenpairs, Engine, FactorBatch, FactorGradient, FactorPlan, Function,
+    Array, Cotangents, Derivative, DoubleGradient, Eigenpairs, Engine, Error, FactorBatch, FactorGradient, FactorPlan, Function,
     Gradient, HermitianBatch, HermitianResult, Options, Plan, Pod, Read, Result, Scalar, SchurMultiplier, Spectral, Spectrum,
     Tangents, View, ViewMut, fidelity,
 };
@@ -38,10 +38,24 @@ impl Dtype {
     }
 }
 
+/// Memory of a device to work in, so many bytes at a multiple of 256: nobody else uses it until
+/// what the call enqueued has run. None if there is none.
+pub type Memory<'a> = &'a (dyn Fn(usize) -> Option<Address> + Sync);
+
+/// Where a batch is, and who works.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// Host memory, and so many threads.
+    Cpu { threads: usize },
+    /// Memory of the GPU of this number, and the stream of this handle; on Linux alone.
+    Cuda { ordinal: usize, stream: usize, memory: Memory<'a> },
+}
+
 /// A batch of n×n matrices in `T`, on a backend, and what is asked of it.
 pub struct Job<'a, T: Scalar, B: Engine<T>> {
     plan: Plan<T, B>,
     backend: &'a B,
+    memory: Option<Memory<'a>>,
     options: Options,
     batch: usize,
     n: usize,
@@ -56,38 +70,55 @@ pub trait Operation {
     fn run<T: Scalar, B: Engine<T>>(self, job: &Job<'_, T, B>) -> Result<()>;
 }
 
-/// Shape, options and threads of a call.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
+/// Shape, options and place of a call.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
     pub dtype: Dtype,
     pub batch: usize,
     pub n: usize,
     pub options: Options,
-    pub threads: usize,
+    pub place: Place<'a>,
 }
 
-impl Call {
-    /// Does the work of an operation.
+impl Call<'_> {
+    /// Does the work of an operation, or has it enqueued.
     ///
     /// # Safety
-    /// As the module says.
+    /// As the module says. A stream is one of the primary context of its device, and lives as long
+    /// as the process; what a device is to read was enqueued on it before.
     ///
     /// # Errors
     /// The library's.
     pub unsafe fn run(&self, operation: impl Operation) -> Result<()> {
-        match self.dtype {
-            Dtype::F32 => self.on_cpu::<f32>(operation),
-            Dtype::F64 => self.on_cpu::<f64>(operation),
-            Dtype::Complex64 => self.on_cpu::<Complex<f32>>(operation),
-            Dtype::Complex128 => self.on_cpu::<Complex<f64>>(operation),
+        match self.place {
+            Place::Cpu { threads } => self.on(&cache::cpu(threads, self.batch, self.n)?, None, operation),
+            #[cfg(target_os = "linux")]
+            Place::Cuda { ordinal, stream, memory } => {
+                // SAFETY: the caller's.
+                let cuda = unsafe { cache::cuda(ordinal, stream) }?;
+                self.on(&cuda, Some(memory), operation)
+            }
+            #[cfg(not(target_os = "linux"))]
+            Place::Cuda { .. } => Err(Error::Backend { backend: "cuda", reason: "it is for Linux".to_owned() }),
         }
     }
 
-    fn on_cpu<T: Scalar>(&self, operation: impl Operation) -> Result<()> {
-        let &Self { batch, n, options, threads, .. } = self;
-        let backend = &cache::cpu(threads, batch, n)?;
-        let plan = Plan::<T, Cpu>::new(backend, batch, n, &options)?;
-        operation.run(&Job { plan, backend, options, batch, n })
+    fn on<B>(&self, backend: &B, memory: Option<Memory<'_>>, operation: impl Operation) -> Result<()>
+    where
+        B: Engine<f32> + Engine<f64> + Engine<Complex<f32>> + Engine<Complex<f64>>,
+    {
+        match self.dtype {
+            Dtype::F32 => self.in_type::<f32, B>(backend, memory, operation),
+            Dtype::F64 => self.in_type::<f64, B>(backend, memory, operation),
+            Dtype::Complex64 => self.in_type::<Complex<f32>, B>(backend, memory, operation),
+            Dtype::Complex128 => self.in_type::<Complex<f64>, B>(backend, memory, operation),
+        }
+    }
+
+    fn in_type<T: Scalar, B: Engine<T>>(&self, backend: &B, memory: Option<Memory<'_>>, operation: impl Operation) -> Result<()> {
+        let &Self { batch, n, options, .. } = self;
+        let plan = Plan::<T, B>::new(backend, batch, n, &options)?;
+        operation.run(&Job { plan, backend, memory, options, batch, n })
     }
 }
 
@@ -108,25 +139,45 @@ impl<T: Scalar, B: Engine<T>> Job<'_, T, B> {
         HermitianBatch::of_view(self.backend, data, Read::Mean)
     }
 
-    /// With scratch memory that is kept, and serves any batch of this order.
+    /// Works in memory that is lent; without a lender, in what earlier calls left behind, which
+    /// serves any batch of this order.
+    fn within<W: 'static>(
+        &self,
+        kind: Kind,
+        bytes: impl FnOnce() -> Result<usize>,
+        over: impl FnOnce(Address, usize) -> Result<W>,
+        make: impl FnOnce() -> Result<W>,
+        work: impl FnOnce(&W) -> Result<()>,
+    ) -> Result<()> {
+        let Some(memory) = self.memory else { return cache::with(kind, self.n, self.threads(), make, work) };
+        let bytes = bytes()?;
+        let none = || Error::Backend { backend: B::NAME, reason: format!("there are no {bytes} bytes of its memory") };
+        work(&over(memory(bytes).ok_or_else(none)?, bytes)?)
+    }
+
     fn with_scratch(&self, work: impl FnOnce(&B::Scratch) -> Result<()>) -> Result<()> {
-        cache::with(Kind::Scratch, self.n, self.threads(), || self.largest()?.scratch(), work)
+        // SAFETY: the memory is the call's.
+        let over = |address, bytes| unsafe { self.plan.scratch_at(address, bytes) };
+        self.within(Kind::Scratch, || self.plan.scratch_bytes(), over, || self.largest()?.scratch(), work)
     }
 
     fn with_workspace(&self, work: impl FnOnce(&B::Workspace) -> Result<()>) -> Result<()> {
-        cache::with(Kind::Workspace, self.n, self.threads(), || self.largest()?.workspace(), work)
+        // SAFETY: the memory is the call's.
+        let over = |address, bytes| unsafe { self.plan.workspace_at(address, bytes) };
+        self.within(Kind::Workspace, || self.plan.workspace_bytes(), over, || self.largest()?.workspace(), work)
+    }
+
+    fn with_factors(&self, plan: &FactorPlan<T, B>, work: impl FnOnce(&B::FactorWorkspace) -> Result<()>) -> Result<()> {
+        let (batch, n, r) = (self.batch.max(self.threads()), self.n, plan.r());
+        let make = || FactorPlan::<T, B>::new(self.backend, batch, n, r, &self.options)?.workspace();
+        // SAFETY: the memory is the call's.
+        let over = |address, bytes| unsafe { plan.workspace_at(address, bytes) };
+        self.within(Kind::Factors(r), || plan.workspace_bytes(), over, make, work)
     }
 
     /// The plan of a batch that keeps every thread busy.
     fn largest(&self) -> Result<Plan<T, B>> {
         Plan::new(self.backend, self.batch.max(self.threads()), self.n, &self.options)
-    }
-
-    /// With scratch memory for factors of `plan`, as [`Job::with_workspace`].
-    fn with_factors(&self, plan: &FactorPlan<T, B>, work: impl FnOnce(&B::FactorWorkspace) -> Result<()>) -> Result<()> {
-        let (batch, n, r) = (self.batch.max(self.threads()), self.n, plan.r());
-        let make = || FactorPlan::<T, B>::new(self.backend, batch, n, r, &self.options)?.workspace();
-        cache::with(Kind::Factors(r), n, self.threads(), make, work)
     }
 
     fn threads(&self) -> usize {

@@ -2,7 +2,8 @@
 //! here.
 
 use crate::door::{
-    Address, Call, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt, Operation, PairsAt, ResultAt, SpectralOf, SpectrumAt, TraceOf,
+    Address, Call, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt, Operation, PairsAt, Place, ResultAt, SpectralOf, SpectrumAt,
+    TraceOf,
 };
 use crate::error::raised;
 use crate::request::{self, Request};
@@ -75,7 +76,7 @@ fn joined(head: &[usize], tail: &[usize]) -> Vec<usize> {
 }
 
 /// Does the work without holding the interpreter.
-fn run(py: Python<'_>, call: &Call, operation: impl Operation + Send) -> PyResult<()> {
+fn run(py: Python<'_>, call: &Call<'_>, operation: impl Operation + Send) -> PyResult<()> {
     // SAFETY: the callers of this have checked types, shapes and contiguity of what they name, and
     // hold it; that nobody writes to an array in another thread is the user's part, as in NumPy.
     py.detach(|| unsafe { call.run(operation) }).map_err(raised)
@@ -100,7 +101,7 @@ pub fn eigh<'py>(
         false => empty::<f32>(py, &[0]),
     };
     let operation = Eigh { a: address(a), read: asked.read(), spectrum, vectors: vectors_at, with_vectors };
-    run(py, &Call { dtype, batch, n, options: asked.options(), threads }, operation)?;
+    run(py, &Call { dtype, batch, n, options: asked.options(), place: Place::Cpu { threads } }, operation)?;
     let vectors = with_vectors.then(|| vectors.call_method1(intern!(py, "swapaxes"), (-1, -2))).transpose()?;
     Ok((values, vectors, kept, info, gaps))
 }
@@ -133,7 +134,7 @@ pub fn eigh_factor<'py>(py: Python<'py>, b: &Untyped<'py>, asked: RequestTuple, 
     let ([values, kept, info, gaps], spectrum) = spectrum(py, dtype, lead, r);
     let (vectors, vectors_at) = empty_of(py, dtype, false, b.shape());
     let (_projection, projection) = empty_of(py, dtype, false, &joined(lead, &[r, r]));
-    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), threads };
+    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), place: Place::Cpu { threads } };
     run(py, &call, EighFactor { b: address(b), r, spectrum, vectors: vectors_at, projection })?;
     Ok((values, Some(vectors.call_method1(intern!(py, "swapaxes"), (-1, -2))?), kept, info, gaps))
 }
@@ -154,7 +155,7 @@ pub fn fidelity<'py>(
     let (root, root_at) = empty_of(py, dtype, true, lead);
     let (statuses, status) = empty::<i32>(py, lead);
     let ((_a_bar, a_bar), (_b_bar, b_bar)) = (empty_of(py, dtype, false, a.shape()), empty_of(py, dtype, false, a.shape()));
-    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), threads };
+    let call = Call { dtype, batch: lead.iter().product(), n, options: asked.options(), place: Place::Cpu { threads } };
     run(py, &call, FidelityOf { a: address(a), b: address(b), read: asked.read(), root: root_at, status, a_bar, b_bar })?;
     Ok((root, statuses))
 }
@@ -163,7 +164,7 @@ pub fn fidelity<'py>(
 type Pairs<'py> = (Untyped<'py>, Untyped<'py>, Untyped<'py>, Untyped<'py>);
 
 /// Checks eigenpairs, whose V is given by its columns `[..., k, i]`.
-fn pairs(pairs: &Pairs<'_>, asked: Request, threads: usize) -> PyResult<(Call, PairsAt)> {
+fn pairs(pairs: &Pairs<'_>, asked: Request, threads: usize) -> PyResult<(Call<'static>, PairsAt)> {
     let (values, vectors, kept, info) = pairs;
     let (dtype, (lead, n)) = (dtype_of(vectors)?, matrices(vectors)?);
     let (batch, rows, py) = (lead.iter().product(), joined(lead, &[n]), vectors.py());
@@ -179,7 +180,7 @@ fn pairs(pairs: &Pairs<'_>, asked: Request, threads: usize) -> PyResult<(Call, P
     }
     let at =
         PairsAt { values: address(values), kept: address(kept), status: address(info) + 4 * batch, vectors: address(vectors) };
-    Ok((Call { dtype, batch, n, options: asked.options(), threads }, at))
+    Ok((Call { dtype, batch, n, options: asked.options(), place: Place::Cpu { threads } }, at))
 }
 
 /// A function by its number and exponent, or f(λ) and f′(λ) as arrays.
@@ -225,7 +226,7 @@ pub fn spectral<'py>(
 }
 
 /// Memory for a Hermitian matrix and a status for each.
-fn hermitian<'py>(py: Python<'py>, call: &Call, shape: &[usize]) -> (Untyped<'py>, Untyped<'py>, ResultAt) {
+fn hermitian<'py>(py: Python<'py>, call: &Call<'_>, shape: &[usize]) -> (Untyped<'py>, Untyped<'py>, ResultAt) {
     let (result, data) = empty_of(py, call.dtype, false, shape);
     let (statuses, status) = empty::<i32>(py, &shape[..shape.len() - 2]);
     (result, statuses, ResultAt { data, status })

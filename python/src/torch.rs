@@ -1,12 +1,12 @@
 //! Kernels for PyTorch's dispatcher, by the stable C ABI of the libtorch that the process has
 //! loaded: nothing of torch is linked, nor wanted when this is compiled.
 //!
-//! `eigengrad/torch.py` defines the operators; this gives them their CPU kernels. A kernel gets its
-//! arguments in a row of 64-bit words, and leaves its results there.
+//! `eigengrad/torch.py` defines the operators; this gives them their kernels, one for CPU and CUDA.
+//! A kernel gets its arguments in a row of 64-bit words, and leaves its results there.
 
 use crate::door::{
-    Address, Backward, BackwardFactor, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf,
-    FunctionAt, Jvp, Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    self, Address, Backward, BackwardFactor, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor,
+    FidelityOf, FunctionAt, Jvp, Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -15,8 +15,9 @@ use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// A tensor of torch's, by its owner's handle.
 type Handle = *mut c_void;
@@ -56,6 +57,8 @@ functions! {
     sizes = b"aoti_torch_get_sizes\0": fn(Handle, *mut *mut i64) -> i32;
     strides = b"aoti_torch_get_strides\0": fn(Handle, *mut *mut i64) -> i32;
     dtype = b"aoti_torch_get_dtype\0": fn(Handle, *mut i32) -> i32;
+    device_type = b"aoti_torch_get_device_type\0": fn(Handle, *mut i32) -> i32;
+    device_index = b"aoti_torch_get_device_index\0": fn(Handle, *mut i32) -> i32;
     empty = b"aoti_torch_empty_strided\0": fn(i64, *const i64, *const i64, i32, i32, i32, *mut Handle) -> i32;
     call = b"aoti_torch_call_dispatcher\0": fn(*const c_char, *const c_char, *mut u64) -> i32;
     check = b"aoti_torch_check\0": fn(bool, *const c_char, *const c_char, u32, *const c_char) -> ();
@@ -63,6 +66,11 @@ functions! {
 }
 
 static TORCH: OnceLock<Torch> = OnceLock::new();
+
+/// Tells the stream that torch works on, on a GPU.
+type CurrentStream = unsafe extern "C-unwind" fn(i32, *mut *mut c_void) -> i32;
+
+static CURRENT_STREAM: OnceLock<CurrentStream> = OnceLock::new();
 
 fn torch() -> &'static Torch {
     TORCH.get().unwrap_or_else(|| unreachable!("kernels are registered with what is found here"))
@@ -79,13 +87,27 @@ pub fn register_torch(path: &str) -> PyResult<()> {
     }
     let too_old = |e: libloading::Error| PyImportError::new_err(format!("eigengrad needs torch 2.10 or newer: {e}"));
     // SAFETY: the library is loaded; nothing of it runs again.
-    let library = unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_LOCAL) }.map_err(too_old)?;
+    let open = |path: &Path| unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_LOCAL) };
+    let library = open(path.as_ref()).map_err(too_old)?;
     let found = Torch::load(&library).map_err(too_old)?;
     std::mem::forget(library); // its functions are kept
-    let torch = TORCH.get_or_init(|| found);
-    let mut kernels = ptr::null_mut();
+    TORCH.get_or_init(|| found);
+    register(c"CPU")?;
+    if let Ok(library) = open(&Path::new(path).with_file_name("libtorch_cuda.so")) {
+        // SAFETY: torch/csrc/inductor/aoti_torch/c/shim.h declares it so.
+        let stream = *unsafe { library.get::<CurrentStream>(b"aoti_torch_get_current_cuda_stream\0") }.map_err(too_old)?;
+        std::mem::forget(library);
+        CURRENT_STREAM.get_or_init(|| stream);
+        register(c"CUDA")?;
+    }
+    Ok(())
+}
+
+/// Gives the operators their kernels for the tensors of a key of the dispatcher's.
+fn register(key: &CStr) -> PyResult<()> {
+    let (torch, mut kernels) = (torch(), ptr::null_mut());
     // SAFETY: the strings end with 0; torch keeps the result, which is never freed.
-    let made = unsafe { (torch.init_impl)(c"eigengrad".as_ptr(), c"CPU".as_ptr(), c"torch.rs".as_ptr(), 0, &raw mut kernels) };
+    let made = unsafe { (torch.init_impl)(c"eigengrad".as_ptr(), key.as_ptr(), c"torch.rs".as_ptr(), 0, &raw mut kernels) };
     let all: [(&CStr, Kernel); 12] = [
         (c"eigh", kernel::<EighKernel<true>>),
         (c"eigvalsh", kernel::<EighKernel<false>>),
@@ -146,6 +168,8 @@ unsafe extern "C-unwind" fn kernel<O: Operator>(row: *mut u64, count: u64, resul
 }
 
 const CPU: i32 = 0;
+const CUDA: i32 = 1;
+const UINT8: i32 = 0;
 const INT32: i32 = 3;
 const BOOL: i32 = 11;
 
@@ -159,8 +183,14 @@ fn numbers_of(dtype: Dtype) -> (i32, i32) {
     }
 }
 
+/// torch's numbers of a kind of device, and of one of them.
+type Device = (i32, i32);
+
 /// A tensor that is owned here.
 struct Tensor(Handle);
+
+// SAFETY: torch counts its owners atomically.
+unsafe impl Send for Tensor {}
 
 impl Drop for Tensor {
     fn drop(&mut self) {
@@ -186,11 +216,11 @@ impl Tensor {
     ///
     /// # Errors
     /// If torch has none.
-    fn empty(shape: &[i64], dtype: i32, order: Order) -> Result<Self, String> {
+    fn empty((kind, index): Device, shape: &[i64], dtype: i32, order: Order) -> Result<Self, String> {
         let (strides, mut handle) = (strides(shape, order), ptr::null_mut());
         let dim = shape.len() as i64;
         // SAFETY: shape and strides are of `dim` numbers.
-        let code = unsafe { (torch().empty)(dim, shape.as_ptr(), strides.as_ptr(), dtype, CPU, 0, &raw mut handle) };
+        let code = unsafe { (torch().empty)(dim, shape.as_ptr(), strides.as_ptr(), dtype, kind, index, &raw mut handle) };
         if code == 0 { Ok(Self(handle)) } else { Err(format!("eigengrad: torch has no memory for {shape:?}")) }
     }
 
@@ -239,6 +269,15 @@ impl Tensor {
         // SAFETY: the tensor is live.
         let code = unsafe { (torch().dtype)(self.0, &raw mut dtype) };
         if code == 0 { dtype } else { -1 }
+    }
+
+    fn device(&self) -> Device {
+        let (mut kind, mut index) = (-1, 0);
+        // SAFETY: the tensor is live.
+        let code = unsafe { (torch().device_type)(self.0, &raw mut kind) };
+        // SAFETY: as above.
+        let known = code == 0 && unsafe { (torch().device_index)(self.0, &raw mut index) } == 0;
+        if known { (kind, index.max(0)) } else { (-1, 0) }
     }
 
     /// The type, if it is computed in.
@@ -293,6 +332,7 @@ fn strides(shape: &[i64], order: Order) -> Vec<i64> {
 
 /// A batch `[..., n, n]` of matrices, or `[..., n, r]` of factors, its type, and what is asked of it.
 struct Batch {
+    device: Device,
     dtype: Dtype,
     /// The shape of the batch.
     lead: Vec<i64>,
@@ -320,7 +360,9 @@ impl Batch {
             choices: choices as i64,
         };
         match factors.shape() {
-            &[ref lead @ .., n, columns] => Ok(Self { dtype: factors.computed()?, lead: lead.to_vec(), n, columns, asked }),
+            &[ref lead @ .., n, columns] => {
+                Ok(Self { device: factors.device(), dtype: factors.computed()?, lead: lead.to_vec(), n, columns, asked })
+            }
             shape => Err(format!(
                 "eigengrad: expected square matrices [..., n, n], or factors [..., n, r], got a tensor of shape {shape:?}"
             )),
@@ -332,24 +374,54 @@ impl Batch {
     }
 
     fn run(&self, operation: impl Operation) -> Result<(), String> {
-        let mut threads = 1;
-        // SAFETY: it writes a number.
-        let _ = unsafe { (torch().threads)(&raw mut threads) };
+        // What is lent is torch's again at the end of the call: whoever is given it next on this
+        // stream comes behind what was enqueued.
+        let lent = Mutex::new(Vec::new());
+        let memory = |bytes: usize| {
+            let tensor = Tensor::empty(self.device, &[bytes as i64], UINT8, Order::Rows).ok()?;
+            let address = tensor.address();
+            lent.lock().ok()?.push(tensor);
+            Some(address)
+        };
         let (batch, n, options) = (self.count(), self.n as usize, self.asked.options());
-        let call = Call { dtype: self.dtype, batch, n, options, threads: threads as usize };
-        // SAFETY: types, shapes and order of the tensors were checked or are made here, and they
-        // are owned during the call.
+        let call = Call { dtype: self.dtype, batch, n, options, place: self.place(&memory)? };
+        // SAFETY: types, shapes, order and devices of the tensors were checked or are made here, and
+        // they are owned during the call.
         unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"))
+    }
+
+    fn place<'a>(&self, memory: door::Memory<'a>) -> Result<Place<'a>, String> {
+        let elsewhere = || format!("eigengrad: there are no kernels for devices of torch's kind {}", self.device.0);
+        match self.device {
+            (CPU, _) => {
+                let mut threads = 1;
+                // SAFETY: it writes a number.
+                let _ = unsafe { (torch().threads)(&raw mut threads) };
+                Ok(Place::Cpu { threads: threads as usize })
+            }
+            (CUDA, index) => {
+                let (current, mut stream) = (CURRENT_STREAM.get().ok_or_else(elsewhere)?, ptr::null_mut());
+                // SAFETY: it writes a pointer.
+                match unsafe { current(index, &raw mut stream) } {
+                    0 => Ok(Place::Cuda { ordinal: index as usize, stream: stream as usize, memory }),
+                    _ => Err(format!("eigengrad: torch names no stream of GPU {index}")),
+                }
+            }
+            _ => Err(elsewhere()),
+        }
     }
 
     /// `[lead..., tail...]`.
     fn shaped(&self, lead: &[i64], tail: &[i64], dtype: i32, order: Order) -> Result<Tensor, String> {
-        Tensor::empty(&[lead, tail].concat(), dtype, order)
+        Tensor::empty(self.device, &[lead, tail].concat(), dtype, order)
     }
 
     /// Whether a tensor has this shape and type.
     fn expect(&self, what: &str, tensor: &Tensor, lead: &[i64], tail: &[i64], dtype: i32) -> Result<(), String> {
         let expected = [lead, tail].concat();
+        if tensor.device() != self.device {
+            return Err(format!("eigengrad: {what} is on another device than the matrices"));
+        }
         if tensor.shape() == expected && tensor.dtype() == dtype {
             return Ok(());
         }

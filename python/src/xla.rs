@@ -3,7 +3,7 @@
 
 use crate::door::{
     Address, Backward, BackwardFactor, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt,
-    Operation, PairsAt, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+    Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
 };
 use crate::request::{self, Request};
 use eigengrad::Derivative;
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::{ptr, slice, thread};
 
 /// The version of the interface that these structs are of.
@@ -47,6 +48,9 @@ struct MetadataExtension {
 
 const METADATA: c_int = 1;
 
+/// The trait of handlers whose work may be captured and replayed.
+const COMMAND_BUFFER_COMPATIBLE: u32 = 1;
+
 #[repr(C)]
 struct ErrorArguments {
     size: usize,
@@ -59,14 +63,75 @@ const INVALID_ARGUMENT: c_int = 3;
 
 type Failure = *mut c_void;
 
-/// The first functions of the interface.
+/// Of an error that is to be freed.
+#[repr(C)]
+struct DestroyArguments {
+    size: usize,
+    extension: *mut Extension,
+    error: Failure,
+}
+
+/// Of what tells the stream of a call.
+#[repr(C)]
+struct StreamArguments {
+    size: usize,
+    extension: *mut Extension,
+    context: *mut c_void,
+    stream: *mut c_void,
+}
+
+/// Of what tells the device of a call.
+#[repr(C)]
+struct OrdinalArguments {
+    size: usize,
+    extension: *mut Extension,
+    context: *mut c_void,
+    ordinal: i32,
+}
+
+/// Of what gives memory of the device.
+#[repr(C)]
+struct AllocateArguments {
+    size: usize,
+    extension: *mut Extension,
+    context: *mut c_void,
+    bytes: usize,
+    alignment: usize,
+    data: *mut c_void,
+}
+
+/// Of what takes it back.
+#[repr(C)]
+struct FreeArguments {
+    size: usize,
+    extension: *mut Extension,
+    context: *mut c_void,
+    bytes: usize,
+    data: *mut c_void,
+}
+
+/// A function of the interface.
+type Method<A> = unsafe extern "C" fn(*mut A) -> Failure;
+
+/// The functions of the interface, those that are not used without their types.
 #[repr(C)]
 struct Api {
     size: usize,
     extension: *mut Extension,
     version: Version,
     internal: *const c_void,
-    error: unsafe extern "C" fn(*mut ErrorArguments) -> Failure,
+    error: Method<ErrorArguments>,
+    message: usize,
+    destroy: Method<DestroyArguments>,
+    register: usize,
+    stream: Method<StreamArguments>,
+    /// Types, contexts and states.
+    states: [usize; 4],
+    allocate: Method<AllocateArguments>,
+    free: Method<FreeArguments>,
+    /// Threads, futures and runs.
+    runs: [usize; 6],
+    ordinal: Method<OrdinalArguments>,
 }
 
 #[repr(C)]
@@ -131,6 +196,8 @@ const FLOAT64: c_int = 12;
 
 /// A handler of an operation.
 trait Handler {
+    /// Whether it enqueues the same work at each call, and does not wait for it.
+    const REPLAYED: bool = true;
     /// Does it.
     ///
     /// # Errors
@@ -138,10 +205,72 @@ trait Handler {
     fn run(frame: &Arguments<'_>) -> Result<(), String>;
 }
 
-/// Operands, results and attributes of a call, which live as long as it.
-struct Arguments<'a>(&'a Frame);
+/// Operands, results and attributes of a call, which live as long as it; and whether they are on a
+/// GPU.
+struct Arguments<'a> {
+    frame: &'a Frame,
+    cuda: bool,
+}
+
+// SAFETY: XLA takes calls to its interface from any thread while a handler runs.
+unsafe impl Sync for Arguments<'_> {}
 
 impl<'a> Arguments<'a> {
+    fn api(&self) -> &'a Api {
+        // SAFETY: XLA's interface outlives the call.
+        unsafe { &*self.frame.api }
+    }
+
+    /// Calls a function of the interface, and frees the error that it may give.
+    fn called<A>(&self, method: Method<A>, arguments: &mut A, what: &str) -> Result<(), String> {
+        // SAFETY: the arguments are those of the function.
+        let error = unsafe { method(arguments) };
+        if error.is_null() {
+            return Ok(());
+        }
+        let mut destroyed = DestroyArguments { size: size_of::<DestroyArguments>(), extension: ptr::null_mut(), error };
+        // SAFETY: as above.
+        unsafe { (self.api().destroy)(&raw mut destroyed) };
+        Err(format!("eigengrad: XLA has no {what} for this call"))
+    }
+
+    /// Does the work of an operation, or has it enqueued.
+    fn done(&self, call: &Call<'_>, operation: impl Operation) -> Result<(), String> {
+        // SAFETY: `eigengrad/jax.py` makes operands and results of the types and shapes that the
+        // handlers name; XLA keeps them during the call, and nobody else has the results.
+        let run = |call: &Call<'_>| unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"));
+        if !self.cuda {
+            return run(call);
+        }
+        let (context, extension) = (self.frame.context, ptr::null_mut());
+        if self.api().size < size_of::<Api>() {
+            return Err("eigengrad needs a newer XLA for GPUs: it does not name the device of a call".to_owned());
+        }
+        let mut stream = StreamArguments { size: size_of::<StreamArguments>(), extension, context, stream: ptr::null_mut() };
+        self.called(self.api().stream, &mut stream, "stream")?;
+        let mut device = OrdinalArguments { size: size_of::<OrdinalArguments>(), extension, context, ordinal: 0 };
+        self.called(self.api().ordinal, &mut device, "device")?;
+        let lent = Mutex::new(Vec::new());
+        let memory = |bytes| {
+            let data = ptr::null_mut();
+            let (size, extension, alignment) = (size_of::<AllocateArguments>(), ptr::null_mut(), 256);
+            let mut asked = AllocateArguments { size, extension, context: self.frame.context, bytes, alignment, data };
+            self.called(self.api().allocate, &mut asked, "memory").ok()?;
+            let address = asked.data as Address;
+            lent.lock().ok()?.push((address, bytes));
+            (address != 0).then_some(address)
+        };
+        let place = Place::Cuda { ordinal: device.ordinal as usize, stream: stream.stream as usize, memory: &memory };
+        let done = run(&Call { place, ..*call });
+        // Whoever is given it next on this stream comes behind what was enqueued.
+        for (address, bytes) in lent.into_inner().unwrap_or_default() {
+            let (size, data) = (size_of::<FreeArguments>(), address as *mut c_void);
+            let mut back = FreeArguments { size, extension, context, bytes, data };
+            self.called(self.api().free, &mut back, "way to free memory")?;
+        }
+        done
+    }
+
     fn buffer(of: &'a Buffers, at: usize) -> Result<&'a Buffer, String> {
         // SAFETY: XLA has as many pointers as it says, to buffers that live during the call.
         let all = unsafe { items(of.buffers.cast::<&Buffer>(), of.count) };
@@ -149,16 +278,16 @@ impl<'a> Arguments<'a> {
     }
 
     fn operand(&self, at: usize) -> Result<Address, String> {
-        Ok(Self::buffer(&self.0.operands, at)?.data as Address)
+        Ok(Self::buffer(&self.frame.operands, at)?.data as Address)
     }
 
     fn result(&self, at: usize) -> Result<Address, String> {
-        Ok(Self::buffer(&self.0.results, at)?.data as Address)
+        Ok(Self::buffer(&self.frame.results, at)?.data as Address)
     }
 
     /// A number by its name, as its bits.
     fn attribute(&self, name: &str, dtype: c_int) -> Result<u64, String> {
-        let Attributes { count, types, names, values, .. } = self.0.attributes;
+        let Attributes { count, types, names, values, .. } = self.frame.attributes;
         // SAFETY: XLA has as many types as it says,
         let types = unsafe { items(types, count) };
         // SAFETY: names,
@@ -199,7 +328,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The batch whose matrices are operand `at`, `[..., n, n]`.
-    fn call(&self, at: usize) -> Result<Call, String> {
+    fn call(&self, at: usize) -> Result<Call<'static>, String> {
         match self.factors(at)? {
             (call, columns) if call.n == columns => Ok(call),
             (call, columns) => Err(format!("eigengrad: expected square matrices [..., n, n], got [..., {columns}, {}]", call.n)),
@@ -208,8 +337,8 @@ impl<'a> Arguments<'a> {
 
     /// The batch whose factors, by their columns, are operand `at`, `[..., k, i]`; and how many
     /// columns they have.
-    fn factors(&self, at: usize) -> Result<(Call, usize), String> {
-        let buffer = Self::buffer(&self.0.operands, at)?;
+    fn factors(&self, at: usize) -> Result<(Call<'static>, usize), String> {
+        let buffer = Self::buffer(&self.frame.operands, at)?;
         let dtype = match buffer.dtype {
             11 => Dtype::F32,
             12 => Dtype::F64,
@@ -224,11 +353,14 @@ impl<'a> Arguments<'a> {
         };
         let batch = lead.iter().product::<i64>() as usize;
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Ok((Call { dtype, batch, n: n as usize, options: self.request()?.options(), threads }, columns as usize))
+        Ok((
+            Call { dtype, batch, n: n as usize, options: self.request()?.options(), place: Place::Cpu { threads } },
+            columns as usize,
+        ))
     }
 
     /// λ, V by its columns, kept, status: the first operands of what is done with eigenpairs.
-    fn pairs(&self) -> Result<(Call, PairsAt), String> {
+    fn pairs(&self) -> Result<(Call<'static>, PairsAt), String> {
         Ok((self.call(1)?, self.pairs_at()?))
     }
 
@@ -266,19 +398,13 @@ unsafe fn items<'a, T>(start: *const T, count: i64) -> &'a [T] {
     }
 }
 
-fn done(call: &Call, operation: impl Operation) -> Result<(), String> {
-    // SAFETY: `eigengrad/jax.py` makes operands and results of the types and shapes that the
-    // handlers name; XLA keeps them during the call, and nobody else has the results.
-    unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"))
-}
-
 struct EighHandler;
 
 impl Handler for EighHandler {
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
         let (a, read, vectors) = (arguments.operand(0)?, arguments.request()?.read(), arguments.result(1)?);
         let spectrum = arguments.spectrum()?;
-        done(&arguments.call(0)?, Eigh { a, read, spectrum, vectors, with_vectors: true })
+        arguments.done(&arguments.call(0)?, Eigh { a, read, spectrum, vectors, with_vectors: true })
     }
 }
 
@@ -296,7 +422,7 @@ impl Handler for BackwardHandler {
             tie_defect: arguments.result(2)?,
             status: arguments.result(3)?,
         };
-        done(&call, operation)
+        arguments.done(&call, operation)
     }
 }
 
@@ -315,7 +441,7 @@ impl Handler for DoubleBackwardHandler {
             vectors_bar_bar: arguments.result(2)?,
             status: arguments.result(3)?,
         };
-        done(&call, operation)
+        arguments.done(&call, operation)
     }
 }
 
@@ -326,7 +452,7 @@ impl Handler for SpectralHandler {
         let (call, pairs) = arguments.pairs()?;
         let derivative = if arguments.int("derivative")? == 0 { Derivative::Zeroth } else { Derivative::First };
         let out = arguments.hermitian()?;
-        done(&call, SpectralOf { pairs, function: arguments.function()?, derivative, out })
+        arguments.done(&call, SpectralOf { pairs, function: arguments.function()?, derivative, out })
     }
 }
 
@@ -336,7 +462,7 @@ impl Handler for SpectralDerivativeHandler {
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
         let (call, pairs) = arguments.pairs()?;
         let (e, out) = (arguments.operand(4)?, arguments.hermitian()?);
-        done(&call, SpectralDerivative { pairs, function: arguments.function()?, e, out })
+        arguments.done(&call, SpectralDerivative { pairs, function: arguments.function()?, e, out })
     }
 }
 
@@ -346,7 +472,7 @@ impl Handler for TraceHandler {
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
         let (call, pairs) = arguments.pairs()?;
         let (trace, status) = (arguments.result(0)?, arguments.result(1)?);
-        done(&call, TraceOf { pairs, function: arguments.function()?, trace, status })
+        arguments.done(&call, TraceOf { pairs, function: arguments.function()?, trace, status })
     }
 }
 
@@ -356,7 +482,7 @@ impl Handler for EighFactorHandler {
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
         let ((call, r), spectrum) = (arguments.factors(0)?, arguments.spectrum()?);
         let (vectors, projection) = (arguments.result(1)?, arguments.result(7)?);
-        done(&call, EighFactor { b: arguments.operand(0)?, r, spectrum, vectors, projection })
+        arguments.done(&call, EighFactor { b: arguments.operand(0)?, r, spectrum, vectors, projection })
     }
 }
 
@@ -375,13 +501,15 @@ impl Handler for BackwardFactorHandler {
             tie_defect: arguments.result(2)?,
             status: arguments.result(3)?,
         };
-        done(&call, operation)
+        arguments.done(&call, operation)
     }
 }
 
 struct FidelityHandler;
 
 impl Handler for FidelityHandler {
+    const REPLAYED: bool = false;
+
     fn run(arguments: &Arguments<'_>) -> Result<(), String> {
         let operation = FidelityOf {
             a: arguments.operand(0)?,
@@ -392,7 +520,7 @@ impl Handler for FidelityHandler {
             a_bar: arguments.result(2)?,
             b_bar: arguments.result(3)?,
         };
-        done(&arguments.call(0)?, operation)
+        arguments.done(&arguments.call(0)?, operation)
     }
 }
 
@@ -401,7 +529,7 @@ impl Handler for FidelityHandler {
 ///
 /// # Safety
 /// The frame is XLA's.
-unsafe extern "C" fn handle<H: Handler>(frame: *mut Frame) -> Failure {
+unsafe extern "C" fn handle<H: Handler, const CUDA: bool>(frame: *mut Frame) -> Failure {
     // SAFETY: the caller's.
     let frame = unsafe { &*frame };
     let mut extension = frame.extension;
@@ -414,12 +542,13 @@ unsafe extern "C" fn handle<H: Handler>(frame: *mut Frame) -> Failure {
             // SAFETY: it is there to be written.
             let metadata = unsafe { &mut *asked.metadata };
             (metadata.version.major, metadata.version.minor) = VERSION;
-            metadata.traits = 0;
+            // What a call on a GPU enqueues is the same each time, but for fidelities, which wait.
+            metadata.traits = if CUDA && H::REPLAYED { COMMAND_BUFFER_COMPATIBLE } else { 0 };
             return ptr::null_mut();
         }
         extension = here.next;
     }
-    let done = catch_unwind(AssertUnwindSafe(|| H::run(&Arguments(frame))));
+    let done = catch_unwind(AssertUnwindSafe(|| H::run(&Arguments { frame, cuda: CUDA })));
     let message = match done {
         Ok(Ok(())) => return ptr::null_mut(),
         Ok(Err(message)) => message,
@@ -438,32 +567,37 @@ unsafe extern "C" fn handle<H: Handler>(frame: *mut Frame) -> Failure {
     unsafe { (api.error)(&raw mut arguments) }
 }
 
-/// The address of a handler, as a capsule knows it.
-struct Target(unsafe extern "C" fn(*mut Frame) -> Failure);
+/// A handler for a platform, as a capsule knows it.
+type Target = unsafe extern "C" fn(*mut Frame) -> Failure;
 
-/// The handlers by name, in capsules that JAX registers.
+/// A handler by its name, for CPUs and for GPUs.
+type Named<'py> = (&'static str, [Bound<'py, PyCapsule>; 2]);
+
+/// The handlers by name, for CPUs and for GPUs, in capsules that JAX registers.
 ///
 /// # Errors
 /// Python's, without memory.
 #[pyfunction]
-pub fn xla_handlers(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyCapsule>)>> {
+pub fn xla_handlers(py: Python<'_>) -> PyResult<Vec<Named<'_>>> {
+    fn both<H: Handler>() -> [Target; 2] {
+        [handle::<H, false>, handle::<H, true>]
+    }
     let all = [
-        ("eigengrad_eigh", Target(handle::<EighHandler>)),
-        ("eigengrad_backward", Target(handle::<BackwardHandler>)),
-        ("eigengrad_double_backward", Target(handle::<DoubleBackwardHandler>)),
-        ("eigengrad_spectral", Target(handle::<SpectralHandler>)),
-        ("eigengrad_spectral_derivative", Target(handle::<SpectralDerivativeHandler>)),
-        ("eigengrad_trace", Target(handle::<TraceHandler>)),
-        ("eigengrad_eigh_factor", Target(handle::<EighFactorHandler>)),
-        ("eigengrad_backward_factor", Target(handle::<BackwardFactorHandler>)),
-        ("eigengrad_fidelity", Target(handle::<FidelityHandler>)),
+        ("eigengrad_eigh", both::<EighHandler>()),
+        ("eigengrad_backward", both::<BackwardHandler>()),
+        ("eigengrad_double_backward", both::<DoubleBackwardHandler>()),
+        ("eigengrad_spectral", both::<SpectralHandler>()),
+        ("eigengrad_spectral_derivative", both::<SpectralDerivativeHandler>()),
+        ("eigengrad_trace", both::<TraceHandler>()),
+        ("eigengrad_eigh_factor", both::<EighFactorHandler>()),
+        ("eigengrad_backward_factor", both::<BackwardFactorHandler>()),
+        ("eigengrad_fidelity", both::<FidelityHandler>()),
     ];
-    let capsule = |(name, Target(handler))| -> PyResult<_> {
+    let capsule = |handler: Target| {
         let address = ptr::NonNull::new(handler as *mut c_void);
         let address = address.unwrap_or_else(|| unreachable!("a function has an address"));
         // SAFETY: a function lives as long as the module.
-        let capsule = unsafe { PyCapsule::new_with_pointer(py, address, c"xla._CUSTOM_CALL_TARGET") }?;
-        Ok((name, capsule))
+        unsafe { PyCapsule::new_with_pointer(py, address, c"xla._CUSTOM_CALL_TARGET") }
     };
-    all.into_iter().map(capsule).collect()
+    all.into_iter().map(|(name, [cpu, cuda])| Ok((name, [capsule(cpu)?, capsule(cuda)?]))).collect()
 }
