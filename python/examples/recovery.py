@@ -72,10 +72,13 @@ def main() -> None:
         from matplotlib import pyplot as plt
     except ImportError:
         return
-    for name, losses in curves.items():
-        plt.semilogy(losses, label=name, marker="x" if len(losses) < 3 else None)
-    plt.xlabel("step"), plt.ylabel("loss"), plt.legend()
-    plt.savefig("recovery.svg")
+    plt.figure(figsize=(6, 3.5), layout="constrained")
+    for (name, losses), marker in zip(curves.items(), "xo"):
+        every = max(1, len(losses) // 12)
+        drawn = {"marker": marker, "markevery": every, "markerfacecolor": "white"}
+        plt.semilogy(losses, label=name, color="black", **drawn)
+    plt.xlabel("step"), plt.ylabel("loss"), plt.legend(frameon=False)
+    plt.savefig("recovery.svg", metadata={"Date": None})
     print("written: recovery.svg")
 
 
