@@ -1,8 +1,9 @@
 """Times calls of small batches beside torch's, and beside a function that only allocates.
 
 Minima of many rounds, in microseconds, on one machine in one run: python/bench/overhead.py. It
-exits with 1 where a bar is missed: with a gradient no more than what only allocates, from 8
-matrices on no more than torch, an operator of one small matrix 6 µs and a call of NumPy 5.
+exits with 1 where a bar is missed: with a gradient no more than what only allocates; from 8
+matrices on no more than torch; an operator of one small matrix 6 µs and a call of NumPy 5, on a
+machine where torch's and NumPy's own calls take 4.9 and 4.4, and as much longer as these elsewhere.
 """
 
 from __future__ import annotations
@@ -102,7 +103,9 @@ def main() -> bool:
             ours, theirs, allocates = (least(call, calls=calls) if call else None for call in row)
             bars = [allocates] if allocates and batch == 1 else []
             bars += [theirs] if batch >= 8 and name == "eigh, grad, backward" else []
-            bars += [{"operator": 6.0, "NumPy": 5.0}[name]] if batch == 1 and not allocates else []
+            if batch == 1 and not allocates:
+                bar, own = {"operator": (6.0, 4.9), "NumPy": (5.0, 4.4)}[name]
+                bars.append(bar * max(1.0, theirs / own))
             missed = any(ours > bar for bar in bars)
             all_met &= not missed
             times = " ".join(f"{x:10.1f}" if x else " " * 10 for x in (ours, theirs, allocates))

@@ -68,7 +68,9 @@ def split_batches(mesh) -> None:
     def loss(a: Tensor) -> tuple[Tensor, Tensor]:
         pairs = eigengrad.eigh(a, rank=3)
         v = pairs.eigenvectors * pairs.kept.unsqueeze(-2)
-        return (v**4).sum() + eigengrad.spectral(a, "sqrt").sum(), pairs.info
+        factors = eigengrad.eigh_factor(a[..., :3]).eigenvectors
+        others = (factors**4).sum() + eigengrad.fidelity(a, 2 * a).sum()
+        return (v**4).sum() + eigengrad.spectral(a, "sqrt").sum() + others, pairs.info
 
     whole = a.clone().requires_grad_()
     loss(whole)[0].backward()
