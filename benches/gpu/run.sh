@@ -80,9 +80,14 @@ conformance() {
     unset EIGENGRAD_CONFORMANCE_OUT
 }
 
+unpack_suite() {
+    [[ -x $work/suite ]] || { gunzip -c "$here/suite.gz" >"$work/suite" && chmod +x "$work/suite"; }
+}
+
 suite() {
+    unpack_suite
     step cuda 120 "$here/cuda"
-    step suite 400 "$here/suite" cuda::
+    step suite 400 "$work/suite" cuda::
 }
 
 sanitizer() {
@@ -92,12 +97,13 @@ sanitizer() {
         printf 'compute-sanitizer\tmissing\t0\t\n' >>"$steps/steps"
         return
     fi
+    unpack_suite
     step warm 60 "$here/eigengrad" warm
     for tool in memcheck racecheck initcheck synccheck; do # beside each other: what takes the time is a processor's work
         for test in complex64::every_rank_in_one_batch float64::the_formula complex128::dropped_eigenvalues_declared_zero \
             complex64::ties_to_round_off complex_float16::stored_as_halves float32::exact_ties_show; do
             step "$tool-${test//::/-}" $((limit * 4 / 5)) "$sanitizer" --tool "$tool" --error-exitcode 86 \
-                "$here/suite" --exact "cuda::$test" --test-threads=1
+                "$work/suite" --exact "cuda::$test" --test-threads=1
         done &
     done
     wait
@@ -105,8 +111,9 @@ sanitizer() {
 
 # The Python package in torch and JAX, which find NVIDIA's libraries by themselves.
 python() {
-    step python 480 env LD_LIBRARY_PATH="$found" PYTHONPATH="$here/python:$here/python/pytest" \
-        python3 -m pytest -p no:cacheprovider --tb=short --verbose "$here/python/tests/test_cuda.py"
+    tar -C "$work" -xzf "$here/python.tar.gz"
+    step python 480 env LD_LIBRARY_PATH="$found" PYTHONPATH="$work/python:$work/python/pytest" \
+        python3 -m pytest -p no:cacheprovider --tb=short --verbose "$work/python/tests/test_cuda.py"
 }
 
 forward() {
