@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import eigengrad
+import eigengrad.torch
 
 
 class Allocates(torch.autograd.Function):

@@ -313,8 +313,8 @@ class _Backward(AutogradFunction):
         if h is None:
             return (None,) * 8
         a, values_bar, vectors_bar, *pairs = ctx.saved_tensors
-        a_bar, values_bar_bar, vectors_bar_bar = _DoubleBackward.apply(
-            values_bar, vectors_bar, h, *pairs, ctx.asked
+        a_bar, values_bar_bar, vectors_bar_bar = _applied(
+            _DoubleBackward, values_bar, vectors_bar, h, *pairs, ctx.asked
         )
         return (
             None if a is None else _summed(a_bar, a),
@@ -458,7 +458,7 @@ class _Eigh(AutogradFunction):
         a, values, vectors, kept, info = ctx.saved_tensors
         if torch.is_grad_enabled() or _forward_mode():
             pairs = values.detach(), vectors.detach(), kept, info
-            made = _Backward.apply(a, values_bar, vectors_bar, *pairs, ctx.asked)
+            made = _applied(_Backward, a, values_bar, vectors_bar, *pairs, ctx.asked)
         else:  # nobody differentiates it again: the kernel alone
             bars = _present(values_bar, values), _present(vectors_bar, vectors)
             made = _backward(values, vectors, kept, info, *bars, *ctx.asked)
@@ -836,6 +836,36 @@ class _FidelityGradients(AutogradFunction):
 
 _BackwardFactor.vmap = staticmethod(_mapped_function(_BackwardFactor, 8, 1, False))  # type: ignore[method-assign]
 
+
+def _without_transforms(function: Any) -> Any:
+    """A function as it serves outside of ``torch.func``, whose wants cost 50 µs a call there, too:
+    torch then asks for the signature of ``forward``."""
+
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        output = function.forward(*inputs)
+        function.setup_context(ctx, inputs, output)
+        return output
+
+    names = [name for name in ("backward", "jvp") if name in vars(function)]
+    members = {name: staticmethod(getattr(function, name)) for name in names}
+    return type(
+        f"{function.__name__}Eager",
+        (AutogradFunction,),
+        {"forward": staticmethod(forward)} | members,
+    )
+
+
+_EAGER = {
+    function: _without_transforms(function)
+    for function in (_Eigh, _Spectral, _Trace, _EighFactor, _Fidelity, _Backward, _DoubleBackward)
+}
+
+
+def _applied(function: Any, *inputs: Any) -> Any:
+    transformed = torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
+    return (function if transformed else _EAGER[function]).apply(*inputs)
+
+
 # --- What users call ------------------------------------------------------------------------------
 
 _HALVES = {torch.float16: "float16", torch.bfloat16: "bfloat16"}
@@ -902,7 +932,7 @@ def eigh(a: Tensor, asked: Request, probe: Tensor | None = None) -> Eigh:
         return Eigh(*_eigh(a, *asked))
     if probe is None and _watched is not None and a.requires_grad:
         probe = _watching(a)
-    return Eigh(*_Eigh.apply(a, probe, asked))
+    return Eigh(*_applied(_Eigh, a, probe, asked))
 
 
 def eigvalsh(a: Tensor, asked: Request) -> Spectrum:
@@ -917,20 +947,24 @@ def eigvalsh(a: Tensor, asked: Request) -> Spectrum:
 def spectral(a: Tensor, f: Function, asked: Request) -> Tensor:
     """As :func:`eigengrad.spectral`."""
     a, asked = _checked(a, asked)
-    return (_CompiledSpectral if _compiling() else _Spectral).apply(a, f, asked)[0]
+    if _compiling():
+        return _CompiledSpectral.apply(a, f, asked)[0]
+    return _applied(_Spectral, a, f, asked)[0]
 
 
 def trace_of(a: Tensor, f: Function, asked: Request) -> Tensor:
     """As :func:`eigengrad.trace_of`."""
     a, asked = _checked(a, asked)
-    return (_CompiledTrace if _compiling() else _Trace).apply(a, f, asked)[0]
+    if _compiling():
+        return _CompiledTrace.apply(a, f, asked)[0]
+    return _applied(_Trace, a, f, asked)[0]
 
 
 def eigh_factor(b: Tensor, asked: Request) -> Eigh:
     """As :func:`eigengrad.eigh_factor`."""
     b, asked = _checked(b, asked)
     _compiling()
-    return Eigh(*_EighFactor.apply(b, asked)[:5])
+    return Eigh(*_applied(_EighFactor, b, asked)[:5])
 
 
 def fidelity(a: Tensor, b: Tensor, asked: Request) -> Tensor:
@@ -938,7 +972,9 @@ def fidelity(a: Tensor, b: Tensor, asked: Request) -> Tensor:
     a, b = torch.broadcast_tensors(a, b)
     kind = torch.promote_types(a.dtype, b.dtype)
     (a, asked), b = _checked(a.to(kind), asked), _checked(b.to(kind), asked)[0]
-    return (_CompiledFidelity if _compiling() else _Fidelity).apply(a, b, asked)[0]
+    if _compiling():
+        return _CompiledFidelity.apply(a, b, asked)[0]
+    return _applied(_Fidelity, a, b, asked)[0]
 
 
 def probe(a: Tensor) -> Tensor:
