@@ -64,7 +64,8 @@ for _schema in (
     " -> (Tensor root, Tensor status, Tensor a_bar, Tensor b_bar)",
 ):
     _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides))
-_core.register_torch(os.path.join(os.path.dirname(torch.__file__), "lib", "libtorch_cpu.so"))
+_loaded = "libtorch_cpu.dylib" if sys.platform == "darwin" else "libtorch_cpu.so"
+_core.register_torch(os.path.join(os.path.dirname(torch.__file__), "lib", _loaded))
 _op = torch.ops.eigengrad
 _eigh, _eigvalsh, _backward = _op.eigh.default, _op.eigvalsh.default, _op.backward.default
 _double_backward, _jvp, _backward_jvp = (
