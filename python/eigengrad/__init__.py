@@ -12,6 +12,9 @@ others is not read. As everywhere in PyTorch, the gradient Ā of a real loss is 
 Re tr(Āᴴ dA).
 """
 
+import importlib
+from typing import Any
+
 from . import linalg
 from ._api import (
     check,
@@ -44,3 +47,9 @@ __all__ = [
     "spectral",
     "trace_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("distributed", "jax", "nn", "torch"):  # imported when they are first named
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

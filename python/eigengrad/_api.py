@@ -57,7 +57,7 @@ def eigh(A: Any, UPLO: str = "L", *, probe: Any = None, **options: Unpack[Option
         "float32" and the like: the precision in which the data were computed, if it is not theirs.
     ties, tie_rtol
         What the derivative does among kept eigenvalues within tie_rtol·max|λ| of each other: "zero"
-        takes the group as a subspace, "exact" divides by the gap all the same, "nan" refuses.
+        takes the group as a subspace, "exact" divides by tiny gaps too, "nan" gives NaN gradients.
     dropped
         "zero" declares that what is dropped is zero: the gradient then needs kept vectors alone.
     probe
@@ -86,9 +86,11 @@ def eigh_factor(B: Any, **options: Unpack[Options]) -> Eigh:
 
     There are r pairs: eigenvalues and kept ``[..., r]``, eigenvectors ``[..., n, r]``. The other
     n - r eigenvalues are zero, and dropped. It takes 4nr² + 9r³ multiply-adds where :func:`eigh` of
-    the product takes 9n³. A matrix is differentiated by its factor once, in reverse mode. For more
-    columns than rows form B Bᴴ. Parameters are those of :func:`eigh`; both triangles count.
+    the product takes 9n³. Only first derivatives by B, in reverse mode, exist. For more columns
+    than rows form B Bᴴ. Parameters are those of :func:`eigh`, without its triangle.
     """
+    if "UPLO" in options:
+        raise TypeError("eigh_factor takes no UPLO: a factor has no triangles")
     served, b = _of(B)
     return served.eigh_factor(b, _request(**options))
 
@@ -142,16 +144,20 @@ def negentropy(A: Any, UPLO: str = "L", **options: Unpack[Options]) -> Any:
 def check(result: Any) -> None:
     """Raises :class:`MatricesError` if a matrix has a failure, and names the matrices and a remedy.
 
-    ``result`` is what :func:`eigh` gave; or a probe behind the backward pass, in JAX its gradient.
-    This waits for the device.
+    ``result`` is what :func:`eigh`, :func:`eigvalsh` or :func:`eigh_factor` gave, for what was
+    found forward; or a probe behind the backward pass, in JAX its gradient. This waits for the
+    device.
     """
     torch = sys.modules.get("torch")
-    of_torch = torch is not None and isinstance(
-        result if not isinstance(result, tuple) else result[0], torch.Tensor
-    )
-    if of_torch:
+    of = result.info if isinstance(result, (Eigh, Spectrum)) else result
+    if torch is not None and isinstance(of, torch.Tensor):
         from . import torch as served
 
         raise_unless_clear(served.statuses(result))
-    else:
+    elif isinstance(result, (Eigh, Spectrum)) or hasattr(of, "__array__"):
         raise_unless_clear(_numpy.statuses(result))
+    else:
+        raise TypeError(
+            f"there is nothing to check in {type(result).__name__}: expected what eigh or eigvalsh "
+            "gave, or a probe"
+        )

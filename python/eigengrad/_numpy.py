@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._request import Function, Request, with_precision
-from ._result import Eigh, Spectrum, raise_unless_clear
+from ._request import Function, Request, coarsest, same_matrices, with_precision
+from ._result import Eigh, Spectrum, of_report, raise_unless_clear
 
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -17,6 +17,8 @@ _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 def matrices(a: np.ndarray, asked: Request) -> tuple[np.ndarray, Request]:
     """The array as the door takes it, copied where it lies otherwise: Fortran order, strides of any
     sign, another byte order. float16 is computed in float32."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError("masked arrays are not decomposed: fill what is masked, by filled(…)")
     kind = a.dtype
     if kind == np.float16:
         a, asked = a.astype(np.float32), with_precision(asked, "float16")
@@ -53,7 +55,10 @@ def eigh_factor(b: np.ndarray, asked: Request) -> Eigh:
 
 
 def fidelity(a: np.ndarray, b: np.ndarray, asked: Request) -> np.ndarray:
-    a, b = np.broadcast_arrays(a, b)
+    same_matrices(a.shape, b.shape)
+    both = [matrices(x, asked)[0] for x in (a, b)]
+    asked = coarsest(asked, *(np.finfo(x.dtype).dtype.name for x in (a, b)))
+    a, b = np.broadcast_arrays(*both)
     kind = np.result_type(a, b)
     (a, asked), b = matrices(a.astype(kind), asked), matrices(b.astype(kind), asked)[0]
     root, status = _core.fidelity(a, b, asked, _threads)
@@ -92,5 +97,9 @@ def trace_of(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
 
 def statuses(result: Any) -> np.ndarray:
     """The statuses of a result, or of the gradient of a probe, one after the other."""
-    of = result.status if hasattr(result, "status") else result[..., -1]
-    return np.asarray(of).ravel()
+    if hasattr(result, "status"):
+        return np.asarray(result.status).ravel()
+    gradient = np.asarray(result)
+    if gradient.ndim == 0 or gradient.dtype.kind != "f":
+        raise TypeError("expected what eigh or eigvalsh gave, or the gradient of a probe")
+    return np.array(of_report(gradient[..., -1].ravel().tolist()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 
@@ -79,7 +80,7 @@ def request(
     dropped: str = "as_computed",
 ) -> Request:
     """Checks what a user asks and packs it."""
-    if rank is not None and (rank := int(rank)) < 0:
+    if rank is not None and (rank := operator.index(rank)) < 0:
         raise ValueError(f"rank is {rank}: expected a number that is not negative, or None")
     if keep_all and not (rtol is atol is None):
         raise ValueError("keep_all keeps everything: it takes no rtol and no atol")
@@ -103,6 +104,23 @@ def with_precision(asked: Request, precision: str) -> Request:
     if asked.choices >> 6:
         return asked
     return asked._replace(choices=asked.choices | PRECISIONS[precision] << 6)
+
+
+def coarsest(asked: Request, *precisions: str) -> Request:
+    """The request for operands of several precisions, which are computed in one: round-off is that
+    of the coarsest."""
+    ordered = ("bfloat16", "float16", "float32", "float64")
+    least = min(precisions, key=ordered.index)
+    same = set(precisions) == {least} and least in ("float32", "float64")
+    return asked if same else with_precision(asked, least)
+
+
+def same_matrices(one: Sequence[int], other: Sequence[int]) -> None:
+    """Whether both are square matrices of one order; batches may differ."""
+    if len(one) < 2 or len(other) < 2 or tuple(one[-2:]) != tuple(other[-2:]):
+        raise ValueError(
+            f"expected square matrices of one order, got shapes {tuple(one)} and {tuple(other)}"
+        )
 
 
 def function(f: Any) -> Function:

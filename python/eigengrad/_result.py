@@ -63,7 +63,7 @@ class Eigh(NamedTuple):
     It holds arrays alone, so that it passes through ``vmap``, ``jit`` and ``torch.compile``.
     """
 
-    #: λ ascending, ``[..., n]``.
+    #: λ ascending, ``[..., n]``; of factors ``[..., r]``, as all that belongs to pairs.
     eigenvalues: Any
     #: V, whose column k belongs to λ_k, ``[..., n, n]``.
     eigenvectors: Any
@@ -104,8 +104,38 @@ class Spectrum(NamedTuple):
         return self.info[1]
 
 
+#: What each backward pass adds to the status in the gradient of a probe: passes that add up are
+#: told by it.
+PASS = 1 / 32
+
+
+def of_report(numbers: Iterable[float]) -> list[int]:
+    """The statuses of the last numbers of a probe's gradient.
+
+    Raises ``TypeError`` if it is none, ``ValueError`` if several backward passes added up, or none
+    went through it.
+    """
+    numbers = list(numbers)
+    passes = {(number % 1.0) / PASS for number in numbers}
+    if passes == {0.0} and not any(numbers):
+        raise ValueError("no backward pass went through this probe: check its gradient behind one")
+    if not all(of == int(of) and of > 0 for of in passes):
+        raise TypeError("expected what eigh or eigvalsh gave, or a probe")
+    if passes - {1.0}:
+        raise ValueError(
+            "several backward passes added up in this probe: take a new one for each call and pass"
+        )
+    return [int(number) for number in numbers]
+
+
+def described(statuses: Iterable[int]) -> str | None:
+    """What is wrong with the matrices of these statuses, and what to do; None if nothing is."""
+    text = _core.describe([int(status) for status in statuses])
+    return None if text is None else text.replace("at_most", "rank")
+
+
 def raise_unless_clear(statuses: Iterable[int]) -> None:
     """Raises :class:`MatricesError` if a status, one for each matrix, is a failure."""
-    text = _core.describe([int(status) for status in statuses])
+    text = described(statuses)
     if text is not None:
         raise MatricesError(text)

@@ -1,8 +1,8 @@
 """JAX: custom calls of XLA on CPUs and NVIDIA GPUs, differentiated in reverse mode, twice.
 
-``jit``, ``vmap``, ``grad`` and ``grad`` of ``grad`` work. Forward mode does not: it would need
-derivatives of the leaves in JAX's own operations, whose second ones divide by gaps between null
-eigenvalues. As everywhere in JAX, the gradient of a real loss is the conjugate of PyTorch's.
+``jit``, ``vmap``, ``grad`` and, of ``eigh``, ``grad`` of ``grad`` work. Forward mode does not:
+second derivatives that are written in JAX's operations divide by gaps between null eigenvalues. As
+everywhere in JAX, the gradient of a real loss is the conjugate of PyTorch's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _core, _cuda
-from ._request import Function, Request, slope, with_precision
-from ._result import Eigh, Spectrum
+from ._request import Function, Request, coarsest, same_matrices, slope, with_precision
+from ._result import PASS, Eigh, Spectrum
 
 __all__ = ["probe"]
 
@@ -144,8 +144,10 @@ def _eigh_forward(a, probe, asked):
 def _eigh_backward(asked, saved, bars):
     pairs, probed = saved
     a_bar, gauge, *rest = _backward(*pairs, bars[0], jnp.conj(bars[1]), asked)
-    report = [gauge, *(x[..., None].astype(gauge.dtype) for x in rest)] if probed else None
-    return jnp.conj(a_bar), None if report is None else jnp.concatenate(report, -1)
+    if not probed:
+        return jnp.conj(a_bar), None
+    tie, status = (x[..., None].astype(gauge.dtype) for x in rest)
+    return jnp.conj(a_bar), jnp.concatenate((gauge, tie, status + PASS), -1)
 
 
 _eigh.defvjp(_eigh_forward, _eigh_backward)
@@ -304,7 +306,8 @@ def probe(a: Any) -> Any:
     beside ``a``, and differentiate by both.
 
     The gradient is ``[..., n + 2]``: ρ of each eigenvector, that is how much the loss depends on
-    its phase; the tie defect; and the status as a number. :func:`eigengrad.check` takes it.
+    its phase; the tie defect; and the status as a number, plus 1/32. :func:`eigengrad.check` takes
+    it. A probe is for one call and one backward pass.
     """
     dtype = jnp.float32 if a.dtype in (jnp.float16, jnp.bfloat16) else a.dtype
     return jnp.zeros((*a.shape[:-2], a.shape[-1] + 2), _real(dtype))
@@ -341,9 +344,12 @@ def eigh_factor(b: Any, asked: Request) -> Eigh:
 
 def fidelity(a: Any, b: Any, asked: Request) -> Any:
     """As :func:`eigengrad.fidelity`."""
+    same_matrices(a.shape, b.shape)
+    both = [_checked(x, asked)[0] for x in (a, b)]
+    asked = coarsest(asked, *(str(jnp.finfo(x.dtype).dtype) for x in (a, b)))
+    a, b = both
     kind = jnp.promote_types(a.dtype, b.dtype)
     a, b = jnp.broadcast_arrays(a.astype(kind), b.astype(kind))
-    (a, asked), (b, _) = _checked(a, asked), _checked(b, asked)
     return _fidelity(a, b, asked)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._api import eigh, spectral
+from ._request import request
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,6 +23,7 @@ class _Spectral(torch.nn.Module):
 
     def __init__(self, f: Any, **options: Unpack[Options]) -> None:
         super().__init__()
+        request(**options)  # raises where one is wrong
         self.f, self.options = f, options
 
     def forward(self, a: Tensor) -> Tensor:
@@ -107,13 +109,19 @@ class Whiten(torch.nn.Module):
         super().__init__()
         if mode not in ("zca", "pca"):
             raise ValueError(f"mode is {mode!r}: expected 'zca' or 'pca'")
+        request(**options)  # raises where one is wrong
         self.mode, self.momentum, self.options = mode, momentum, options
         self.register_buffer("mean", torch.zeros(n, dtype=dtype))
         self.register_buffer("covariance", torch.eye(n, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, covariance = self.mean, self.covariance
-        if self.training:
+        if x.dim() != 2 or x.shape[1] != mean.shape[0] or x.dtype != mean.dtype:
+            raise ValueError(
+                f"expected {mean.dtype} of shape [batch, {mean.shape[0]}], got {x.dtype} of shape "
+                f"{tuple(x.shape)}: see the arguments n and dtype"
+            )
+        if self.training and len(x):
             mean = x.mean(0)
             centred = x - mean
             covariance = centred.mT @ centred.conj() / x.shape[0]

@@ -14,6 +14,8 @@ divided by.
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import os
 import sys
 import warnings
@@ -26,8 +28,8 @@ from torch import Tensor
 from torch.autograd import Function as AutogradFunction
 
 from . import _core, _cuda
-from ._request import Function, Request, slope, with_precision
-from ._result import Eigh, Spectrum
+from ._request import Function, Request, coarsest, same_matrices, slope, with_precision
+from ._result import PASS, Eigh, Spectrum, described, of_report
 
 __all__ = ["probe", "watch"]
 
@@ -444,7 +446,7 @@ class _Eigh(AutogradFunction):
     @staticmethod
     def setup_context(ctx, inputs, output):
         a, probe, ctx.asked = inputs
-        ctx.probed = probe is not None
+        ctx.probed, ctx.seen = probe is not None, _seen
         values, vectors, kept, info, gaps = output
         ctx.mark_non_differentiable(kept, info, gaps)
         ctx.save_for_backward(a, values, vectors, kept, info)
@@ -463,6 +465,8 @@ class _Eigh(AutogradFunction):
         else:  # nobody differentiates it again: the kernel alone
             bars = _present(values_bar, values), _present(vectors_bar, vectors)
             made = _backward(values, vectors, kept, info, *bars, *ctx.asked)
+        if ctx.seen is not None:
+            ctx.seen.append(made[3])
         return made[0], _report(*made[1:]) if ctx.probed else None, None
 
     @staticmethod
@@ -505,10 +509,10 @@ class _Compiled(AutogradFunction):
 
 
 def _report(gauge_defect: Tensor, tie_defect: Tensor, status: Tensor) -> Tensor:
-    """ρ of each vector, the tie defect and the status, ``[..., n + 2]``."""
-    return torch.cat(
-        (gauge_defect, tie_defect.unsqueeze(-1), status.to(gauge_defect.dtype).unsqueeze(-1)), -1
-    )
+    """ρ of each vector, the tie defect and the status, ``[..., n + 2]``; the status has a fraction
+    by which backward passes that add up are told."""
+    status = status.to(gauge_defect.dtype) + PASS
+    return torch.cat((gauge_defect, tie_defect.unsqueeze(-1), status.unsqueeze(-1)), -1)
 
 
 def _forward_mode() -> bool:
@@ -693,7 +697,7 @@ class _CompiledTrace(AutogradFunction):
         return bar[..., None, None] * _slope_of(*pairs, ctx.f, ctx.asked), None, None
 
 
-class _EighFactor(AutogradFunction):
+class _CompiledEighFactor(AutogradFunction):
     """B ↦ λ, V, kept, info, gaps, S of B Bᴴ; once differentiable, by reverse mode alone."""
 
     @staticmethod
@@ -703,6 +707,7 @@ class _EighFactor(AutogradFunction):
     @staticmethod
     def setup_context(ctx, inputs, output):
         b, ctx.asked = inputs
+        ctx.seen = _seen
         values, vectors, kept, info, gaps, projection = output
         ctx.mark_non_differentiable(kept, info, gaps, projection)
         ctx.save_for_backward(b, projection, values, vectors, kept, info)
@@ -719,7 +724,24 @@ class _EighFactor(AutogradFunction):
                 b, projection, values_bar, vectors_bar, *pairs, ctx.asked
             ), None
         bars = _present(values_bar, values), _present(vectors_bar, vectors)
-        return _backward_factor(values, vectors, kept, info, projection, *bars, *ctx.asked)[0], None
+        made = _backward_factor(values, vectors, kept, info, projection, *bars, *ctx.asked)
+        if ctx.seen is not None:
+            ctx.seen.append(made[3])
+        return made[0], None
+
+
+class _EighFactor(AutogradFunction):
+    """As :class:`_CompiledEighFactor`, in eager mode, where forward mode is told why it is not
+    there."""
+
+    forward, setup_context = _CompiledEighFactor.forward, _CompiledEighFactor.setup_context
+    backward = _CompiledEighFactor.backward
+
+    @staticmethod
+    def jvp(ctx, *_):
+        raise NotImplementedError(
+            "eigengrad has no forward-mode derivative of eigh_factor(B): take eigh(B @ B.mH)"
+        )
 
     @staticmethod
     def vmap(info, in_dims, b, asked):
@@ -863,8 +885,33 @@ _EAGER = {
 
 
 def _applied(function: Any, *inputs: Any) -> Any:
+    global _seen
     transformed = torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling()
-    return (function if transformed else _EAGER[function]).apply(*inputs)
+    chosen = function if transformed else _EAGER[function]
+    if transformed or _watched is None or function in (_Backward, _DoubleBackward):
+        return chosen.apply(*inputs)
+    _seen = []
+    _watched.append((_caller(), _seen))
+    try:
+        made = chosen.apply(*inputs)
+        # the statuses: in info of a decomposition, the second result of the others
+        _seen.append(made[3][1] if function in (_Eigh, _EighFactor) else made[1])
+        return made
+    finally:
+        _seen = None
+
+
+#: What :func:`watch` sees, of each call the place and the statuses; and those of one that runs.
+_watched: list[tuple[str, list[Tensor]]] | None = None
+_seen: list[Tensor] | None = None
+
+
+def _caller() -> str:
+    """The line outside of this package that called."""
+    frame: Any = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("eigengrad"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 # --- What users call ------------------------------------------------------------------------------
@@ -879,6 +926,8 @@ def _checked(a: Tensor, asked: Request) -> tuple[Tensor, Request]:
     """
     if type(a).__name__ == "DTensor":
         from . import distributed  # noqa: F401, which registers how it is split
+    if a.layout is not torch.strided:
+        raise TypeError(f"tensors of {a.layout} are not decomposed: call to_dense() first")
     if a.dtype in _COMPUTED and a.device.type == "cpu":
         return a, asked
     if a.device.type == "cuda" and torch.version.cuda is not None:
@@ -920,6 +969,8 @@ def _differentiated(a: Tensor) -> bool:
 def eigh(a: Tensor, asked: Request, probe: Tensor | None = None) -> Eigh:
     """As :func:`eigengrad.eigh`, of a request that was made before."""
     a, asked = _checked(a, asked)
+    if probe is not None and not isinstance(probe, Tensor):
+        raise TypeError("a probe is a tensor: see eigengrad.torch.probe")
     if probe is not None and (
         probe.dtype != _real(a.dtype) or probe.shape != (*a.shape[:-2], a.shape[-1] + 2)
     ):
@@ -929,10 +980,8 @@ def eigh(a: Tensor, asked: Request, probe: Tensor | None = None) -> Eigh:
         )
     if _compiling():
         return Eigh(*_Compiled.apply(a, probe, asked))
-    if probe is None and not _differentiated(a):
+    if probe is None and _watched is None and not _differentiated(a):
         return Eigh(*_eigh(a, *asked))
-    if probe is None and _watched is not None and a.requires_grad:
-        probe = _watching(a)
     return Eigh(*_applied(_Eigh, a, probe, asked))
 
 
@@ -964,15 +1013,20 @@ def trace_of(a: Tensor, f: Function, asked: Request) -> Tensor:
 def eigh_factor(b: Tensor, asked: Request) -> Eigh:
     """As :func:`eigengrad.eigh_factor`."""
     b, asked = _checked(b, asked)
-    _compiling()
+    if _compiling():
+        return Eigh(*_CompiledEighFactor.apply(b, asked)[:5])
     return Eigh(*_applied(_EighFactor, b, asked)[:5])
 
 
 def fidelity(a: Tensor, b: Tensor, asked: Request) -> Tensor:
     """As :func:`eigengrad.fidelity`."""
-    a, b = torch.broadcast_tensors(a, b)
+    same_matrices(a.shape, b.shape)
+    both = [_checked(x, asked)[0] for x in (a, b)]
+    names = [_HALVES.get(x.dtype) or str(_real(x.dtype)).removeprefix("torch.") for x in (a, b)]
+    asked = coarsest(asked, *names)
+    a, b = torch.broadcast_tensors(*both)
     kind = torch.promote_types(a.dtype, b.dtype)
-    (a, asked), b = _checked(a.to(kind), asked), _checked(b.to(kind), asked)[0]
+    a, b = a.to(kind), b.to(kind)
     if _compiling():
         return _CompiledFidelity.apply(a, b, asked)[0]
     return _applied(_Fidelity, a, b, asked)[0]
@@ -983,8 +1037,9 @@ def probe(a: Tensor) -> Tensor:
     beside ``a``.
 
     ``probe.grad`` is then ``[..., n + 2]``: ρ of each eigenvector, that is how much the loss
-    depends on its phase; the tie defect; and the status as a number. Nothing waits for the device:
-    :func:`eigengrad.check` does.
+    depends on its phase; the tie defect; and the status as a number, plus 1/32. It is for one call
+    and one backward pass: :func:`eigengrad.check` refuses what several added up, and waits for the
+    device, which nothing else does.
     """
     return torch.zeros(
         *a.shape[:-2],
@@ -996,20 +1051,22 @@ def probe(a: Tensor) -> Tensor:
 
 
 def statuses(result: Any) -> list[int]:
-    """The statuses of a result, or of the gradient of a probe."""
-    if isinstance(result, Tensor):
-        if result.grad is None:
-            raise ValueError("the probe has no gradient yet: check it behind loss.backward()")
-        return result.grad[..., -1].flatten().int().tolist()
-    return result.status.flatten().tolist()
+    """The statuses of a result, of a probe behind the backward pass, or of its gradient."""
+    if not isinstance(result, Tensor):
+        return result.status.flatten().tolist()
+    if result.requires_grad and result.is_leaf and result.grad is None:
+        raise ValueError("the probe has no gradient yet: check it behind loss.backward()")
+    gradient = result if result.grad is None else result.grad
+    return of_report(gradient[..., -1].flatten().tolist() if gradient.dim() else [gradient.item()])
 
 
 @contextlib.contextmanager
 def watch() -> Iterator[None]:
-    """For debugging: every :func:`eigengrad.eigh` inside gets a probe of its own, and at the end
-    one warning tells of each call whose gradients have a failure, and where it was made.
+    """For debugging: every function of eigengrad that is called inside is looked at, forward and
+    backward, and at the end one warning tells of each call with a failure, and where it was made.
 
-    It waits for the device once, at the end, and is not seen by ``torch.compile``.
+    It waits for the device once, at the end, and sees neither compiled functions nor transformed
+    ones, of ``torch.func``.
     """
     global _watched
     before, _watched = _watched, []
@@ -1017,24 +1074,11 @@ def watch() -> Iterator[None]:
         yield
     finally:
         seen, _watched = _watched, before
-        texts = [
-            f"{where}: {text}"
-            for where, one in seen
-            if one.grad is not None and (text := _core.describe(statuses(one))) is not None
-        ]
+        texts = []
+        for where, found in seen:
+            passes = [of.flatten().tolist() for of in found]
+            merged = [functools.reduce(operator.or_, of) for of in zip(*passes)]
+            if (text := described(merged)) is not None:
+                texts.append(f"{where}: {text}")
         if texts:
             warnings.warn("eigengrad: " + "; ".join(texts), stacklevel=3)
-
-
-_watched: list[tuple[str, Tensor]] | None = None
-
-
-def _watching(a: Tensor) -> Tensor:
-    """A probe that :func:`watch` looks at, with the line outside of this package that called."""
-    frame: Any = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").startswith("eigengrad"):
-        frame = frame.f_back
-    one = probe(a)
-    assert _watched is not None
-    _watched.append((f"{frame.f_code.co_filename}:{frame.f_lineno}", one))
-    return one

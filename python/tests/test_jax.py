@@ -212,6 +212,10 @@ def test_the_probe_and_check(dtype: str) -> None:
     (clear,) = jax.grad(lambda probe: loss_with(a, probe), argnums=(0,))(probe)
     eigengrad.check(clear)
     eigengrad.check(eigengrad.eigh(a))
+    with pytest.raises(ValueError, match="no backward pass"):
+        eigengrad.check(probe)
+    with pytest.raises(TypeError, match="expected what eigh"):
+        eigengrad.check(eigengrad.eigh(a).eigenvalues)
     with pytest.raises(ValueError, match="a probe of this batch"):
         eigengrad.eigh(a, probe=probe[0])
 

@@ -489,3 +489,83 @@ def test_second_derivatives_that_there_are_not(dtype: str) -> None:
             torch.autograd.grad(squares(gradient).sum(), b)
     with pytest.raises(RuntimeError, match="columns"):
         eigengrad.eigh_factor(b.mT)
+
+
+def test_fidelity_of_several_precisions() -> None:
+    """The cut is that of the coarser data, in whatever type both are computed."""
+    x, y = factors((8, 6, 2), "float64").detach(), factors((8, 6, 3), "float64", 1).detach()
+    a, b = x @ x.mT, y @ y.mT
+    expected = eigengrad.fidelity(a, b)
+    for kind in (torch.float32, torch.float16, torch.bfloat16, torch.complex64):
+        for one, other in ((a.to(kind), b), (a, b.to(kind)), (a.to(kind), b.to(kind))):
+            got = eigengrad.fidelity(one, other).double()
+            assert torch.allclose(got, expected, rtol=0.1), kind
+    for one, other in ((a, torch.eye(1)), (torch.ones(6), a), (a, torch.eye(5))):
+        with pytest.raises(ValueError, match="one order"):
+            eigengrad.fidelity(one, other)
+
+
+def test_a_probe_is_for_one_pass() -> None:
+    d = torch.diag(torch.tensor([1.0, 1.0, 2.0])).double().requires_grad_()
+    probe = eigengrad.torch.probe(d)
+    eigengrad.eigh(d, probe=probe).eigenvalues.sum().backward()
+    eigengrad.check(probe)
+    assert probe.grad is not None
+    eigengrad.check(probe.grad)
+    eigengrad.eigh(d, probe=probe).eigenvalues.sum().backward()
+    with pytest.raises(ValueError, match="several backward passes"):
+        eigengrad.check(probe)
+
+
+@pytest.mark.parametrize(
+    "what", [None, (), 3.0, torch.eye(3), eigengrad.linalg.eigh(torch.eye(3)), np.eye(3)]
+)
+def test_what_cannot_be_checked(what: object) -> None:
+    with pytest.raises(TypeError, match="expected what eigh"):
+        eigengrad.check(what)
+
+
+def test_remedies_have_the_names_of_the_package() -> None:
+    with pytest.raises(eigengrad.MatricesError, match="rtol, atol or rank"):
+        eigengrad.check(eigengrad.eigh(torch.eye(4), rank=2))
+
+
+@pytest.mark.parametrize("f", ["eigh", "eigh_factor", "projector", "fidelity"])
+def test_watching_sees_every_function(f: str) -> None:
+    bad = torch.eye(4).double()
+    bad[0, 0] = torch.nan
+
+    def call(a: Tensor) -> object:
+        return eigengrad.fidelity(a, a) if f == "fidelity" else getattr(eigengrad, f)(a)
+
+    with pytest.warns(UserWarning, match="test_torch.*not finite"), eigengrad.torch.watch():
+        call(bad)
+
+
+def test_watching_sees_gradients_of_every_kind() -> None:
+    z = factors((5, 5), "complex128").detach()
+    a = (z @ z.mH).requires_grad_()
+    for f in (eigengrad.eigh, eigengrad.eigh_factor):
+        with pytest.warns(UserWarning, match="phase"), eigengrad.torch.watch():
+            torch.autograd.grad(f(a).eigenvectors.real.sum(), a)
+
+
+def test_arguments_that_are_wrong() -> None:
+    a = torch.eye(3)
+    for call, error, text in (
+        (lambda: eigengrad.eigh_factor(a, UPLO="U"), TypeError, "no UPLO"),
+        (lambda: eigengrad.eigh(a, rank=2.7), TypeError, "integer"),
+        (lambda: eigengrad.eigh(a, probe=True), TypeError, "a probe is a tensor"),
+        (lambda: eigengrad.eigh(a.to_sparse()), TypeError, "to_dense"),
+        (lambda: eigengrad.fidelity(a.long(), a), TypeError, "int64"),
+        (lambda: eigengrad.eigh(np.ma.masked_array(np.eye(3))), TypeError, "masked"),
+        (lambda: nn.Whiten(3)(a.double()), ValueError, "expected torch.float32"),
+        (lambda: nn.Whiten(3)(a[:, :2]), ValueError, "shape"),
+        (lambda: nn.Whiten(3, rtoll=1.0), TypeError, "rtoll"),
+        (lambda: torch.func.jvp(eigengrad.eigh_factor, (a,), (a,)), NotImplementedError, "mH"),
+    ):
+        with pytest.raises(error, match=text):
+            call()
+    whiten = nn.Whiten(3)
+    whiten(a[:0])
+    assert torch.isfinite(whiten.covariance).all()
