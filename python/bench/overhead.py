@@ -1,9 +1,10 @@
 """Times calls of small batches beside torch's, and beside a function that only allocates.
 
 Minima of many rounds, in microseconds, on one machine in one run: python/bench/overhead.py. It
-exits with 1 where a bar is missed: one matrix with a graph no more than what only allocates; from 8
-matrices on, forward and backward, no more than torch; an operator of one small matrix 6 µs and a call of NumPy 5, on a
-machine where torch's and NumPy's own calls take 4.9 and 4.4, and as much longer as these elsewhere.
+exits with 1 where a bar is missed. One matrix with a graph takes no more than what only allocates.
+From 8 matrices on, forward and backward take no more than torch. An operator of one small matrix
+takes 6 µs and a call of NumPy 5 on a machine where torch's and NumPy's own take 4.9 and 4.4, and as
+much longer as these elsewhere.
 """
 
 from __future__ import annotations
