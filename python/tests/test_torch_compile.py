@@ -47,6 +47,8 @@ def test_inductor() -> None:
 
 
 def test_functions_and_the_probe_compile() -> None:
+    rectify = eigengrad.nn.ReEig(0.5)
+
     def f(a: Tensor, probe: Tensor) -> Tensor:
         pairs = eigengrad.eigh(a, probe=probe)
         values = eigengrad.eigvalsh(a)
@@ -55,7 +57,7 @@ def test_functions_and_the_probe_compile() -> None:
             + torch.where(values.kept, values.eigenvalues, 0.0).sum()
             + eigengrad.spectral(a, "sqrt").sum()
             + eigengrad.spectral(a, (torch.sin, torch.cos)).square().sum()
-            + eigengrad.nn.ReEig(0.5)(a).square().sum()
+            + rectify(a).square().sum()
             + eigengrad.negentropy(a).sum()
             + eigengrad.fidelity(a, a[0]).sum()
             + squares(eigengrad.eigh_factor(a[..., :2]).eigenvectors).square().sum()
