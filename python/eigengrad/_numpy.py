@@ -98,7 +98,8 @@ def trace_of(a: np.ndarray, f: Function, asked: Request) -> np.ndarray:
 def statuses(result: Any) -> np.ndarray:
     """The statuses of a result, or of the gradient of a probe, one after the other."""
     if hasattr(result, "status"):
-        return np.asarray(result.status).ravel()
+        found = result.status  # CuPy's arrays come to the host by get() alone
+        return np.asarray(found.get() if hasattr(found, "get") else found).ravel()
     gradient = np.asarray(result)
     if gradient.ndim == 0 or gradient.dtype.kind != "f":
         raise TypeError("expected what eigh or eigvalsh gave, or the gradient of a probe")

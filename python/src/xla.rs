@@ -252,6 +252,9 @@ impl<'a> Arguments<'a> {
         self.called(self.api().ordinal, &mut device, "device")?;
         let lent = Mutex::new(Vec::new());
         let memory = |bytes| {
+            if bytes == 0 {
+                return Some(0);
+            }
             let data = ptr::null_mut();
             let (size, extension, alignment) = (size_of::<AllocateArguments>(), ptr::null_mut(), 256);
             let mut asked = AllocateArguments { size, extension, context: self.frame.context, bytes, alignment, data };

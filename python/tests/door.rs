@@ -110,6 +110,29 @@ impl<T: Pod, B: Addressed, const D: usize> Written<T, B, D> {
     }
 }
 
+/// A batch of no matrices, and matrices of no order, which have no memory, are nothing to do.
+fn nothing<B: Addressed>(backend: &B) {
+    for (batch, n) in [(0, 3), (0, 0), (2, 0)] {
+        let status = Written::<Status, B, 1>::new(backend, [batch]);
+        let each = || Array::<f64, B, 1>::zeros(backend, [batch]).unwrap();
+        let (rank, gaps) = (Array::<u32, B, 1>::zeros(backend, [batch]).unwrap(), [each(), each()]);
+        let [gap_kept, gap_dropped] = gaps.each_ref().map(B::address);
+        let spectrum = SpectrumAt { values: 0, kept: 0, rank: B::address(&rank), status: status.at(), gap_kept, gap_dropped };
+        let pairs = PairsAt { values: 0, kept: 0, status: status.at(), vectors: 0 };
+        let out = ResultAt { data: 0, status: status.at() };
+        let run = |operation: &dyn Fn(&Call<'_>) -> eigengrad::Result<()>| {
+            backend.run(|place| operation(&Call { dtype: Dtype::F64, batch, n, options: Options::default(), place }));
+        };
+        let eigh = door::Eigh { a: 0, read: Read::Lower, spectrum, vectors: 0, with_vectors: true };
+        let function = FunctionAt::Named(Function::Sqrt);
+        let spectral = door::SpectralOf { pairs, function, derivative: Derivative::Zeroth, out };
+        // SAFETY: what has elements is there.
+        run(&|call| unsafe { call.run(eigh) });
+        // SAFETY: as above.
+        run(&|call| unsafe { call.run(spectral) });
+    }
+}
+
 struct Door<'a, B> {
     backend: &'a B,
     dtype: Dtype,
@@ -310,6 +333,7 @@ fn on_the_cpu() {
     let cpu = Cpu::default();
     every_operation::<f32, _>(&cpu);
     every_operation::<Complex<f64>, _>(&cpu);
+    nothing(&cpu);
 }
 
 /// On the emulator, or on a GPU: see scripts/test-emulated.
@@ -321,6 +345,7 @@ fn on_a_device() {
         Ok(cuda) => {
             every_operation::<f32, _>(&cuda);
             every_operation::<Complex<f64>, _>(&cuda);
+            nothing(&cuda);
         }
         Err(reason) if std::env::var("EIGENGRAD_REQUIRE_CUDA").is_ok_and(|required| required == "1") => panic!("{reason}"),
         Err(reason) => drop(writeln!(std::io::stderr(), "not run, no CUDA device: {reason}")),

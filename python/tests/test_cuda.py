@@ -8,27 +8,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import batch
+from test_torch import WEIGHTS, loss, squares
 from torch import Tensor
 
 import eigengrad
 import eigengrad.torch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-WEIGHTS = torch.linspace(0.3, 1.7, 25, dtype=torch.float64).reshape(5, 5)
-
-
-def squares(v: Tensor) -> Tensor:
-    return (v * v.conj()).real
-
-
-def loss(a: Tensor) -> Tensor:
-    """Of kept pairs, whatever their phases."""
-    pairs = eigengrad.eigh(a)
-    v = pairs.eigenvectors * pairs.kept.unsqueeze(-2)
-    values = torch.where(pairs.kept, pairs.eigenvalues, 0.0)
-    return (WEIGHTS.to(a.device) * squares(v)).sum() + (
-        values.unsqueeze(-2) * squares(v) ** 2
-    ).sum()
 
 
 def first_and_second(a: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,6 +134,7 @@ def test_arrays_of_cupy_come_back_as_their_own() -> None:
     pairs, expected = eigengrad.eigh(cupy.asarray(a)), eigengrad.eigh(a)
     assert all(isinstance(x, cupy.ndarray) for x in pairs)
     assert np.allclose(pairs.eigenvalues.get(), expected.eigenvalues)
+    eigengrad.check(pairs)
     assert np.allclose(
         eigengrad.fidelity(cupy.asarray(a), cupy.asarray(a)).get(), eigengrad.fidelity(a, a)
     )

@@ -47,7 +47,7 @@ def loss(a: Tensor) -> Tensor:
     v = pairs.eigenvectors * pairs.kept.unsqueeze(-2)
     values = torch.where(pairs.kept, pairs.eigenvalues, 0.0)
     return (
-        (WEIGHTS * squares(v)).sum()
+        (WEIGHTS.to(a.device) * squares(v)).sum()
         + (values**2).sum()
         + (values.unsqueeze(-2) * squares(v) ** 2).sum()
     )
