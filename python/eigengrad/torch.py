@@ -231,8 +231,21 @@ for _leaf, _fake, _directions in (
 # --- Derivatives ----------------------------------------------------------------------------------
 
 
-def _third() -> NoReturn:
-    raise NotImplementedError("eigengrad has first and second derivatives: a third was asked for")
+def _raising(reason: str) -> Any:
+    """A derivative that there is not: whoever asks for it is told why."""
+
+    def raises(*_: Any) -> NoReturn:
+        raise NotImplementedError(f"eigengrad has {reason}")
+
+    return staticmethod(raises)
+
+
+_keeps_nothing: Any = staticmethod(lambda ctx, inputs, output: None)
+_third = _raising("first and second derivatives: a third was asked for")
+_no_second = _raising(
+    "no second derivative of spectral(A, f), nor of trace_of(A, (f, df)): "
+    "differentiate a loss of eigh(A) twice"
+)
 
 
 _absent: Tensor | None = None
@@ -351,17 +364,8 @@ class _DoubleBackward(AutogradFunction):
         bars = _present(values_bar, values), _present(vectors_bar, vectors)
         return _double_backward(values, vectors, kept, info, *bars, h, *asked)[:3]
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _third()
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _third()
+    setup_context = _keeps_nothing
+    backward = jvp = _third
 
 
 class _BackwardJvp(AutogradFunction):
@@ -386,17 +390,8 @@ class _BackwardJvp(AutogradFunction):
         dots = _present(values_bar_dot, values), _present(vectors_bar_dot, vectors)
         return _backward_jvp(values, vectors, kept, info, *bars, a_dot, *dots, *asked)[0]
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _third()
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _third()
+    setup_context = _keeps_nothing
+    backward = jvp = _third
 
 
 class _Jvp(AutogradFunction):
@@ -423,9 +418,7 @@ class _Jvp(AutogradFunction):
         a_dot_bar = _Backward.apply(None, values_bar, vectors_bar, *pairs, ctx.asked)[0]
         return _summed(a_bar, a), a_dot_bar, *(None,) * 5
 
-    @staticmethod
-    def jvp(ctx, *_):
-        _third()
+    jvp = _third
 
 
 _Backward.vmap = staticmethod(_mapped_function(_Backward, 7, 4, True))  # type: ignore[method-assign]
@@ -538,13 +531,6 @@ def _along(pairs: Sequence[Tensor], e: Tensor, f: Function, asked: Request) -> T
     return _spectral_derivative(*pairs, *_evaluated(f, pairs[0]), e, *f[:2], *asked)[0]
 
 
-def _no_second() -> NoReturn:
-    raise NotImplementedError(
-        "eigengrad has no second derivative of spectral(A, f), nor of trace_of(A, (f, df)): "
-        "differentiate a loss of eigh(A) twice"
-    )
-
-
 class _Spectral(AutogradFunction):
     """A ↦ f(A) on the kept spectrum, whose derivative is its own adjoint, and statuses."""
 
@@ -604,17 +590,8 @@ class _SpectralDerivative(AutogradFunction):
     def forward(a, e, values, vectors, kept, info, f, asked):
         return _along((values, vectors, kept, info), e, f, asked)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _no_second()
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _no_second()
+    setup_context = _keeps_nothing
+    backward = jvp = _no_second
 
 
 class _Slope(AutogradFunction):
@@ -626,17 +603,8 @@ class _Slope(AutogradFunction):
     def forward(a, values, vectors, kept, info, f, asked):
         return _slope_of(values, vectors, kept, info, f, asked)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _no_second()
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _no_second()
+    setup_context = _keeps_nothing
+    backward = jvp = _no_second
 
 
 _SpectralDerivative.vmap = staticmethod(_mapped_function(_SpectralDerivative, 6, 1, False))  # type: ignore[method-assign]
@@ -737,20 +705,12 @@ class _EighFactor(AutogradFunction):
     forward, setup_context = _CompiledEighFactor.forward, _CompiledEighFactor.setup_context
     backward = _CompiledEighFactor.backward
 
-    @staticmethod
-    def jvp(ctx, *_):
-        raise NotImplementedError(
-            "eigengrad has no forward-mode derivative of eigh_factor(B): take eigh(B @ B.mH)"
-        )
+    jvp = _raising("no forward-mode derivative of eigh_factor(B): take eigh(B @ B.mH)")
 
     @staticmethod
     def vmap(info, in_dims, b, asked):
         made = _EighFactor.apply(_front(b, in_dims[0], info.batch_size), asked)
         return made, (0, 0, 0, 1, 1, 0)
-
-
-def _no_second_of(what: str, instead: str) -> NoReturn:
-    raise NotImplementedError(f"eigengrad has no second derivative of {what}: {instead}")
 
 
 class _BackwardFactor(AutogradFunction):
@@ -763,17 +723,8 @@ class _BackwardFactor(AutogradFunction):
         bars = _present(values_bar, values), _present(vectors_bar, vectors)
         return _backward_factor(values, vectors, kept, info, projection, *bars, *asked)[0]
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _no_second_of("eigh_factor(B)", "take eigh(B @ B.mH)")
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _no_second_of("eigh_factor(B)", "take eigh(B @ B.mH)")
+    setup_context = _keeps_nothing
+    backward = jvp = _raising("no second derivative of eigh_factor(B): take eigh(B @ B.mH)")
 
 
 class _Fidelity(AutogradFunction):
@@ -839,17 +790,8 @@ class _FidelityGradients(AutogradFunction):
     def forward(a, b, a_bar, b_bar):
         return a_bar.clone(), b_bar.clone()
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, *_):
-        _no_second_of("fidelity(A, B)", "differentiate it once")
-
-    @staticmethod
-    def jvp(ctx, *_):
-        _no_second_of("fidelity(A, B)", "differentiate it once")
+    setup_context = _keeps_nothing
+    backward = jvp = _raising("no second derivative of fidelity(A, B): differentiate it once")
 
     @staticmethod
     def vmap(info, in_dims, *tensors):
