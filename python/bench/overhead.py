@@ -49,14 +49,20 @@ class Allocates(torch.autograd.Function):
         return torch.empty_like(a)
 
 
-def least(call: Callable[[], object], rounds: int = 30, calls: int = 300) -> float:
-    times = []
+def least(
+    *calls: Callable[[], object] | None, rounds: int = 30, repeats: int = 300
+) -> list[float | None]:
+    """The least time of each call, in µs: in turn, so that all of them see the same machine."""
+    times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
-        begin = time.perf_counter()
-        for _ in range(calls):
-            call()
-        times.append((time.perf_counter() - begin) / calls)
-    return min(times) * 1e6
+        for call, of in zip(calls, times):
+            if call is None:
+                continue
+            begin = time.perf_counter()
+            for _ in range(repeats):
+                call()
+            of.append((time.perf_counter() - begin) / repeats)
+    return [min(of) * 1e6 if of else None for of in times]
 
 
 def both(eigh: Callable[[Tensor], tuple[Tensor, ...]], a: Tensor) -> Callable[[], None]:
@@ -78,7 +84,7 @@ def main() -> bool:
         x = torch.randn(batch, n, n, dtype=torch.float64)
         a = x @ x.mT
         with_grad = a.clone().requires_grad_()
-        calls = 300 if batch < 100 else 10
+        repeats = 300 if batch < 100 else 10
         rows = {
             "operator": [
                 lambda: torch.ops.eigengrad.eigh.default(a, *asked),
@@ -102,7 +108,7 @@ def main() -> bool:
             ],
         }
         for name, row in rows.items():
-            ours, theirs, allocates = (least(call, calls=calls) if call else None for call in row)
+            ours, theirs, allocates = least(*row, repeats=repeats)
             bars = [allocates] if allocates and batch == 1 else []
             bars += [theirs] if batch >= 8 and name == "eigh, grad, backward" else []
             if batch == 1 and not allocates:
