@@ -48,7 +48,10 @@ impl<T: Scalar> BackwardFactor<T> for Cpu {
         workspace: &eigh_factor::Workspace<T>,
     ) -> Result<()> {
         let (shape, products) = ((problem.matrices.n, problem.r), &workspace.products);
-        let work = |products: &mut FactorProducts<T>, chunk| products.backward(problem, chunk);
+        let work = |products: &mut FactorProducts<T>, chunk| {
+            products.backward(problem, chunk);
+            Ok(())
+        };
         self.run(|| products.each(problem.r, FactorRun { shape, pairs, cotangents, out }, |_| 1, &work))
     }
 }

@@ -72,7 +72,8 @@ impl<T: Scalar> Eigh<T> for Cpu {
 #[derive(Debug)]
 pub(super) enum Solver<T: Scalar> {
     Lanes(Box<LaneSolver<T>>),
-    Single(Box<Single<T>>),
+    /// With V of what is stored in fewer bits, from when it is first asked for.
+    Single(Box<Single<T>>, Vec<T>),
 }
 
 /// Scratch memory for a group in lanes, with copies of what is stored in fewer bits.
@@ -91,19 +92,24 @@ impl<T: Scalar> Solver<T> {
             let wide = || filled(T::zero(), if T::PRECISION == Precision::F32 { group.capacity() * n * n } else { 0 });
             return Ok(Self::Lanes(Box::new(LaneSolver { a: wide()?, vectors: wide()?, group })));
         }
-        Single::new(n).map(|single| Self::Single(Box::new(single)))
+        Single::new(n).map(|single| Self::Single(Box::new(single), Vec::new()))
     }
 
     /// The number of matrices that are as fast to decompose as one.
     pub(super) fn width(&self) -> usize {
         match self {
             Self::Lanes(lanes) => lanes.group.capacity(),
-            Self::Single(_) => 1,
+            Self::Single(..) => 1,
         }
     }
 
     /// Decomposes and cuts every matrix of the chunk.
-    pub(super) fn eigh<I, O, R>(&mut self, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
+    pub(super) fn eigh<I, O, R>(
+        &mut self,
+        problem: &Problem,
+        triangle: Option<Triangle>,
+        chunk: Forward<'_, I, O, R>,
+    ) -> Result<()>
     where
         I: Element<Scalar = T>,
         O: ElementOf<T>,
@@ -111,8 +117,14 @@ impl<T: Scalar> Solver<T> {
     {
         match self {
             Self::Lanes(lanes) => lanes.eigh(problem, triangle, chunk),
-            Self::Single(single) => one_by_one(single, problem, triangle, chunk),
+            Self::Single(single, wide) => {
+                if chunk.vectors.as_ref().is_some_and(|_| O::as_scalars(&[]).is_none()) && wide.is_empty() {
+                    *wide = filled(T::zero(), problem.n * problem.n)?;
+                }
+                one_by_one(single, wide, problem, triangle, chunk);
+            }
         }
+        Ok(())
     }
 }
 
@@ -179,8 +191,13 @@ impl<T: Scalar> LaneSolver<T> {
     }
 }
 
-fn one_by_one<T, I, O, R>(single: &mut Single<T>, problem: &Problem, triangle: Option<Triangle>, chunk: Forward<'_, I, O, R>)
-where
+fn one_by_one<T, I, O, R>(
+    single: &mut Single<T>,
+    wide: &mut [T],
+    problem: &Problem,
+    triangle: Option<Triangle>,
+    chunk: Forward<'_, I, O, R>,
+) where
     T: Scalar,
     I: Element<Scalar = T>,
     O: ElementOf<T>,
@@ -188,16 +205,23 @@ where
 {
     let Forward { n, a, mut spectrum, mut vectors } = chunk;
     for b in 0..spectrum.status.len() {
-        let status = single.solve(n, &a[b * n * n..][..n * n], triangle, vectors.is_some());
-        let status = finish(problem, &mut spectrum, b, &mut single.values, status);
-        let Some(vectors) = &mut vectors else { continue };
-        let vectors = &mut vectors[b * n * n..][..n * n];
-        if status.failed() {
-            vectors.fill(nan());
+        let matrix = b * n * n..(b + 1) * n * n;
+        let a = &a[matrix.clone()];
+        let Some(to) = vectors.as_mut().map(|vectors| &mut vectors[matrix]) else {
+            let status = single.solve(a, triangle, None);
+            finish(problem, &mut spectrum, b, &mut single.values, status);
             continue;
-        }
-        for (k, to) in vectors.chunks_exact_mut(n.max(1)).enumerate() {
-            to.iter_mut().zip(single.vector(k)).for_each(|(to, &from)| *to = O::narrow(from));
+        };
+        let status = match O::as_scalars_mut(to) {
+            Some(to) => single.solve(a, triangle, Some(to)),
+            None => {
+                let status = single.solve(a, triangle, Some(wide));
+                to.iter_mut().zip(&*wide).for_each(|(to, &from)| *to = O::narrow(from));
+                status
+            }
+        };
+        if finish(problem, &mut spectrum, b, &mut single.values, status).failed() {
+            to.fill(nan());
         }
     }
 }

@@ -67,7 +67,10 @@ impl<T: Scalar> EighFactor<T> for Cpu {
         workspace: &Workspace<T>,
     ) -> Result<()> {
         let (shape, solvers) = ((problem.matrices.n, problem.r), &workspace.solvers);
-        let work = |solver: &mut FactorSolver<T>, chunk| solver.eigh_factor(problem, chunk);
+        let work = |solver: &mut FactorSolver<T>, chunk| {
+            solver.eigh_factor(problem, chunk);
+            Ok(())
+        };
         self.run(|| solvers.each(problem.r, FactorForward { shape, b, out }, |_| 1, &work))
     }
 }
@@ -81,6 +84,8 @@ pub(in crate::cpu) struct FactorSolver<T: Scalar> {
     /// R Rᴴ, lower triangle, row after row.
     m: Vec<T>,
     solver: Single<T>,
+    /// Eigenvectors of R Rᴴ, vector after vector.
+    u: Vec<T>,
     /// V, vector after vector.
     v: Vec<T>,
     /// S, column after column.
@@ -92,7 +97,7 @@ impl<T: Scalar> FactorSolver<T> {
     fn new(n: usize, r: usize) -> Result<Self> {
         let zeros = |rows: usize| filled(T::zero(), rows.saturating_mul(r));
         let (tau, lambda) = (filled(T::Real::of(0.0), r)?, filled(T::Real::of(0.0), r)?);
-        Ok(Self { b: zeros(n)?, tau, m: zeros(r)?, solver: Single::new(r)?, v: zeros(n)?, s: zeros(r)?, lambda })
+        Ok(Self { b: zeros(n)?, tau, m: zeros(r)?, solver: Single::new(r)?, u: zeros(r)?, v: zeros(n)?, s: zeros(r)?, lambda })
     }
 
     /// Decomposes and cuts every factor of the chunk.
@@ -134,12 +139,12 @@ impl<T: Scalar> FactorSolver<T> {
         }
         householder::factorise(n, &mut self.b, &mut self.tau);
         self.square(n, r);
-        let status = self.solver.solve(r, &self.m, Some(Triangle::Lower), true);
+        let status = self.solver.solve(&self.m, Some(Triangle::Lower), Some(&mut self.u));
         if status.failed() {
             return status;
         }
         for k in 0..r {
-            let (u, v) = (self.solver.vector(k), &mut self.v[k * n..][..n]);
+            let (u, v) = (&self.u[k * r..][..r], &mut self.v[k * n..][..n]);
             v[..r].copy_from_slice(u);
             v[r..].fill(T::zero());
             for c in 0..r {

@@ -124,7 +124,7 @@ impl<S> PerThread<S> {
         r: usize,
         chunk: C,
         grain: fn(&S) -> usize,
-        work: &(dyn Fn(&mut S, C) + Sync),
+        work: &(dyn Fn(&mut S, C) -> Result<()> + Sync),
     ) -> Result<()>
     where
         S: Send,
@@ -134,10 +134,13 @@ impl<S> PerThread<S> {
         }
         let (threads, failed) = (threads(), Mutex::new(None));
         let mut multiple = 1;
-        self.with(r, &mut |scratch| multiple = grain(scratch))?;
+        self.with(r, &mut |scratch| {
+            multiple = grain(scratch);
+            Ok(())
+        })?;
         let piece = |chunk| {
             let mut chunk = Some(chunk);
-            if let Err(error) = self.with(r, &mut |scratch| chunk.take().into_iter().for_each(|chunk| work(scratch, chunk))) {
+            if let Err(error) = self.with(r, &mut |scratch| chunk.take().map_or(Ok(()), |chunk| work(scratch, chunk))) {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         };
@@ -157,7 +160,7 @@ impl<S> PerThread<S> {
 
     /// Lends the calling thread its scratch or, if that is lent, any that is free; a thread of
     /// another pool shares one with a thread of this.
-    fn with(&self, r: usize, f: &mut dyn FnMut(&mut S)) -> Result<()> {
+    fn with(&self, r: usize, f: &mut dyn FnMut(&mut S) -> Result<()>) -> Result<()> {
         let own = rayon::current_thread_index().unwrap_or(0) % self.scratch.len();
         let (before, from) = self.scratch.split_at(own);
         let mut free = from.iter().chain(before).find_map(free);
@@ -166,8 +169,7 @@ impl<S> PerThread<S> {
             Some(scratch) => scratch,
             none => none.insert((self.make)(self.n, r)?),
         };
-        f(scratch);
-        Ok(())
+        f(scratch)
     }
 }
 

@@ -64,7 +64,10 @@ impl<T: Scalar> Backward<T> for Cpu {
     ) -> Result<()> {
         let chunk = Run { n: problem.n, pairs, cotangents, out };
         let each = &workspace.backward;
-        let work = |scratch: &mut BackwardScratch<T>, chunk| backward(problem, chunk, scratch);
+        let work = |scratch: &mut BackwardScratch<T>, chunk| {
+            backward(problem, chunk, scratch);
+            Ok(())
+        };
         self.run(|| each.each(0, chunk, BackwardScratch::width, &work))
     }
 }

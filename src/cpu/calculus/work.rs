@@ -55,6 +55,7 @@ impl<T: Scalar> Scratch<T> {
                     work(scratch, &mut results, first..end);
                 }
             }
+            Ok(())
         };
         cpu.run(|| self.work.each(0, results, |work| work.group.shape.width, &groups))
     }

@@ -11,10 +11,10 @@ use crate::cpu::memory::filled;
 use crate::cpu::transposed;
 use crate::element::sealed::Ldexp;
 use crate::{Element, Error, Precision, Real, Result, Scalar, Status, Triangle};
-use faer::Accum;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::mat::AsMatMut;
 use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Accum, MatMut};
 use num_traits::Float;
 use std::cmp::Ordering;
 use std::fmt;
@@ -23,14 +23,13 @@ use std::fmt;
 /// are lanes.
 const LANES_UP_TO: usize = 1024;
 
-/// Scratch memory for one n×n matrix: a copy that faer reads, and what it returns.
+/// Scratch memory for one n×n matrix: a copy that faer works in, and what it returns.
 pub(in crate::cpu) struct Single<T: Scalar> {
     a: Matrix<T>,
     lambda: Vec<T>,
     /// λ, ascending.
     pub values: Vec<T::Real>,
-    vectors: Matrix<T>,
-    /// The column of each eigenvector.
+    /// Where each eigenvector is, before they are sorted.
     order: Vec<usize>,
     /// The solver's, and then that of the products that polish.
     memory: MemBuffer,
@@ -52,51 +51,53 @@ impl<T: Scalar> Single<T> {
             a: Matrix::zeros(n, n)?,
             lambda: filled(T::zero(), n)?,
             values: filled(T::Real::of(0.0), n)?,
-            vectors: Matrix::zeros(n, n)?,
-            order: (0..n).collect(),
+            order: filled(0, n)?,
             memory,
         })
     }
 
-    /// Leaves λ in `values` and V in `vectors`.
+    /// Leaves λ in `values` and writes V, vector after vector.
     pub(in crate::cpu) fn solve<I: Element<Scalar = T>>(
         &mut self,
-        n: usize,
         a: &[I],
         triangle: Option<Triangle>,
-        with_vectors: bool,
+        mut vectors: Option<&mut [T]>,
     ) -> Status {
-        match self.load(n, a, triangle) {
-            _ if n == 0 => Status::OK,
-            None => Status::NOT_FINITE,
-            Some(exponent) => {
-                let converged = self.by_faer(with_vectors) || self.without_tiny(with_vectors) || self.by_lanes();
-                if converged && with_vectors {
-                    self.polish();
-                }
-                self.values.iter_mut().for_each(|value| *value = value.ldexp(exponent));
-                Status::NOT_CONVERGED.when(!converged)
+        let n = self.values.len();
+        if n == 0 {
+            return Status::OK;
+        }
+        let solvers: [fn(&mut Self, Option<&mut [T]>) -> bool; 3] = [Self::by_faer, Self::without_tiny, Self::by_lanes];
+        let (mut converged, mut exponent) = (false, 0);
+        for solve in solvers {
+            // Each loses its copy of A.
+            let Some(e) = self.load(a, triangle) else { return Status::NOT_FINITE };
+            exponent = e;
+            converged = solve(self, vectors.as_deref_mut());
+            if converged {
+                break;
             }
         }
-    }
-
-    /// Eigenvector k.
-    pub(in crate::cpu) fn vector(&self, k: usize) -> &[T] {
-        self.vectors.column(self.order[k])
+        if let Some(vectors) = vectors.filter(|_| converged) {
+            self.load(a, triangle);
+            self.polish(vectors);
+        }
+        self.values.iter_mut().for_each(|value| *value = value.ldexp(exponent));
+        Status::NOT_CONVERGED.when(!converged)
     }
 
     /// Leaves λ of the scaled matrix in `values`; whether it converged.
-    fn by_faer(&mut self, with_vectors: bool) -> bool {
-        let vectors = with_vectors.then(|| self.vectors.as_mut());
-        let converged = T::evd(self.a.as_ref(), &mut self.lambda, vectors, MemStack::new(&mut self.memory));
+    fn by_faer(&mut self, vectors: Option<&mut [T]>) -> bool {
+        let n = self.values.len();
+        let vectors = vectors.map(|v| MatMut::from_column_major_slice_mut(v, n, n));
+        let converged = T::evd(self.a.as_mut(), &mut self.lambda, vectors, MemStack::new(&mut self.memory));
         self.values.iter_mut().zip(&self.lambda).for_each(|(value, lambda)| *value = lambda.re());
-        self.order.iter_mut().enumerate().for_each(|(k, at)| *at = k);
         converged
     }
 
     /// By faer without the entries off the diagonal that are nothing beside the largest, whose
     /// squares leave the range.
-    fn without_tiny(&mut self, with_vectors: bool) -> bool {
+    fn without_tiny(&mut self, vectors: Option<&mut [T]>) -> bool {
         let tiny = T::Real::of(if T::Real::PRECISION == Precision::F32 { 1e-20 } else { 1e-40 });
         for j in 0..self.a.columns() {
             for x in &mut self.a.column_mut(j)[j + 1..] {
@@ -105,39 +106,39 @@ impl<T: Scalar> Single<T> {
                 }
             }
         }
-        self.by_faer(with_vectors)
+        self.by_faer(vectors)
     }
 
     /// By the lanes' QL, in one lane of a group that is made for it.
-    fn by_lanes(&mut self) -> bool {
+    fn by_lanes(&mut self, vectors: Option<&mut [T]>) -> bool {
         let n = self.values.len();
         if n > LANES_UP_TO {
             return false;
         }
-        let Ok(mut group) = T::group(n) else { return false };
-        let lower = |i: usize, j: usize| if j <= i { self.a[(i, j)] } else { T::zero() };
-        let a: Vec<T> = (0..n * n).map(|at| lower(at / n, at % n)).collect();
-        let mut vectors = vec![T::zero(); n * n];
-        T::eigh_lanes(&mut group, Triangle::Lower, &a, Some(&mut vectors));
-        self.values.copy_from_slice(&group.lambda[..n]);
-        for (k, from) in vectors.chunks_exact(n).enumerate() {
-            self.vectors.column_mut(k).copy_from_slice(from);
+        let (Ok(mut group), Ok(mut a)) = (T::group(n), filled(T::zero(), n * n)) else { return false };
+        for (i, row) in a.chunks_exact_mut(n).enumerate() {
+            row[..=i].iter_mut().enumerate().for_each(|(j, x)| *x = self.a[(i, j)]);
         }
+        T::eigh_lanes(&mut group, Triangle::Lower, &a, vectors);
+        self.values.copy_from_slice(&group.lambda[..n]);
         group.status[0] == Status::OK
     }
 
     /// V ↦ V + ½V(I − VᴴV), and λ ↦ Rayleigh quotients, ascending.
-    fn polish(&mut self) {
+    fn polish(&mut self, vectors: &mut [T]) {
         let n = self.values.len();
         let memory = MemStack::new(&mut self.memory);
         let (mut product, memory) = T::product(n, memory);
         let (mut before, _) = T::product(n, memory);
         let (mut product, mut before) = (product.as_mat_mut(), before.as_mat_mut());
-        T::adjoint_times(product.rb_mut(), self.vectors.as_ref(), self.vectors.as_ref());
+        for (k, v) in vectors.chunks_exact(n).enumerate() {
+            v.iter().enumerate().for_each(|(i, &x)| before[(i, k)] = x);
+        }
+        let mut v = MatMut::from_column_major_slice_mut(&mut *vectors, n, n);
+        T::adjoint_times(product.rb_mut(), before.rb(), before.rb());
         let half = T::Real::of(0.5);
         for k in 0..n {
-            for (i, &x) in self.vectors.column(k).iter().enumerate() {
-                before[(i, k)] = x;
+            for i in 0..n {
                 product[(i, k)] = -product[(i, k)].scale(half);
             }
             let diagonal = &mut product[(k, k)];
@@ -146,23 +147,34 @@ impl<T: Scalar> Single<T> {
                 self.a[(i, k)] = self.a[(k, i)].conj();
             }
         }
-        T::times(self.vectors.as_mut(), Accum::Add, before.rb(), product.rb());
-        T::times(product.rb_mut(), Accum::Replace, self.a.as_ref(), self.vectors.as_ref());
-        for k in 0..n {
-            let v = self.vectors.column(k);
+        T::times(v.rb_mut(), Accum::Add, before.rb(), product.rb());
+        T::times(product.rb_mut(), Accum::Replace, self.a.as_ref(), v.rb());
+        for (k, v) in vectors.chunks_exact(n).enumerate() {
             let av = product.rb().col(k).try_as_col_major().map_or(&[][..], |column| column.as_slice());
             self.values[k] = dot(v, av) / dot(v, v);
         }
-        let values = &self.values;
-        self.order.sort_by(|&i, &j| values[i].partial_cmp(&values[j]).unwrap_or(Ordering::Equal));
+        let (values, order) = (&self.values, &mut self.order);
+        order.iter_mut().enumerate().for_each(|(k, at)| *at = k);
+        order.sort_by(|&i, &j| values[i].partial_cmp(&values[j]).unwrap_or(Ordering::Equal));
         self.values.sort_by(|x, y| x.partial_cmp(y).unwrap_or(Ordering::Equal));
+        for k in 0..n {
+            let mut from = order[k];
+            // Where an exchange has put it.
+            while from < k {
+                from = order[from];
+            }
+            if from > k {
+                let (before, behind) = vectors.split_at_mut(from * n);
+                before[k * n..][..n].swap_with_slice(&mut behind[..n]);
+            }
+        }
     }
 
     /// Copies the lower triangle of 2⁻ᵉ·A, or of 2⁻ᵉ times the mean of both, with 1 ≤ max|A|·2⁻ᵉ <
     /// 2, so that no square over- or underflows, and returns e; nothing if an entry is not finite.
     /// Scaling by a power of two is exact.
-    fn load<I: Element<Scalar = T>>(&mut self, n: usize, a: &[I], triangle: Option<Triangle>) -> Option<i32> {
-        let mut largest = T::Real::of(0.0);
+    fn load<I: Element<Scalar = T>>(&mut self, a: &[I], triangle: Option<Triangle>) -> Option<i32> {
+        let (n, mut largest) = (self.values.len(), T::Real::of(0.0));
         for j in 0..n {
             for (i, to) in self.a.column_mut(j).iter_mut().enumerate().skip(j) {
                 let x = match triangle {

@@ -3,13 +3,21 @@
 use crate::Element;
 use crate::cpu::parallel::par;
 use crate::cpu::types::for_each_type;
+use faer::diag::DiagMut;
 use faer::dyn_stack::{MemStack, StackReq};
+use faer::linalg::evd::tridiag::{tridiag_in_place, tridiag_in_place_scratch};
 use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::linalg::householder::{
+    apply_block_householder_sequence_on_the_left_in_place_scratch,
+    apply_block_householder_sequence_on_the_left_in_place_with_conj as multiply_by,
+};
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
 use faer::linalg::{temp_mat_scratch, temp_mat_zeroed};
 use faer::mat::AsMatMut;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::reborrow::{Reborrow, ReborrowMut};
+use faer::{Accum, Conj, MatMut, MatRef, Par};
 use num_traits::One;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
@@ -21,8 +29,8 @@ pub trait Dense: Element {
     fn product_memory(n: usize) -> StackReq;
     /// An n×n matrix, and the memory behind it.
     fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = Self, Rows = usize, Cols = usize>, &mut MemStack);
-    /// λ ascending and V, from the lower triangle of A; whether it converged.
-    fn evd(a: MatRef<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
+    /// λ ascending and V, from the lower triangle of A, which is lost; whether it converged.
+    fn evd(a: MatMut<'_, Self>, lambda: &mut [Self], vectors: Option<MatMut<'_, Self>>, memory: &mut MemStack) -> bool;
     /// C = Aᴴ B.
     fn adjoint_times(c: MatMut<'_, Self>, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
     /// C = A B, or C + A B.
@@ -43,10 +51,18 @@ pub trait Dense: Element {
 }
 
 macro_rules! dense {
-    ($($t:ty: $real:ty, $_parts:literal, $_abreast:literal);*) => { $(
+    ($($t:ty: $real:ty, $parts:literal, $_abreast:literal);*) => { $(
         impl Dense for $t {
             fn evd_memory(n: usize) -> StackReq {
-                evd::self_adjoint_evd_scratch::<$t>(n, ComputeEigenvectors::Yes, par(n), Default::default())
+                let block = recommended_block_size::<$t>(n, n);
+                // What faer asks for a real matrix: of real ones without the copy, where complex
+                // ones have the vectors of the tridiagonal matrix.
+                let real = evd::self_adjoint_evd_scratch::<$real>(n, ComputeEigenvectors::Yes, par(n), Default::default());
+                let copy = if $parts == 1 { temp_mat_scratch::<$t>(n, n).unaligned_bytes_required() } else { 0 };
+                let tridiagonal = StackReq::new_aligned::<u8>(real.unaligned_bytes_required() - copy, real.align_bytes());
+                let behind = apply_block_householder_sequence_on_the_left_in_place_scratch::<$t>(n, block, n);
+                let before = tridiag_in_place_scratch::<$t>(n, par(n), Default::default());
+                temp_mat_scratch::<$t>(block, n).and(before.or(tridiagonal).or(behind))
             }
             fn product_memory(n: usize) -> StackReq {
                 temp_mat_scratch::<$t>(n, n)
@@ -54,9 +70,25 @@ macro_rules! dense {
             fn product(n: usize, memory: &mut MemStack) -> (impl AsMatMut<T = $t, Rows = usize, Cols = usize>, &mut MemStack) {
                 temp_mat_zeroed::<$t, _, _>(n, n, memory)
             }
-            fn evd(a: MatRef<'_, $t>, lambda: &mut [$t], vectors: Option<MatMut<'_, $t>>, memory: &mut MemStack) -> bool {
-                let lambda = faer::diag::DiagMut::from_slice_mut(lambda);
-                evd::self_adjoint_evd(a, lambda, vectors, par(a.nrows()), memory, Default::default()).is_ok()
+            fn evd(
+                mut a: MatMut<'_, $t>,
+                lambda: &mut [$t],
+                mut vectors: Option<MatMut<'_, $t>>,
+                memory: &mut MemStack,
+            ) -> bool {
+                let (n, par) = (a.nrows(), par(a.nrows()));
+                let (mut block, memory) = temp_mat_zeroed::<$t, _, _>(recommended_block_size::<$t>(n, n), n - 1, memory);
+                let mut block = block.as_mat_mut();
+                tridiag_in_place(a.rb_mut(), block.rb_mut(), par, memory, Default::default());
+                let reflections = a.rb().submatrix(1, 0, n - 1, n - 1);
+                let (diagonal, below) = (a.rb().diagonal(), reflections.diagonal());
+                let (lambda, v) = (DiagMut::from_slice_mut(lambda), vectors.rb_mut());
+                let solved = evd::tridiagonal_self_adjoint_evd(diagonal, below, lambda, v, par, memory, Default::default());
+                if let (Ok(()), Some(vectors)) = (&solved, vectors) {
+                    let rows = vectors.subrows_mut(1, n - 1);
+                    multiply_by(reflections, block.rb(), Conj::No, rows, par, memory);
+                }
+                solved.is_ok()
             }
             fn adjoint_times(c: MatMut<'_, $t>, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
                 let par = par(a.nrows().max(c.nrows()));
