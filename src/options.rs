@@ -62,6 +62,11 @@ impl Cut {
         Self { computed_in: Some(precision), ..self }
     }
 
+    /// What [`Cut::with_computed_in`] has set.
+    pub fn computed_in(&self) -> Option<Precision> {
+        self.computed_in
+    }
+
     /// Keeps at most the `r` largest |λ| among those above τ. Equal λ on both sides are
     /// [`Status::TIE_ACROSS_CUT`](crate::Status), λ and −λ are
     /// [`Status::AMBIGUOUS_RANK`](crate::Status).

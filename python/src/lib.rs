@@ -2,8 +2,6 @@
 
 #![allow(missing_docs, reason = "the package documents what it is made of")]
 
-mod cache;
-mod door;
 mod error;
 mod numpy;
 mod request;

@@ -1,14 +1,14 @@
 //! The door for NumPy: arrays of the caller's by their addresses, results in arrays that are made
 //! here.
 
-use crate::door::{
-    Address, Call, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt, Operation, PairsAt, Place, ResultAt, SpectralOf, SpectrumAt,
-    TraceOf,
-};
 use crate::error::raised;
 use crate::request::{self, Request};
 use eigengrad::Derivative;
 use eigengrad::num_complex::Complex;
+use eigengrad_door::{
+    Address, Call, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt, Operation, PairsAt, Place, ResultAt, SpectralOf, SpectrumAt,
+    TraceOf,
+};
 use numpy::{Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -76,7 +76,8 @@ fn joined(head: &[usize], tail: &[usize]) -> Vec<usize> {
 }
 
 /// Does the work without holding the interpreter.
-fn run(py: Python<'_>, call: &Call<'_>, operation: impl Operation + Send) -> PyResult<()> {
+fn run(py: Python<'_>, call: &Call<'_>, operation: impl Into<Operation>) -> PyResult<()> {
+    let operation = operation.into();
     // SAFETY: the callers of this have checked types, shapes and contiguity of what they name, and
     // hold it; that nobody writes to an array in another thread is the user's part, as in NumPy.
     py.detach(|| unsafe { call.run(operation) }).map_err(raised)

@@ -4,12 +4,13 @@
 //! `eigengrad/torch.py` defines the operators; this gives them their kernels, one for CPU and CUDA.
 //! A kernel gets its arguments in a row of 64-bit words, and leaves its results there.
 
-use crate::door::{
-    self, Address, Backward, BackwardFactor, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor,
-    FidelityOf, FunctionAt, Jvp, Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
-};
 use crate::request::{self, Request};
 use eigengrad::Derivative;
+use eigengrad_door::{
+    self, Address, Backward, BackwardFactor, BackwardJvp, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor,
+    FidelityOf, FunctionAt, Jvp, Memory, Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt,
+    TraceOf,
+};
 use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -373,7 +374,7 @@ impl Batch {
         self.lead.iter().product::<i64>() as usize
     }
 
-    fn run(&self, operation: impl Operation) -> Result<(), String> {
+    fn run(&self, operation: impl Into<Operation>) -> Result<(), String> {
         // What is lent is torch's again at the end of the call: whoever is given it next on this
         // stream comes behind what was enqueued.
         let lent = Mutex::new(Vec::new());
@@ -384,13 +385,13 @@ impl Batch {
             Some(address)
         };
         let (batch, n, options) = (self.count(), self.n as usize, self.asked.options());
-        let call = Call { dtype: self.dtype, batch, n, options, place: self.place(&memory)? };
+        let call = Call { dtype: self.dtype, batch, n, options, place: self.place(Memory(&memory))? };
         // SAFETY: types, shapes, order and devices of the tensors were checked or are made here, and
         // they are owned during the call.
         unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"))
     }
 
-    fn place<'a>(&self, memory: door::Memory<'a>) -> Result<Place<'a>, String> {
+    fn place<'a>(&self, memory: Memory<'a>) -> Result<Place<'a>, String> {
         let elsewhere = || format!("eigengrad: there are no kernels for devices of torch's kind {}", self.device.0);
         match self.device {
             (CPU, _) => {

@@ -1,12 +1,12 @@
 //! Handlers for JAX, by the C interface of XLA's custom calls: structs of `xla/ffi/api/c_api.h`, of
 //! which nothing is linked. `eigengrad/jax.py` registers them, and says what their operands are.
 
-use crate::door::{
-    Address, Backward, BackwardFactor, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt,
-    Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
-};
 use crate::request::{self, Request};
 use eigengrad::Derivative;
+use eigengrad_door::{
+    Address, Backward, BackwardFactor, Call, CotangentsAt, DoubleBackward, Dtype, Eigh, EighFactor, FidelityOf, FunctionAt,
+    Memory, Operation, PairsAt, Place, ResultAt, SpectralDerivative, SpectralOf, SpectrumAt, TraceOf,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -235,7 +235,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Does the work of an operation, or has it enqueued.
-    fn done(&self, call: &Call<'_>, operation: impl Operation) -> Result<(), String> {
+    fn done(&self, call: &Call<'_>, operation: impl Into<Operation>) -> Result<(), String> {
         // SAFETY: `eigengrad/jax.py` makes operands and results of the types and shapes that the
         // handlers name; XLA keeps them during the call, and nobody else has the results.
         let run = |call: &Call<'_>| unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"));
@@ -263,7 +263,7 @@ impl<'a> Arguments<'a> {
             lent.lock().ok()?.push((address, bytes));
             (address != 0).then_some(address)
         };
-        let place = Place::Cuda { ordinal: device.ordinal as usize, stream: stream.stream as usize, memory: &memory };
+        let place = Place::Cuda { ordinal: device.ordinal as usize, stream: stream.stream as usize, memory: Memory(&memory) };
         let done = run(&Call { place, ..*call });
         // Whoever is given it next on this stream comes behind what was enqueued.
         for (address, bytes) in lent.into_inner().unwrap_or_default() {

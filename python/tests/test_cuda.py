@@ -1,5 +1,5 @@
 """PyTorch and JAX on a GPU, beside the CPU. Where there is none nothing of this runs: the door by
-addresses is then tested on an emulator, by tests/door.rs.
+addresses is then tested on an emulator, by door/tests/door.rs.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ pub(in crate::cpu) struct Single<T: Scalar> {
     memory: MemBuffer,
 }
 
+/// Leaves λ in `values` and writes V; whether it converged.
+type Solve<T> = fn(&mut Single<T>, Option<&mut [T]>) -> bool;
+
 impl<T: Scalar> fmt::Debug for Single<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Single(n = {})", self.values.len())
@@ -67,7 +70,7 @@ impl<T: Scalar> Single<T> {
         if n == 0 {
             return Status::OK;
         }
-        let solvers: [fn(&mut Self, Option<&mut [T]>) -> bool; 3] = [Self::by_faer, Self::without_tiny, Self::by_lanes];
+        let solvers: [Solve<T>; 3] = [Self::by_faer, Self::without_tiny, Self::by_lanes];
         let (mut converged, mut exponent) = (false, 0);
         for solve in solvers {
             // Each loses its copy of A.

@@ -1,7 +1,7 @@
 //! What calls leave behind for the next of their kind: threads, and memory that operations work in.
 
 use eigengrad::{Cpu, Result};
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cuda", target_os = "linux"))]
 use eigengrad::{cuda::Cuda, cudarc::driver::sys::CUstream};
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ const KEPT: usize = 32;
 static POOLS: Mutex<Vec<((u32, usize), Cpu)>> = Mutex::new(Vec::new());
 
 /// The CPU with so many threads, or the calling one alone where the batch is small.
-pub fn cpu(threads: usize, batch: usize, n: usize) -> Result<Cpu> {
+pub(crate) fn cpu(threads: usize, batch: usize, n: usize) -> Result<Cpu> {
     let small = n < LARGE && batch.saturating_mul(n * n) <= ALONE_UP_TO;
     if threads <= 1 || small {
         return Ok(Cpu::inline());
@@ -38,15 +38,15 @@ pub fn cpu(threads: usize, batch: usize, n: usize) -> Result<Cpu> {
 
 /// Backends by device and stream. They are never dropped: at the end of the process the driver may
 /// be gone before them.
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cuda", target_os = "linux"))]
 static STREAMS: Mutex<Vec<((usize, usize), Cuda)>> = Mutex::new(Vec::new());
 
 /// The GPU of this number, on a stream of the framework's.
 ///
 /// # Safety
 /// The stream is one of the device's primary context, and lives as long as the process.
-#[cfg(target_os = "linux")]
-pub unsafe fn cuda(ordinal: usize, stream: usize) -> Result<Cuda> {
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+pub(crate) unsafe fn cuda(ordinal: usize, stream: usize) -> Result<Cuda> {
     let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, cuda)) = streams.iter().find(|(of, _)| *of == (ordinal, stream)) {
         return Ok(cuda.clone());
@@ -59,7 +59,7 @@ pub unsafe fn cuda(ordinal: usize, stream: usize) -> Result<Cuda> {
 
 /// What a workspace is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The forward and the backward pass.
     Workspace,
     /// Derivatives beyond the first and functions.
@@ -79,7 +79,7 @@ thread_local! {
 ///
 /// # Errors
 /// Those of making it and of the work.
-pub fn with<W: 'static>(
+pub(crate) fn with<W: 'static>(
     kind: Kind,
     n: usize,
     threads: usize,

@@ -1,23 +1,12 @@
 //! The door by addresses, on the CPU and on a GPU or its emulator: each operation has the bits that
 //! the library has with memory of its own.
-//!
-//! The extension module is a library of Python's; what has nothing to do with Python is compiled
-//! into this once more.
 
-#![allow(missing_docs, dead_code, reason = "parts of a module")]
-
-#[path = "../src/cache.rs"]
-mod cache;
-#[path = "../src/door.rs"]
-mod door;
-
-use door::{Address, Call, CotangentsAt, Dtype, FunctionAt, Operation, PairsAt, Place, ResultAt, SpectrumAt};
 use eigengrad::num_complex::Complex;
 use eigengrad::{
     Array, Backend, Cotangents, Cpu, Derivative, Eigenpairs, Engine, FactorBatch, FactorPairs, Function, HermitianBatch, Options,
     Pod, Read, Real, Scalar, Status, eigh, eigh_factor, eigvalsh, fidelity,
 };
-use std::fmt::Debug;
+use eigengrad_door::{Address, Call, CotangentsAt, Dtype, FunctionAt, Memory, Operation, PairsAt, Place, ResultAt, SpectrumAt};
 
 /// A backend whose memory has addresses, and the place that calls on it name.
 trait Addressed: Backend {
@@ -37,7 +26,7 @@ impl Addressed for Cpu {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cuda", target_os = "linux"))]
 impl Addressed for eigengrad::cuda::Cuda {
     fn address<T: Pod, const D: usize>(of: &Array<T, Self, D>) -> Address {
         of.view().memory().address() as Address
@@ -52,9 +41,9 @@ impl Addressed for eigengrad::cuda::Cuda {
             Some(address)
         };
         let stream = self.stream().cu_stream() as usize;
-        call(Place::Cuda { ordinal: 0, stream, memory: &memory }).unwrap();
+        call(Place::Cuda { ordinal: 0, stream, memory: Memory(&memory) }).unwrap();
         if !lent.lock().unwrap().is_empty() {
-            assert!(call(Place::Cuda { ordinal: 0, stream, memory: &|_| None }).is_err(), "without memory to work in");
+            assert!(call(Place::Cuda { ordinal: 0, stream, memory: Memory(&|_| None) }).is_err(), "without memory to work in");
         }
         self.synchronize().unwrap();
     }
@@ -123,9 +112,9 @@ fn nothing<B: Addressed>(backend: &B) {
         let run = |operation: &dyn Fn(&Call<'_>) -> eigengrad::Result<()>| {
             backend.run(|place| operation(&Call { dtype: Dtype::F64, batch, n, options: Options::default(), place }));
         };
-        let eigh = door::Eigh { a: 0, read: Read::Lower, spectrum, vectors: 0, with_vectors: true };
+        let eigh = eigengrad_door::Eigh { a: 0, read: Read::Lower, spectrum, vectors: 0, with_vectors: true };
         let function = FunctionAt::Named(Function::Sqrt);
-        let spectral = door::SpectralOf { pairs, function, derivative: Derivative::Zeroth, out };
+        let spectral = eigengrad_door::SpectralOf { pairs, function, derivative: Derivative::Zeroth, out };
         // SAFETY: what has elements is there.
         run(&|call| unsafe { call.run(eigh) });
         // SAFETY: as above.
@@ -139,8 +128,8 @@ struct Door<'a, B> {
 }
 
 impl<B: Addressed> Door<'_, B> {
-    fn run(&self, operation: impl Operation + Copy + Debug) {
-        let &Self { backend, dtype } = self;
+    fn run(&self, operation: impl Into<Operation>) {
+        let (&Self { backend, dtype }, operation) = (self, operation.into());
         backend.run(|place| {
             let call = Call { dtype, batch: BATCH, n: N, options: Options::default(), place };
             // SAFETY: the arrays of this test have the shapes that the operations name.
@@ -180,7 +169,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     let pairs = eigh(&matrices, &options).unwrap();
     let plan = eigengrad::Plan::<T, B>::new(backend, BATCH, N, &options).unwrap();
     let mut made: Eigenpairs<T, B> = plan.eigenpairs().unwrap();
-    let mut eigh_at = door::Eigh {
+    let mut eigh_at = eigengrad_door::Eigh {
         a: B::address(&a),
         read: Read::Lower,
         spectrum: at::<T, B>(&made.spectrum),
@@ -215,7 +204,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     let (each, status) = (|| Written::<T::Real, B, 1>::new(backend, [BATCH]), || Written::<Status, B, 1>::new(backend, [BATCH]));
 
     let (a_bar, gauge, tie, found) = (matrix(), reals(), each(), status());
-    door.run(door::Backward {
+    door.run(eigengrad_door::Backward {
         pairs: pairs_at,
         directions: 1,
         cotangents,
@@ -231,7 +220,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     found.expect(&gradient.status, "status");
 
     let (values, vectors, found) = (reals(), matrix(), status());
-    door.run(door::Jvp {
+    door.run(eigengrad_door::Jvp {
         pairs: pairs_at,
         directions: 1,
         a_dot: B::address(&h),
@@ -245,7 +234,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     found.expect(&tangents.status, "status of V̇");
 
     let (a_bar, values, vectors, found) = (matrix(), reals(), matrix(), status());
-    door.run(door::DoubleBackward {
+    door.run(eigengrad_door::DoubleBackward {
         pairs: pairs_at,
         directions: 1,
         cotangents,
@@ -262,16 +251,16 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
 
     let (data, found) = (matrix(), status());
     let out = ResultAt { data: data.at(), status: found.at() };
-    door.run(door::BackwardJvp { pairs: pairs_at, cotangents, a_dot: B::address(&h), cotangents_dot: cotangents, out });
+    door.run(eigengrad_door::BackwardJvp { pairs: pairs_at, cotangents, a_dot: B::address(&h), cotangents_dot: cotangents, out });
     data.expect(&pairs.backward_jvp(&bars, &direction, &bars).unwrap().data, "the tangent of Ā");
 
     let function = FunctionAt::Named(Function::Sqrt);
-    door.run(door::SpectralOf { pairs: pairs_at, function, derivative: Derivative::Zeroth, out });
+    door.run(eigengrad_door::SpectralOf { pairs: pairs_at, function, derivative: Derivative::Zeroth, out });
     data.expect(&pairs.spectral(&Function::Sqrt.into()).unwrap().data, "√A");
-    door.run(door::SpectralDerivative { pairs: pairs_at, function, e: B::address(&h), out });
+    door.run(eigengrad_door::SpectralDerivative { pairs: pairs_at, function, e: B::address(&h), out });
     data.expect(&pairs.spectral_derivative(&Function::Sqrt.into(), &direction).unwrap().data, "the derivative of √A");
     let trace = each();
-    door.run(door::TraceOf { pairs: pairs_at, function, trace: trace.at(), status: found.at() });
+    door.run(eigengrad_door::TraceOf { pairs: pairs_at, function, trace: trace.at(), status: found.at() });
     trace.expect(&pairs.trace_of(&Function::Sqrt.into()).unwrap().values, "tr √A");
 
     let thin = [BATCH, R, N];
@@ -279,7 +268,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     let of_factors: FactorPairs<T, B> = eigh_factor(&FactorBatch::from_columns(of(factors, thin)).unwrap(), &options).unwrap();
     let factor_plan = eigengrad::FactorPlan::<T, B>::new(backend, BATCH, N, R, &options).unwrap();
     let made = factor_plan.pairs::<T>().unwrap();
-    door.run(door::EighFactor {
+    door.run(eigengrad_door::EighFactor {
         b: B::address(&b),
         r: R,
         spectrum: at::<T, B>(&made.spectrum),
@@ -296,7 +285,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     let rows = of(numbers(BATCH * N * R, 5), [BATCH, N, R]);
     let b_bar = Written::<T, B, 3>::new(backend, thin);
     let (gauge, tie, found) = (Written::<T::Real, B, 2>::new(backend, [BATCH, R]), each(), status());
-    door.run(door::BackwardFactor {
+    door.run(eigengrad_door::BackwardFactor {
         pairs: factor_at,
         projection: B::address(&made.projection),
         r: R,
@@ -313,7 +302,7 @@ fn every_operation<T: Scalar, B: Engine<T> + Addressed>(backend: &B) {
     let state = || HermitianBatch::of(of(squares(&numbers::<T>(BATCH * R * N, 6)), square), Read::Lower).unwrap();
     let other = state();
     let (root, a_bar, b_bar, found) = (each(), matrix(), matrix(), status());
-    door.run(door::FidelityOf {
+    door.run(eigengrad_door::FidelityOf {
         a: B::address(&a),
         b: B::address(other.data()),
         read: Read::Lower,
@@ -337,7 +326,7 @@ fn on_the_cpu() {
 }
 
 /// On the emulator, or on a GPU: see scripts/test-emulated.
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cuda", target_os = "linux"))]
 #[test]
 fn on_a_device() {
     use std::io::Write;
