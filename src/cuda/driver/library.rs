@@ -369,14 +369,21 @@ fn load(path: &Path, sought: &Library) -> Result<Option<Vec<i32>>, Unusable> {
 /// Calls of both would meet in what they share: cuBLAS crashes with the cublasLt of another
 /// version. Where it finds none cudarc panics.
 fn shadowed(library: &libloading::Library, sought: &Library) -> Result<(), Unusable> {
-    let names = cudarc::get_lib_name_candidates(sought.name.trim_start_matches("lib"));
-    let opened = names.into_iter().find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)));
+    let opened = sonames(sought.name).find_map(|name| open(Path::new(&name)).ok().map(|library| (name, library)));
     let (name, called) = opened.ok_or(Unusable::Uncallable)?;
     let symbol = sought.symbols.first().map_or(&b""[..], |symbol| symbol.as_bytes());
     // SAFETY: the addresses of the function are compared, and not used.
     let [here, there] = [library, &called].map(|library| unsafe { library.get::<*const c_void>(symbol) }.map(|at| *at));
     let same = here.is_ok_and(|here| there.is_ok_and(|there| here == there));
     if same { Ok(()) } else { Err(Unusable::Shadowed(name)) }
+}
+
+/// The names by which cudarc opens a library, in its order. A program that is linked with CUDA's
+/// libraries, as candle is, has them by one of these, too.
+fn sonames(name: &str) -> impl Iterator<Item = String> {
+    let built_for = cudarc::driver::sys::CUDA_VERSION / 1000;
+    let versions = [built_for, 12, 11, 10, 9, 1].map(|major| format!(".{major}"));
+    std::iter::once(String::new()).chain(versions).map(move |version| format!("{name}.so{version}"))
 }
 
 fn open(path: &Path) -> Result<libloading::Library, libloading::Error> {
