@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
 set -uo pipefail
-readonly sections=(conformance suite sanitizer python forward backward calculus peers)
+readonly sections=(conformance suite sanitizer python candle forward backward calculus peers)
 readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
 readonly section=${1:?$usage}
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -114,6 +114,16 @@ python() {
     tar -C "$work" -xzf "$here/python.tar.gz"
     step python 480 env LD_LIBRARY_PATH="$found" PYTHONPATH="$work/python:$work/python/pytest" \
         python3 -m pytest -p no:cacheprovider --tb=short --verbose "$work/python/tests/test_cuda.py"
+}
+
+# candle's training, where the bundle was made with a toolkit.
+candle() {
+    if [[ ! -f $here/digits.gz ]]; then
+        printf 'candle\tnot in this bundle\t0\t\n' >>"$steps/steps"
+        return
+    fi
+    gunzip -c "$here/digits.gz" >"$work/digits" && chmod +x "$work/digits"
+    step candle 120 "$work/digits" "$here/data/digits_covariance.npy" "$steps/digits.svg"
 }
 
 forward() {

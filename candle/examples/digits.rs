@@ -10,6 +10,8 @@
 //! ```sh
 //! cargo run --release -p eigengrad-candle --example digits -- data/digits_covariance.npy digits.svg
 //! ```
+//!
+//! With `--features cuda` it trains on the first GPU.
 
 #![allow(clippy::print_stdout, reason = "an example tells what it has found")]
 
@@ -29,7 +31,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let data = arguments.next().unwrap_or_else(|| "data/digits_covariance.npy".to_owned());
     let digits: eigengrad::ndarray::Array3<f64> = ndarray_npy::read_npy(&data)?;
     let shape = digits.dim();
-    let digits = Tensor::from_vec(digits.into_iter().collect::<Vec<_>>(), shape, &Device::Cpu)?.to_dtype(DType::F32)?;
+    let device = Device::cuda_if_available(0)?;
+    println!("on {:?}", device.location());
+    let digits = Tensor::from_vec(digits.into_iter().collect::<Vec<_>>(), shape, &device)?.to_dtype(DType::F32)?;
 
     let masked = Options::default().with_cut(Cut::at_most(RANK));
     let unmasked = Options::default().with_cut(Cut::none()).with_ties(TieRule::Exact);
@@ -50,12 +54,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 
 /// Losses of what was held back, by the number of steps; until it is NaN.
 fn train(digits: &Tensor, name: &str, options: &Options) -> Result<Vec<(usize, f32)>> {
-    let mut random = fastrand::Rng::with_seed(1);
+    let (mut random, device) = (fastrand::Rng::with_seed(1), digits.device());
     let task = Task::new(digits)?;
     let held_back = task.examples(200, &mut random)?;
     let layer = |inputs, outputs, random: &mut fastrand::Rng| -> Result<[Var; 2]> {
-        let weights = (normal(&[outputs, inputs], random)? / f64::sqrt(inputs as f64))?;
-        Ok([Var::from_tensor(&weights)?, Var::zeros(outputs, DType::F32, &Device::Cpu)?])
+        let weights = (normal(&[outputs, inputs], random, device)? / f64::sqrt(inputs as f64))?;
+        Ok([Var::from_tensor(&weights)?, Var::zeros(outputs, DType::F32, device)?])
     };
     let layers = [layer(PIXELS, 192, &mut random)?, layer(192, 192, &mut random)?, layer(192, PIXELS * RANK, &mut random)?];
     let network =
@@ -126,26 +130,27 @@ impl Task {
         let truths = (spectral(digits, Function::Pow(1.0), &largest)?.value / 100.0)?;
         let place = |of: fn(usize) -> usize| {
             let places: Vec<_> = (0..PIXELS).map(|pixel| of(pixel) as f32 / 3.5 - 1.0).collect();
-            Tensor::from_vec(places, PIXELS, &Device::Cpu)
+            Tensor::from_vec(places, PIXELS, digits.device())
         };
         Ok(Self { truths, places: [place(|pixel| pixel / 8)?, place(|pixel| pixel % 8)?] })
     }
 
     /// Digits under light that falls from some side.
     fn examples(&self, count: usize, random: &mut fastrand::Rng) -> Result<Examples> {
+        let device = self.truths.device();
         let digits: Vec<_> = (0..count).map(|_| random.u32(..self.truths.dims()[0] as u32)).collect();
-        let truths = self.truths.index_select(&Tensor::from_vec(digits, count, &Device::Cpu)?, 0)?;
-        let mut light = Tensor::zeros((count, PIXELS), DType::F32, &Device::Cpu)?;
+        let truths = self.truths.index_select(&Tensor::from_vec(digits, count, device)?, 0)?;
+        let mut light = Tensor::zeros((count, PIXELS), DType::F32, device)?;
         for places in &self.places {
             let slopes: Vec<_> = (0..count).map(|_| random.f32() - 0.5).collect();
-            light = (light + Tensor::from_vec(slopes, (count, 1), &Device::Cpu)?.broadcast_mul(places)?)?;
+            light = (light + Tensor::from_vec(slopes, (count, 1), device)?.broadcast_mul(places)?)?;
         }
         let light = light.exp()?;
         let lit = truths.broadcast_mul(&light.unsqueeze(1)?)?.broadcast_mul(&light.unsqueeze(2)?)?;
         let pairs = eigh(&lit, &Options::default().with_cut(Cut::at_most(RANK)))?;
-        let eye = Tensor::eye(PIXELS, DType::F32, &Device::Cpu)?;
+        let eye = Tensor::eye(PIXELS, DType::F32, device)?;
         let variances = lit.broadcast_mul(&eye)?.sum(2)?;
-        let noise = (normal(&[count, PIXELS], random)? * 0.05)?.exp()?;
+        let noise = (normal(&[count, PIXELS], random, device)? * 0.05)?.exp()?;
         Ok(Examples {
             variances: (variances * noise)?,
             eigenvalues: pairs.eigenvalues.narrow(1, PIXELS - RANK, RANK)?,
@@ -155,12 +160,12 @@ impl Task {
 }
 
 /// Normal numbers, by Box and Muller.
-fn normal(shape: &[usize], random: &mut fastrand::Rng) -> Result<Tensor> {
+fn normal(shape: &[usize], random: &mut fastrand::Rng, device: &Device) -> Result<Tensor> {
     let numbers = (0..shape.iter().product()).map(|_| {
         let (u, v) = (1.0 - random.f32(), random.f32());
         (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
     });
-    Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, &Device::Cpu)
+    Tensor::from_vec(numbers.collect::<Vec<_>>(), shape, device)
 }
 
 fn draw(path: &str, curves: &[(&str, Vec<(usize, f32)>)]) -> std::result::Result<(), Box<dyn std::error::Error>> {

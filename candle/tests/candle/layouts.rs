@@ -31,6 +31,18 @@ fn strides() {
     assert_eq!(of_padded.iter().filter(|&&x| x != 0.0).count(), expected.1.iter().filter(|&&x| x != 0.0).count());
 }
 
+/// Of matrices that are not symmetric to the bit the mean of both triangles counts, and Ā is
+/// symmetric.
+#[test]
+fn both_triangles() {
+    let a = random(&[2, 4, 4], 1.0);
+    let mean = ((&a + a.transpose(1, 2).unwrap()).unwrap() * 0.5).unwrap();
+    let (ours, expected) = (gradient(&a, Clone::clone), gradient(&mean, Clone::clone));
+    assert_eq!(ours, expected);
+    let of_transposed = gradient(&a.transpose(1, 2).unwrap().contiguous().unwrap(), Clone::clone);
+    assert_eq!(of_transposed, expected);
+}
+
 #[test]
 fn leading_axes() {
     let a = product(&[6, 4, 2]);
