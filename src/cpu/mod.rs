@@ -76,8 +76,8 @@ impl Cpu {
         }
     }
 
-    /// The SIMD instruction set that was found and is used, as `V3` for AVX2 with FMA and `V4` for
-    /// AVX-512.
+    /// The SIMD instruction set that was found and is used: `AVX-512`, `AVX2`, `NEON`, or what pulp
+    /// calls another.
     pub fn instruction_set(&self) -> &'static str {
         simd::vector::dispatch(Name)
     }
@@ -109,7 +109,12 @@ impl pulp::WithSimd for Name {
     type Output = &'static str;
     fn with_simd<S: pulp::Simd>(self, _: S) -> &'static str {
         let path = std::any::type_name::<S>();
-        path.rsplit("::").next().unwrap_or(path)
+        match path.rsplit("::").next().unwrap_or(path) {
+            "V4" => "AVX-512",
+            "V3" => "AVX2",
+            "Neon" => "NEON",
+            other => other,
+        }
     }
 }
 
