@@ -99,7 +99,7 @@ impl Precision {
     /// The fraction of ‖A‖₂ within which eigenvalues tie by default: 12·ε, and √n·ε for halves.
     ///
     /// The solvers part exact ties by at most 9.7·ε·‖A‖₂ at every n that was measured
-    /// (docs/performance.md, "Round-off"). Rounding to halves parts ties by up to √n·ε·‖A‖₂.
+    /// (benches/results/NOTES.md, "Round-off"). Rounding to halves parts ties by up to √n·ε·‖A‖₂.
     pub fn tie_cutoff(self, n: usize) -> f64 {
         match self {
             Self::F16 | Self::Bf16 => (n as f64).sqrt() * self.epsilon(),

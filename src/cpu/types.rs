@@ -1,7 +1,7 @@
 //! What the lanes and the products are told of each type that is computed in: one table.
 
 /// The order up to which lanes win over one matrix after the other in eigendecompositions, in every
-/// type (docs/performance.md).
+/// type (benches/results/NOTES.md).
 pub(in crate::cpu) const EIGH_LANES_UP_TO: usize = 128;
 
 /// The order up to which lanes win over products of one matrix after the other in gradients, and in

@@ -132,7 +132,7 @@ enum Choice {
 }
 
 /// The order up to which ours is faster than cuSOLVER's fastest, in every type:
-/// docs/performance.md.
+/// benches/results/NOTES.md.
 const ON_CHIP_UP_TO: usize = 48;
 
 fn choose<T: Scalar>(cuda: &Cuda, n: usize) -> Result<Choice> {
