@@ -45,20 +45,19 @@ parts! {
     f64: |x| x, |x| x;
 }
 
-/// A batch of matrices of ranks 0 to n, the fourth of them with a tie and the last padded with
-/// zeros, in the numbers of `T`.
+/// A batch of ranks 0, 1 and 2, a matrix whose eigenvalues tie, and one that is padded with zeros, in
+/// numbers that `dtype` holds.
 fn ragged<M: Kind>(n: usize, dtype: DType) -> Tensor {
-    let kind = if M::COMPLEX { "complex" } else { "real" };
-    let matrices = (0..BATCH).map(|b| {
-        let b = M::random(&[n, b.min(n)], b as f64 + kind.len() as f64);
-        let a = if b.tensor().elem_count() == 0 {
-            M::random(&[n, n], 0.0).tensor().zeros_like().unwrap()
-        } else {
-            b.product().tensor().clone()
-        };
-        a.to_dtype(dtype).unwrap().to_dtype(DType::F64).unwrap()
-    });
-    Tensor::stack(&matrices.collect::<Vec<_>>(), 0).unwrap()
+    let zeros = M::random(&[n, n], 0.0).tensor().zeros_like().unwrap();
+    let product = |n: usize, rank: usize| M::random(&[n, rank], (n + rank) as f64).product().tensor().clone();
+    let mut diagonal = vec![0.0; zeros.elem_count()];
+    diagonal.iter_mut().step_by((n + 1) * (zeros.elem_count() / n / n)).for_each(|x| *x = 3.0);
+    let tied = Tensor::from_vec(diagonal, zeros.dims(), &Device::Cpu).unwrap();
+    let half = n.div_ceil(2);
+    let padded = product(half, half).pad_with_zeros(0, 0, n - half).unwrap().pad_with_zeros(1, 0, n - half).unwrap();
+    let matrices = [zeros, product(n, 1), product(n, 2.min(n)), tied, padded];
+    let rounded = matrices.map(|a| a.to_dtype(dtype).unwrap().to_dtype(DType::F64).unwrap());
+    Tensor::stack(&rounded, 0).unwrap()
 }
 
 fn same<M: Kind, T: Parts + Element<Scalar: Parts, Real: Parts>>(dtype: DType)
