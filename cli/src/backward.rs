@@ -45,7 +45,7 @@ impl Operation for Work<'_> {
         if let Err(findings) = gradient.check() {
             report::warn(input, &findings);
         }
-        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, batch.batch());
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         trust(&mut table, &pairs.to_host()?, &gradient)?;
         table.row("written", report::paths(&written));
         report::say(&table)

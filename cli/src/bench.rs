@@ -3,6 +3,7 @@
 mod arguments;
 mod clock;
 mod figure;
+mod machine;
 mod peer;
 mod picture;
 mod table;
@@ -17,10 +18,12 @@ use arguments::Case;
 use eigengrad::Device;
 use figure::{Figure, Settled};
 use indicatif::{ProgressBar, ProgressStyle};
+use machine::Machine;
 use peer::Peer;
+use serde_json::json;
 use std::fmt;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use table::{Heading, Row, distinct};
 use work::OURS;
@@ -34,38 +37,69 @@ const BUSY: Duration = Duration::from_millis(200);
 /// # Errors
 /// Whatever prevents it, and if peers were asked for and none gave a figure.
 pub fn run(arguments: &Bench) -> Result<()> {
-    let Bench { json, svg, markdown, force, .. } = arguments;
-    let (json, svg, markdown) = (writable(json, *force)?, writable(svg, *force)?, writable(markdown, *force)?);
+    let mut files = Files::of(arguments)?;
     let devices = device::all(&arguments.hardware)?;
     let mut peers = invite(arguments, &devices)?;
     let turns =
         devices.iter().zip(&peers).map(|(device, peers)| arguments.cases(device).len() * arguments.rounds * (1 + peers.len()));
     let contest = Contest { arguments, bar: bar(turns.sum()) };
+    let title = || devices.iter().map(device::describe).collect::<Vec<_>>().join("; ");
+    files.title = arguments.title.clone().unwrap_or_else(title);
     let mut found = Vec::new();
     for (device, peers) in devices.iter().zip(&mut peers) {
-        contest.on(device, peers, &mut found)?;
+        contest.on(device, peers, &mut found, &mut files)?;
     }
     contest.bar.finish_and_clear();
-    let names = distinct(&found, |settled| settled.figure.peer.clone());
-    let names: Vec<_> = names.into_iter().filter(|name| name != OURS).collect();
-    let default = || devices.iter().map(device::describe).collect::<Vec<_>>().join("; ");
-    write(json, || found.iter().map(|settled| Ok(serde_json::to_string(settled).map_err(Failure::new)? + "\n")).collect())?;
-    write(svg, || picture::svg(&found, &arguments.title.clone().unwrap_or_else(default)))?;
-    write(markdown, || Ok(table::markdown(&found, &names)))?;
+    let names = names(&found);
+    if table::unsteady(&found, &names) {
+        report::say(&table::Noise)?;
+    }
     let in_vain = names.is_empty() && !arguments.against.is_empty();
     if in_vain { Err(Failure::new("no peer gave a figure")) } else { Ok(()) }
 }
 
-/// A file that may be written, if it is asked for.
-fn writable(path: &Option<PathBuf>, force: bool) -> Result<Option<(Outputs, &Path)>> {
-    path.as_ref().map(|path| Ok((Outputs::one(path, force)?, path.as_path()))).transpose()
+/// The peers that gave figures.
+fn names(found: &[Settled]) -> Vec<String> {
+    distinct(found, |settled| settled.figure.peer.clone()).into_iter().filter(|name| name != OURS).collect()
 }
 
-fn write(file: Option<(Outputs, &Path)>, text: impl FnOnce() -> Result<String>) -> Result<()> {
-    let Some((mut outputs, path)) = file else { return Ok(()) };
-    let text = text()?;
-    outputs.stage(path, &mut |file| file.write_all(text.as_bytes()))?;
-    outputs.commit().map(drop)
+/// The files that were asked for. They are written whenever a case has ended, so that an interrupt
+/// leaves what is known.
+struct Files<'a> {
+    arguments: &'a Bench,
+    title: String,
+    force: bool,
+}
+
+impl<'a> Files<'a> {
+    /// # Errors
+    /// If one may not be written.
+    fn of(arguments: &'a Bench) -> Result<Self> {
+        let Bench { json, svg, markdown, force, .. } = arguments;
+        [json, svg, markdown].into_iter().flatten().try_for_each(|path| Outputs::one(path, *force).map(drop))?;
+        Ok(Self { arguments, title: String::new(), force: *force })
+    }
+
+    fn write(&mut self, found: &[Settled]) -> Result<()> {
+        let Bench { json, svg, markdown, .. } = self.arguments;
+        self.one(json, || {
+            let machine = Machine::here(self.arguments.hardware.threads.unwrap_or_else(rayon::current_num_threads));
+            let lines =
+                std::iter::once(Ok(json!({ "machine": machine }).to_string())).chain(found.iter().map(serde_json::to_string));
+            lines.map(|line| Ok(line.map_err(Failure::new)? + "\n")).collect()
+        })?;
+        self.one(svg, || picture::svg(found, &self.title))?;
+        self.one(markdown, || Ok(table::markdown(found, &names(found))))?;
+        self.force = true; // what is there now is ours
+        Ok(())
+    }
+
+    fn one(&self, path: &Option<PathBuf>, text: impl FnOnce() -> Result<String>) -> Result<()> {
+        let Some(path) = path else { return Ok(()) };
+        let (mut outputs, text): (_, String) = (Outputs::one(path, self.force)?, text()?);
+        outputs.stage(path, &mut |file| file.write_all(text.as_bytes()))?;
+        outputs.commit().map(drop)
+    }
 }
 
 /// The peers on each device; a line says of each that is not there why.
@@ -107,7 +141,7 @@ struct Contest<'a> {
 
 impl Contest<'_> {
     /// All cases of a device.
-    fn on(&self, device: &Device, peers: &mut [Peer], found: &mut Vec<Settled>) -> Result<()> {
+    fn on(&self, device: &Device, peers: &mut [Peer], found: &mut Vec<Settled>, files: &mut Files<'_>) -> Result<()> {
         let (description, copy) = (device::describe(device), clock::copy_bandwidth(device)?);
         let names: Vec<_> = peers.iter().map(|peer| peer.name.to_string()).collect();
         self.say(&format_args!("{description}; a copy moves {:.1} GB/s\n{}\n", copy / 1e9, Heading(&names)))?;
@@ -118,6 +152,7 @@ impl Contest<'_> {
                 self.say(&format_args!("{}\n", Row { ours, found: &settled, peers: &names }))?;
             }
             found.extend(settled);
+            files.write(found)?;
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Operation for Work<'_> {
         if let Err(findings) = gradient.check() {
             report::warn(input, &findings);
         }
-        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, batch.batch());
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         report::spectrum(&mut table, &pairs.to_host()?);
         table.row("status", report::findings(gradient.status()));
         table.row("written", report::paths(&written));

@@ -39,7 +39,7 @@ impl Operation for Work<'_> {
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?.to_host()?;
         let time = start.elapsed();
         let written = write(outputs, stored.shape(), &pairs)?;
-        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, pairs.batch());
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         report::spectrum(&mut table, &pairs);
         quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;
         table.row("written", report::paths(&written));

@@ -48,7 +48,7 @@ impl Operation for Work<'_> {
         if let Err(findings) = tangents.check() {
             report::warn(input, &findings);
         }
-        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time, a_dot.batch());
+        let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         report::spectrum(&mut table, &pairs.to_host()?);
         table.row("directions", a_dot.batch().checked_div(batch.batch()).unwrap_or(0));
         table.row("status", report::findings(tangents.status()));

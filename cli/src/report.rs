@@ -53,12 +53,12 @@ pub fn warn(path: &Path, findings: &impl fmt::Display) {
 }
 
 /// A table that begins with what was computed on what, and how long that took.
-pub fn heading(dtype: Dtype, shape: &[usize], device: &Device, time: Duration, batch: usize) -> Table {
+pub fn heading(dtype: Dtype, shape: &[usize], device: &Device, time: Duration) -> Table {
     let mut table = Table::default();
     table.row("dtype", dtype);
     table.row("shape", format!("{shape:?}"));
     table.row("backend", device::describe(device));
-    table.row("time", rate(time, batch));
+    table.row("time", format!("{:.3} ms, the first call", time.as_secs_f64() * 1e3));
     table
 }
 
@@ -82,12 +82,6 @@ pub fn paths(written: &[PathBuf]) -> String {
 /// How many matrices there are of each status: "ok in 9 matrices, not finite in 1 matrix".
 pub fn findings<'a>(statuses: impl IntoIterator<Item = &'a Status>) -> String {
     histogram(statuses.into_iter().map(Status::to_string))
-}
-
-/// A duration and how many matrices a second that makes.
-pub fn rate(time: Duration, batch: usize) -> String {
-    let seconds = time.as_secs_f64();
-    format!("{:.3} ms, {:.3e} matrices/s", seconds * 1e3, batch as f64 / seconds.max(1e-9))
 }
 
 /// How many matrices there are of each kind, the largest first, at most eight: "5 in 30 matrices, 4

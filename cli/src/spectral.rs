@@ -72,7 +72,7 @@ impl Operation for Work<'_> {
             );
             report::warn(input, &what);
         }
-        let mut table = report::heading(T::DTYPE, shape, self.device, time, batch.batch());
+        let mut table = report::heading(T::DTYPE, shape, self.device, time);
         report::spectrum(&mut table, &pairs);
         table.row("status", report::findings(value.status()));
         if let Some(a_bar) = &a_bar {

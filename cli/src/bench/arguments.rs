@@ -15,8 +15,8 @@ pub struct Bench {
     /// Orders of the matrices
     #[arg(long, num_args = 1.., value_parser = at_most(1 << 14), default_values = ["4", "8", "16", "32", "64", "128"])]
     pub n: Vec<usize>,
-    /// The batch is the larger of 8 and this many elements over n² [default: 262144 on the CPU,
-    /// 16777216 on a GPU]
+    /// The batch is the larger of 8 and this many elements over n² [default: 262144 on the CPU, and
+    /// up to n = 128 at least 64 matrices a thread; 16777216 on a GPU]
     #[arg(long, value_parser = at_most(1 << 40))]
     elements: Option<usize>,
     /// The number of matrices, whatever their order
@@ -29,7 +29,7 @@ pub struct Bench {
     #[arg(long, value_parser = at_most(1 << 20), default_value = "3")]
     pub rounds: usize,
     /// Time these Python packages too, on the same work and devices; the table has their time over
-    /// ours
+    /// ours, by the fastest run of each
     #[arg(long, num_args = 1.., value_enum, value_name = "PEER")]
     pub against: Vec<PeerName>,
     /// The Python that has them
@@ -97,8 +97,14 @@ impl Bench {
     /// What is timed on a device.
     pub fn cases(&self, device: &Device) -> Vec<Case> {
         // A GPU is far from full, and within its caches, on a batch that keeps a CPU busy.
-        let elements = self.elements.unwrap_or(if matches!(device, Device::Cpu(_)) { 1 << 18 } else { 1 << 24 });
-        let batch = |n: usize| self.batch.unwrap_or_else(|| (elements / (n * n)).max(8));
+        let (elements, lanes) = match device {
+            // Four groups of 16 lanes a thread: of fewer, one may wait for the other.
+            Device::Cpu(cpu) => (1 << 18, 64 * cpu.threads()),
+            _ => (1 << 24, 8),
+        };
+        let least = |n: usize| if n <= 128 && self.elements.is_none() { lanes } else { 8 };
+        let elements = self.elements.unwrap_or(elements);
+        let batch = |n: usize| self.batch.unwrap_or_else(|| (elements / (n * n)).max(least(n)));
         let orders = |dtype| self.n.iter().map(move |&n| Case { dtype, n, batch: batch(n) });
         self.dtype.iter().flat_map(|&dtype| orders(dtype)).collect()
     }

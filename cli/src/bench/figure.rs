@@ -46,6 +46,13 @@ pub struct Figure {
     pub min_ns: f64,
 }
 
+impl Figure {
+    /// The median run over the fastest.
+    pub fn spread(&self) -> f64 {
+        self.median_ns / self.min_ns
+    }
+}
+
 /// A figure from several rounds, beside what the device could do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settled {

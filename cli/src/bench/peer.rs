@@ -124,6 +124,9 @@ impl Process {
         let said: Option<Value> = serde_json::from_str(&line).ok();
         let said = said.filter(|said| said["peer"] == name.to_string().as_str());
         match said.as_ref().map(|said| (said["version"].as_str(), said["missing"].as_str())) {
+            Some((_, Some(reason))) if reason.starts_with("No module") => {
+                Err(format!("{reason}; {program} was asked, and --python or EIGENGRAD_PYTHON names another"))
+            }
             Some((_, Some(reason))) => Err(reason.into()),
             Some((Some(_), None)) => Ok(process),
             _ => Err(unexpected("its name and version", &line)),

@@ -1,6 +1,7 @@
 //! Settled figures for people: a row for each pass, and tables by n and type in Markdown.
 
 use super::figure::{Pass, Settled};
+use super::machine::load;
 use super::work::OURS;
 use std::fmt;
 
@@ -11,12 +12,12 @@ pub struct Heading<'a>(pub &'a [String]);
 impl fmt::Display for Heading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<12}{:>6}{:>9}  {:<9}", "dtype", "n", "batch", "pass")?;
-        write!(f, "{:>14}{:>14}{:>9}{:>9}", "ns/matrix", "matrices/s", "GB/s", "of copy")?;
-        self.0.iter().try_for_each(|peer| write!(f, "{peer:>9}"))
+        write!(f, "{:>14}{:>14}{:>9}{:>9}{:>8}", "ns/matrix", "matrices/s", "GB/s", "of copy", "spread")?;
+        self.0.iter().try_for_each(|peer| write!(f, "{:>12}", format!("{peer}/ours")))
     }
 }
 
-/// A figure of ours, and how many times the time of each peer is ours.
+/// A figure of ours, and how many times ours the time of each peer is.
 #[derive(Debug)]
 pub struct Row<'a> {
     /// Ours.
@@ -33,18 +34,46 @@ impl fmt::Display for Row<'_> {
         write!(f, "{:<12}{:>6}{:>9}  {:<9}", figure.dtype, figure.n, figure.batch, figure.what)?;
         write!(f, "{:>14.1}{:>14.4e}", figure.median_ns, 1e9 / figure.median_ns)?;
         let of_copy = format!("{:.1} %", 100.0 * bytes_per_second / copy_bytes_per_second);
-        write!(f, "{:>9.3}{of_copy:>9}", bytes_per_second / 1e9)?;
-        self.peers.iter().try_for_each(|peer| {
-            let ratio = ratio(self.ours, self.found, peer).map_or("–".into(), |ratio| format!("{ratio:.1}×"));
-            write!(f, "{ratio:>9}")
-        })
+        write!(f, "{:>9.3}{of_copy:>9}{:>8.2}", bytes_per_second / 1e9, figure.spread())?;
+        self.peers.iter().try_for_each(|peer| write!(f, "{:>12}", ratio(self.ours, self.found, peer)))
     }
 }
 
-/// A peer's time over ours, if it has one.
-fn ratio(ours: &Settled, found: &[Settled], peer: &str) -> Option<f64> {
-    let theirs = found.iter().find(|theirs| theirs.figure.peer == peer && ours.comparable(theirs))?;
-    Some(theirs.figure.median_ns / ours.figure.median_ns)
+/// The median run over the fastest, from which on a figure says little.
+const UNSTEADY: f64 = 1.3;
+
+fn theirs<'a>(ours: &Settled, found: &'a [Settled], peer: &str) -> Option<&'a Settled> {
+    found.iter().find(|theirs| theirs.figure.peer == peer && ours.comparable(theirs))
+}
+
+/// A peer's time over ours by the fastest run of each, if it has one and both are steady.
+fn ratio(ours: &Settled, found: &[Settled], peer: &str) -> String {
+    match theirs(ours, found, peer) {
+        None => "–".into(),
+        Some(theirs) if ours.figure.spread().max(theirs.figure.spread()) > UNSTEADY => "unsteady".into(),
+        Some(theirs) => format!("{:.1}×", theirs.figure.min_ns / ours.figure.min_ns),
+    }
+}
+
+/// Whether any ratio is left out for noise.
+pub fn unsteady(found: &[Settled], peers: &[String]) -> bool {
+    let ours = found.iter().filter(|settled| settled.figure.peer == OURS);
+    ours.flat_map(|ours| peers.iter().map(move |peer| ratio(ours, found, peer))).any(|ratio| ratio == "unsteady")
+}
+
+/// What to do about noise.
+#[derive(Debug)]
+pub struct Noise;
+
+impl fmt::Display for Noise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unsteady: the median run took more than {UNSTEADY} times the fastest")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if let Some(load) = load() {
+            write!(f, "; the load is {load} on {cores} cores")?;
+        }
+        writeln!(f, "; close other programs, or run this under nice -n -10")
+    }
 }
 
 /// A table for each device and pass: microseconds a matrix by n and type, and in brackets the
@@ -79,8 +108,7 @@ fn one_table(title: &str, ours: &[&Settled], found: &[Settled], peers: &[String]
 
 fn cell(ours: &Settled, found: &[Settled], peers: &[String]) -> String {
     let time = three_digits(ours.figure.median_ns / 1e3);
-    let ratios = peers.iter().map(|peer| ratio(ours, found, peer).map_or("–".into(), |ratio| format!("{ratio:.1}×")));
-    let ratios: Vec<_> = ratios.collect();
+    let ratios: Vec<_> = peers.iter().map(|peer| ratio(ours, found, peer)).collect();
     if ratios.is_empty() { time } else { format!("{time} ({})", ratios.join(", ")) }
 }
 
