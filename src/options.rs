@@ -13,6 +13,17 @@ use crate::{Element, Error, Precision, Result, Triangle};
 /// ill-conditioned matrix that can be a true eigenvalue.
 /// [`Report::kept_over_cutoff`](crate::Report) and [`Report::dropped_over_cutoff`](crate::Report)
 /// tell how clear the cut was.
+///
+/// ```
+/// use eigengrad::{Cut, HermitianBatch, Options, eigh};
+/// use ndarray::{Array2, array};
+///
+/// let a = HermitianBatch::new(Array2::from_diag(&array![1e-9, 1e-3, 1.0]).view())?;
+/// for (cut, rank) in [(Cut::none(), 3), (Cut::relative(1e-6), 2), (Cut::absolute(0.1), 1), (Cut::at_most(1), 1)] {
+///     assert_eq!(eigh(&a, &Options::default().with_cut(cut))?.rank()[0], rank);
+/// }
+/// # eigengrad::Result::<()>::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cut {
     keep_all: bool,

@@ -25,6 +25,18 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md, equations (8) and (10).
+    ///
+    /// ```
+    /// use eigengrad::{Cotangents, HermitianBatch, Options, eigh};
+    /// use ndarray::array;
+    ///
+    /// let a = HermitianBatch::new(array![[2.0, 1.0], [1.0, 2.0]].view())?;
+    /// let pairs = eigh(&a, &Options::default())?;
+    /// // The loss is the larger eigenvalue, 3: its gradient is v vᵀ.
+    /// let gradient = pairs.backward(&Cotangents::values(&pairs, array![[0.0, 1.0]].view())?)?;
+    /// assert!(gradient.a_bar().iter().all(|x: &f64| (x - 0.5).abs() < 1e-15));
+    /// # eigengrad::Result::<()>::Ok(())
+    /// ```
     pub fn backward(&self, cotangents: &Cotangents<O, B>) -> Result<Gradient<O, B>> {
         self.backward_as(cotangents)
     }

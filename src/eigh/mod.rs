@@ -23,6 +23,18 @@ use crate::{Element, ElementOf, Engine, HermitianBatch, Options, Plan, Result};
 /// LAPACK's `heevd` contract. On the CPU Householder tridiagonalisation and implicit QL up to n =
 /// 128, with eigenvalues as Rayleigh quotients of T, so that those of [`eigvalsh`], which has no
 /// eigenvectors, differ from them by round-off; beyond, faer's divide and conquer.
+///
+/// ```
+/// use eigengrad::{HermitianBatch, Options, eigh};
+/// use ndarray::array;
+///
+/// let a = array![[[2.0_f64, 1.0], [1.0, 2.0]], [[1.0, 1.0], [1.0, 1.0]]]; // of rank 2 and 1
+/// let pairs = eigh(&HermitianBatch::new(a.view())?, &Options::default())?;
+/// assert_eq!(pairs.rank().to_vec(), [2, 1]);
+/// assert!((pairs.values()[[0, 1]] - 3.0).abs() < 1e-15);
+/// assert!((pairs.vectors()[[1, 0, 1]].abs() - 0.5_f64.sqrt()).abs() < 1e-15);
+/// # eigengrad::Result::<()>::Ok(())
+/// ```
 pub fn eigh<T: Element, B: Engine<T::Scalar>>(a: &HermitianBatch<T, B>, options: &Options) -> Result<Eigenpairs<T::Scalar, B>> {
     eigh_as(a, options)
 }

@@ -215,6 +215,18 @@ impl<T: Element, B: Engine<T::Scalar>> FactorPlan<T, B> {
 ///
 /// # Source
 /// docs/derivation.md §12; Householder's factorisation, then as [`eigh`](crate::eigh()).
+///
+/// ```
+/// use eigengrad::{FactorBatch, Options, eigh_factor};
+/// use ndarray::array;
+///
+/// // λ of B Bᵀ are 1 and 1e-20, which the product would not hold beside each other.
+/// let b = array![[[1.0_f64, 0.0], [0.0, 1e-10], [0.0, 0.0]]];
+/// let options = Options::default().with_cut(eigengrad::Cut::none());
+/// let pairs = eigh_factor(&FactorBatch::new(b.view())?, &options)?;
+/// assert!((pairs.values()[[0, 0]] / 1e-20 - 1.0).abs() < 1e-14);
+/// # eigengrad::Result::<()>::Ok(())
+/// ```
 pub fn eigh_factor<T: Element, B: Engine<T::Scalar>>(
     b: &FactorBatch<T, B>,
     options: &Options,

@@ -62,6 +62,17 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md, equations (4) and (5).
+    ///
+    /// ```
+    /// use eigengrad::{HermitianBatch, Options, eigh};
+    /// use ndarray::array;
+    ///
+    /// let pairs = eigh(&HermitianBatch::new(array![[2.0_f64, 0.0], [0.0, 3.0]].view())?, &Options::default())?;
+    /// let tangents = pairs.jvp(&HermitianBatch::new(array![[1.0, 1.0], [1.0, 0.0]].view())?)?;
+    /// assert_eq!(tangents.values(), array![[1.0, 0.0]]);
+    /// assert_eq!(tangents.vectors()[[0, 1, 0]].abs(), 1.0); // v̇ of the first turns towards the second
+    /// # eigengrad::Result::<()>::Ok(())
+    /// ```
     pub fn jvp<I: ElementOf<O::Scalar>>(&self, a_dot: &HermitianBatch<I, B>) -> Result<Tangents<O, B>> {
         let plan = Plan::<O, B>::resolved(self.backend(), self.problem);
         let (batch, n) = (self.batch(), self.n());
@@ -87,6 +98,20 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md §10.
+    ///
+    /// ```
+    /// use eigengrad::{Cotangents, HermitianBatch, Options, eigh};
+    /// use ndarray::array;
+    ///
+    /// let pairs = eigh(&HermitianBatch::new(array![[2.0, 0.0], [0.0, 3.0]].view())?, &Options::default())?;
+    /// // The loss is ½ Σ λ² = ½‖A‖², whose cotangent is λ: its Hessian is 1.
+    /// let cotangents = Cotangents::values(&pairs, pairs.values())?;
+    /// let a_dot = array![[1.0, 1.0], [1.0, 0.0]];
+    /// let direction = HermitianBatch::new(a_dot.view())?;
+    /// let product = pairs.hvp(&cotangents, &direction, |tangents| Cotangents::values(&pairs, tangents.values()))?;
+    /// assert!((&product.data.array() - &a_dot).iter().all(|x: &f64| x.abs() < 1e-14));
+    /// # eigengrad::Result::<()>::Ok(())
+    /// ```
     pub fn hvp<I: ElementOf<O::Scalar>>(
         &self,
         cotangents: &Cotangents<O, B>,

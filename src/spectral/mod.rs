@@ -116,6 +116,17 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md §11.
+    ///
+    /// ```
+    /// use eigengrad::{Function, HermitianBatch, Options, eigh};
+    /// use ndarray::array;
+    ///
+    /// let a = array![[4.0, 0.0], [0.0, 0.0]]; // of rank 1
+    /// let pairs = eigh(&HermitianBatch::new(a.view())?, &Options::default())?;
+    /// let root = pairs.spectral(&Function::Sqrt.into())?;
+    /// assert_eq!(root.data.array(), array![[[2.0, 0.0], [0.0, 0.0]]]);
+    /// # eigengrad::Result::<()>::Ok(())
+    /// ```
     pub fn spectral(&self, function: &Spectral<O, B>) -> Result<HermitianResult<O, B>> {
         self.spectral_of(function, Derivative::Zeroth)
     }
@@ -154,6 +165,18 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Source
     /// docs/derivation.md §11.
+    ///
+    /// ```
+    /// use eigengrad::{Function, HermitianBatch, Options, eigh};
+    /// use ndarray::array;
+    ///
+    /// let a = array![[2.0_f64, 0.0], [0.0, 0.5]];
+    /// let pairs = eigh(&HermitianBatch::new(a.view())?, &Options::default())?;
+    /// let log_det = pairs.trace_of(&Function::Log.into())?;
+    /// assert!(log_det.values[0].abs() < 1e-15);
+    /// assert_eq!(log_det.gradient.data.array(), array![[[0.5, 0.0], [0.0, 2.0]]]); // A⁻¹
+    /// # eigengrad::Result::<()>::Ok(())
+    /// ```
     pub fn trace_of(&self, function: &Spectral<O, B>) -> Result<Trace<O, B>> {
         let plan = Plan::<O, B>::resolved(self.backend(), self.problem);
         let mut values = Array::zeros(self.backend(), [self.batch()])?;
