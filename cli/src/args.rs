@@ -101,6 +101,9 @@ pub struct Eigh {
     /// Directory for values.npy, vectors.npy and kept.npy
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// File for a picture of the spectra, by which a cut is chosen
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// What all commands on matrices share.
     #[command(flatten)]
     pub common: Common,

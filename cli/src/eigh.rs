@@ -7,9 +7,11 @@ use crate::files::load::{self, shape_like};
 use crate::files::npy;
 use crate::files::output::Outputs;
 use crate::report::residual::{self, Ratios};
+use crate::report::spectra;
 use crate::report::{self, Table};
 use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Operation, Triangle, dispatch, eigh_as};
 use ndarray::ArrayD;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -32,13 +34,19 @@ impl Operation for Work<'_> {
     type Output = Result<()>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Result<()> {
-        let Eigh { input, out, common } = self.arguments;
+        let Eigh { input, out, svg, common } = self.arguments;
         let (stored, batch) = load::matrices::<T, B>(input, common, backend)?;
+        let picture = svg.as_ref().map(|path| Outputs::one(path, common.force)?.beside(&[input])).transpose()?;
         let outputs = Outputs::in_directory(out, &["values.npy", "vectors.npy", "kept.npy"], common.force)?.beside(&[input])?;
         let start = Instant::now();
         let pairs = eigh_as::<T, T, B>(&batch, &common.options())?.to_host()?;
         let time = start.elapsed();
-        let written = write(outputs, stored.shape(), &pairs)?;
+        let mut written = write(outputs, stored.shape(), &pairs)?;
+        if let (Some(mut picture), Some(path)) = (picture, svg) {
+            let text = spectra::svg(&pairs)?;
+            picture.stage(path, &mut |file| file.write_all(text.as_bytes()))?;
+            written.extend(picture.commit()?);
+        }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         report::spectrum(&mut table, &pairs);
         quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;

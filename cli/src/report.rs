@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod residual;
+pub mod spectra;
 
 use crate::device;
 use crate::failure::{Failure, Result};

@@ -60,13 +60,14 @@ fn draw(svg: &mut String, title: &str, curves: &[Curve<'_>]) -> Result<(), Box<d
 }
 
 /// The exponents of the whole powers of ten around the positive numbers.
-fn decades(y: impl Iterator<Item = f64>) -> (f64, f64) {
+pub fn decades(y: impl Iterator<Item = f64>) -> (f64, f64) {
     let exponents = y.filter(|&y| drawable(y)).map(f64::log10);
     let (low, high) = exponents.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     if low > high { (-1.0, 0.0) } else { (low.floor(), high.ceil().max(low.floor() + 1.0)) }
 }
 
-fn drawable(y: f64) -> bool {
+/// Whether a logarithmic axis has it.
+pub fn drawable(y: f64) -> bool {
     y.is_finite() && y > 0.0
 }
 

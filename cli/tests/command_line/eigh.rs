@@ -28,6 +28,28 @@ fn the_files_hold_the_eigenpairs_and_the_table_describes_them() {
     }
 }
 
+/// The picture has a disc for each eigenvalue that a logarithm has, and names the worst margins.
+#[test]
+fn the_picture_shows_the_cut() {
+    let place = Place::new();
+    place.put("a.npy", f8(&[2, 2, 2], &[2.0, 0.0, 0.0, 1.0, 5.0, 0.0, 0.0, 1e-3]));
+    let picture = |flags: &str, name: &str| {
+        place.run(&format!("eigh a.npy --out out --force --svg {name} {flags}")).ok();
+        String::from_utf8(place.bytes(name)).unwrap()
+    };
+    let svg = picture("--rtol 0.01", "a.svg");
+    assert!(svg.contains("smallest kept 5.0e1 τ (matrix 0), largest dropped 2.0e-2 τ (matrix 1)"), "{svg}");
+    assert_eq!(svg.matches("<circle").count(), 4);
+    let svg = picture("--cut none", "none.svg");
+    assert!(svg.contains("no cutoff") && svg.matches("<circle").count() == 4, "{svg}");
+    assert!(place.run("eigh a.npy --out new --svg a.svg").refused().contains("a.svg: exists"));
+    assert!(!place.path("new").exists());
+    for (shape, circles) in [([0, 2, 2], 0), ([2, 0, 0], 0), ([1, 2, 2], 0)] {
+        place.put("a.npy", f8(&shape, &vec![0.0; shape.iter().product()]));
+        assert_eq!(picture("", "empty.svg").matches("<circle").count(), circles, "{shape:?}");
+    }
+}
+
 #[test]
 fn one_matrix_gives_results_without_a_batch() {
     let place = Place::new();
