@@ -6,7 +6,7 @@ use eigengrad::{
     Array, Backend, Cotangents, Cpu, Derivative, Eigenpairs, Engine, FactorBatch, FactorPairs, Function, HermitianBatch, Options,
     Pod, Read, Real, Scalar, Status, eigh, eigh_factor, eigvalsh, fidelity,
 };
-use eigengrad_door::{Address, Call, CotangentsAt, Dtype, FunctionAt, Memory, Operation, PairsAt, Place, ResultAt, SpectrumAt};
+use eigengrad_door::{Address, Call, CotangentsAt, Dtype, FunctionAt, Operation, PairsAt, Place, ResultAt, SpectrumAt};
 
 /// A backend whose memory has addresses, and the place that calls on it name.
 trait Addressed: Backend {
@@ -41,9 +41,12 @@ impl Addressed for eigengrad::cuda::Cuda {
             Some(address)
         };
         let stream = self.stream().cu_stream() as usize;
-        call(Place::Cuda { ordinal: 0, stream, memory: Memory(&memory) }).unwrap();
+        call(Place::Cuda { ordinal: 0, stream, memory: eigengrad_door::Memory(&memory) }).unwrap();
         if !lent.lock().unwrap().is_empty() {
-            assert!(call(Place::Cuda { ordinal: 0, stream, memory: Memory(&|_| None) }).is_err(), "without memory to work in");
+            assert!(
+                call(Place::Cuda { ordinal: 0, stream, memory: eigengrad_door::Memory(&|_| None) }).is_err(),
+                "without memory to work in"
+            );
         }
         self.synchronize().unwrap();
     }
