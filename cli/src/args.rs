@@ -323,6 +323,9 @@ pub struct Common {
     /// Replace output files that exist
     #[arg(long)]
     pub force: bool,
+    /// Print one line of JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl Common {

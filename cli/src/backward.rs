@@ -6,8 +6,10 @@ use crate::failure::Result;
 use crate::files::load::{self, shape_like};
 use crate::files::npy;
 use crate::files::output::Outputs;
-use crate::report::{self, Table};
+use crate::report::{self, Table, Worst};
 use eigengrad::{Cpu, Device, Eigenpairs, Element, Engine, Gradient, Operation, Real, Status, dispatch, eigh_as};
+use serde::Serialize;
+use std::fmt;
 use std::time::Instant;
 
 /// Runs the command.
@@ -42,13 +44,13 @@ impl Operation for Work<'_> {
         let time = start.elapsed();
         outputs.stage(out, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.a_bar())))?;
         let written = outputs.commit()?;
-        if let Err(findings) = gradient.check() {
-            report::warn(input, &findings);
-        }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
+        if let Err(findings) = gradient.check() {
+            table.warn(input, &findings);
+        }
         trust(&mut table, &pairs.to_host()?, &gradient)?;
-        table.row("written", report::paths(&written));
-        report::say(&table)
+        report::written(&mut table, &written);
+        table.say(common.json)
     }
 }
 
@@ -60,9 +62,23 @@ fn trust<T: Element>(table: &mut Table, pairs: &Eigenpairs<T, Cpu>, gradient: &G
         let defects = matrix.gauge_defect.iter().map(|&defect| Real::to_f64(defect));
         (!matrix.status.failed()).then(|| defects.max_by(f64::total_cmp)).flatten()
     });
-    table.row("worst gauge defect", format!("{}, round-off up to {round_off:.3e}", report::largest(defects, "no matrix")));
+    let defect = |worst| Defect { worst, round_off };
+    table.row("gauge_defect", "worst gauge defect", &defect(report::largest(defects, "no matrix")));
     let ties = gradient.report(pairs)?.map(|m| m.status.intersects(Status::TIED).then(|| Real::to_f64(m.tie_defect)));
-    table.row("worst tie defect", format!("{}, round-off up to {round_off:.3e}", report::largest(ties, "no ties")));
-    table.row("status", report::findings(gradient.status()));
+    table.row("tie_defect", "worst tie defect", &defect(report::largest(ties, "no ties")));
+    report::status(table, "status", "status", gradient.status());
     Ok(())
+}
+
+/// The worst defect of a batch, and what round-off alone can give.
+#[derive(Serialize)]
+struct Defect {
+    worst: Worst,
+    round_off: f64,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, round-off up to {:.3e}", self.worst, self.round_off)
+    }
 }

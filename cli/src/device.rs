@@ -5,6 +5,8 @@ use crate::failure::{Failure, Result};
 use crate::gpu;
 use crate::report::{self, Table};
 use eigengrad::{Cpu, Device};
+use indicatif::ProgressBar;
+use std::time::Duration;
 
 /// The backend that was asked for; `cuda` is never replaced by another, `auto` is a GPU if one can
 /// be used.
@@ -76,7 +78,7 @@ pub fn describe(device: &Device) -> String {
 /// A row for each backend: what was found, or why it is missing and how to mend that.
 pub fn list() -> Table {
     let mut table = Table::default();
-    table.row("cpu", on_cpu(&Cpu::default()));
+    table.line("cpu", on_cpu(&Cpu::default()));
     gpu::list(&mut table);
     table
 }
@@ -96,11 +98,16 @@ pub fn warm(capabilities: &[(i32, i32)], orders: &[usize]) -> Result<Table> {
         return Err(Failure::new("no GPU is here to compile for; name one by --capability, as 9.0"));
     }
     let mut table = Table::default();
+    let bar = ProgressBar::new_spinner(); // on a terminal only
+    bar.enable_steady_tick(Duration::from_millis(200));
     for capability in found {
+        let (major, minor) = capability;
+        bar.set_message(format!("compiling the kernels for compute capability {major}.{minor}; this takes minutes"));
         for path in gpu::warm(capability, orders)? {
-            table.row("written", path.display());
+            table.line("written", path.display());
         }
     }
+    bar.finish_and_clear();
     Ok(table)
 }
 

@@ -48,13 +48,13 @@ impl Operation for Work<'_> {
         outputs.stage(values, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.values_bar_bar())))?;
         outputs.stage(vectors, &mut |file| npy::write(file, shape_like(stored.shape(), gradient.vectors_bar_bar())))?;
         let written = outputs.commit()?;
-        if let Err(findings) = gradient.check() {
-            report::warn(input, &findings);
-        }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
+        if let Err(findings) = gradient.check() {
+            table.warn(input, &findings);
+        }
         report::spectrum(&mut table, &pairs.to_host()?);
-        table.row("status", report::findings(gradient.status()));
-        table.row("written", report::paths(&written));
-        report::say(&table)
+        report::status(&mut table, "status", "status", gradient.status());
+        report::written(&mut table, &written);
+        table.say(common.json)
     }
 }

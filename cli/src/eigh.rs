@@ -50,11 +50,11 @@ impl Operation for Work<'_> {
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
         report::spectrum(&mut table, &pairs);
         quality(&mut table, &stored, common.triangle().unwrap_or(Triangle::Lower), &pairs)?;
-        table.row("written", report::paths(&written));
+        report::written(&mut table, &written);
         if let Err(findings) = pairs.check() {
-            report::warn(input, &findings);
+            table.warn(input, &findings);
         }
-        report::say(&table)
+        table.say(common.json)
     }
 }
 
@@ -73,7 +73,7 @@ fn quality<T: Element>(table: &mut Table, stored: &ArrayD<T>, triangle: Triangle
     let stored = stored.to_shape(shape).map_err(Failure::new)?;
     let ratios = residual::ratios(stored.view(), triangle, pairs);
     let worst = |of: fn(Ratios) -> f64| report::largest(ratios.iter().map(|ratios| ratios.map(of)), "no matrix");
-    table.row("‖AV − VΛ‖₁/(‖A‖₁ n ε)", worst(|ratios| ratios.residual));
-    table.row("‖VᴴV − I‖₁/(n ε)", worst(|ratios| ratios.orthogonality));
+    table.row("residual_ratio", "‖AV − VΛ‖₁/(‖A‖₁ n ε)", &worst(|ratios| ratios.residual));
+    table.row("orthogonality_ratio", "‖VᴴV − I‖₁/(n ε)", &worst(|ratios| ratios.orthogonality));
     Ok(())
 }

@@ -17,10 +17,13 @@ use crate::files::load::{self, shape_like};
 use crate::files::npy;
 use crate::files::output::Outputs;
 use crate::report::chart::{self, Curve};
-use crate::report::{self, Table};
+use crate::report::{self, Scientific, Table};
+use comparison::Distance;
 use eigengrad::{Cpu, Device, Eigenpairs, Element, ElementOf, Engine, Operation, Real, Scalar, dispatch, eigh};
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array3;
+use serde::Serialize;
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -57,29 +60,54 @@ impl Operation for Work<'_> {
         let start = Instant::now();
         let outcome = self.train(backend, &target)?;
         let time = start.elapsed();
-        let mut table = Table::default();
-        table.row("dtype", T::DTYPE);
-        table.row("shape", format!("{:?}", stored.shape()));
-        table.row("backend", device::describe(self.device));
-        table.row("time", format!("{:.2} s, {} steps", time.as_secs_f64(), outcome.history.len().saturating_sub(1)));
+        let mut table = report::subject(T::DTYPE, stored.shape(), self.device);
+        let training = Training { seconds: time.as_secs_f64(), steps: outcome.history.len().saturating_sub(1) };
+        table.row("training", "time", &training);
         report::spectrum(&mut table, &target);
         quality(&mut table, &target, &outcome);
         let unconverged = comparison::unconverged(&target, &outcome.pairs, &outcome.losses);
-        let of = unconverged.len();
-        table.row("converged", format!("{} of {} matrices", target.batch() - of, target.batch()));
+        let converged = Converged { matrices: target.batch() - unconverged.len(), of: target.batch() };
+        table.row("converged", "converged", &converged);
         let fitted = storable::<T>(&target, outcome.fitted);
-        let written = write(outputs, path, &outcome.history, shape_like(stored.shape(), fitted.view()))?;
-        table.row("written", report::paths(&written));
+        let ending = format!("all {} steps were taken; converged: {converged}", training.steps);
+        let written = write(outputs, path, &ending, &outcome.history, shape_like(stored.shape(), fitted.view()))?;
+        report::written(&mut table, &written);
         if let Err(findings) = target.check() {
-            report::warn(path, &findings);
+            table.warn(path, &findings);
         }
         // the start is no fit
         let unconverged = if self.arguments.steps == 0 { Vec::new() } else { unconverged };
-        unconverged.iter().take(8).for_each(|far| report::warn(path, far));
+        unconverged.iter().take(8).for_each(|far| table.warn(path, far));
         if unconverged.len() > 8 {
-            report::warn(path, &format!("{} more matrices did not converge", unconverged.len() - 8));
+            table.warn(path, &format!("{} more matrices did not converge", unconverged.len() - 8));
         }
-        report::say(&table)
+        table.say(common.json)
+    }
+}
+
+/// How long the training took.
+#[derive(Serialize)]
+struct Training {
+    seconds: f64,
+    steps: usize,
+}
+
+impl fmt::Display for Training {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s, {} steps", self.seconds, self.steps)
+    }
+}
+
+/// How many matrices have their target.
+#[derive(Serialize)]
+struct Converged {
+    matrices: usize,
+    of: usize,
+}
+
+impl fmt::Display for Converged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} matrices", self.matrices, self.of)
     }
 }
 
@@ -130,13 +158,11 @@ fn positive<S: Scalar>(path: &Path, target: &Eigenpairs<S, Cpu>) -> Result<()> {
 fn quality<S: Scalar>(table: &mut Table, target: &Eigenpairs<S, Cpu>, outcome: &Outcome<S>) {
     let loss = outcome.history.last().copied().unwrap_or_default();
     let distances = comparison::distances(target, &outcome.pairs);
-    table.row("loss", format!("{:.3e}", loss.total()));
-    table.row("max|Δλ|/max|λ|", report::largest(distances.iter().map(|far| far.map(|far| far.values)), "no eigenpairs"));
-    table.row(
-        "projector error ‖Π − Π*‖",
-        report::largest(distances.iter().map(|far| far.map(|far| far.projector)), "no eigenpairs"),
-    );
-    table.row("gradients that were not finite", outcome.not_finite);
+    let worst = |of: fn(Distance) -> f64| report::largest(distances.iter().map(|far| far.map(of)), "no eigenpairs");
+    table.row("loss", "loss", &Scientific(loss.total()));
+    table.row("values_error", "max|Δλ|/max|λ|", &worst(|far| far.values));
+    table.row("projector_error", "projector error ‖Π − Π*‖", &worst(|far| far.projector));
+    table.row("gradients_not_finite", "gradients that were not finite", &outcome.not_finite);
 }
 
 /// B Bᴴ in the type of the target, both triangles the same to the bit; NaN where the target has no
@@ -156,6 +182,7 @@ fn storable<T: Element>(target: &Eigenpairs<T::Scalar, Cpu>, fitted: Array3<T::S
 fn write<T: Element>(
     mut outputs: Outputs,
     target: &Path,
+    ending: &str,
     history: &[loss::Parts],
     fitted: ndarray::ArrayViewD<'_, T>,
 ) -> Result<Vec<PathBuf>> {
@@ -163,8 +190,8 @@ fn write<T: Element>(
         Curve { name: "eigenvalues", y: history.iter().map(|loss| loss.values).collect() },
         Curve { name: "eigenvectors", y: history.iter().map(|loss| loss.vectors).collect() },
     ];
-    let title = format!("loss, {}", target.file_name().unwrap_or_default().display());
-    let svg = chart::svg(&title, &curves)?;
+    let title = format!("fit of {}", target.file_name().unwrap_or_default().display());
+    let svg = chart::svg(&title, ending, &curves)?;
     outputs.stage(Path::new("fitted.npy"), &mut |file| npy::write(file, fitted.view()))?;
     outputs.stage(Path::new("loss.svg"), &mut |file| file.write_all(svg.as_bytes()))?;
     outputs.commit()

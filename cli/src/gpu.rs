@@ -57,16 +57,16 @@ pub fn list(table: &mut Table) {
     let libraries = cuda::probe();
     let missing = libraries.iter().any(Result::is_err);
     for library in libraries {
-        table.row("cuda", library.map_or_else(|missing| missing.to_string(), |found| found.to_string()));
+        table.line("cuda", library.map_or_else(|missing| missing.to_string(), |found| found.to_string()));
     }
     match cuda::devices() {
-        Ok(devices) if devices.is_empty() => table.row("cuda", "the driver shows no device"),
+        Ok(devices) if devices.is_empty() => table.line("cuda", "the driver shows no device"),
         Ok(devices) => devices.into_iter().for_each(|device| match device {
-            Ok(device) => table.row("cuda", device),
-            Err(refusal) => table.row("cuda", refusal),
+            Ok(device) => table.line("cuda", device),
+            Err(refusal) => table.line("cuda", refusal),
         }),
         Err(_) if missing => {} // said above
-        Err(error) => table.row("cuda", error),
+        Err(error) => table.line("cuda", error),
     }
 }
 

@@ -45,15 +45,15 @@ impl Operation for Work<'_> {
         outputs.stage(Path::new("values_dot.npy"), &mut |file| npy::write(file, values.view()))?;
         outputs.stage(Path::new("vectors_dot.npy"), &mut |file| npy::write(file, vectors.view()))?;
         let written = outputs.commit()?;
-        if let Err(findings) = tangents.check() {
-            report::warn(input, &findings);
-        }
         let mut table = report::heading(T::DTYPE, stored.shape(), self.device, time);
+        if let Err(findings) = tangents.check() {
+            table.warn(input, &findings);
+        }
         report::spectrum(&mut table, &pairs.to_host()?);
-        table.row("directions", a_dot.batch().checked_div(batch.batch()).unwrap_or(0));
-        table.row("status", report::findings(tangents.status()));
-        table.row("written", report::paths(&written));
-        report::say(&table)
+        table.row("directions", "directions", &a_dot.batch().checked_div(batch.batch()).unwrap_or(0));
+        report::status(&mut table, "status", "status", tangents.status());
+        report::written(&mut table, &written);
+        table.say(common.json)
     }
 }
 

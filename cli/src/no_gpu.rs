@@ -29,7 +29,7 @@ pub fn describe(_: &Device) -> Option<String> {
 }
 
 pub fn list(table: &mut Table) {
-    table.row("cuda", WITHOUT);
+    table.line("cuda", WITHOUT);
 }
 
 pub fn capabilities() -> Result<Vec<(i32, i32)>> {

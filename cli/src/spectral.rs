@@ -62,23 +62,23 @@ impl Operation for Work<'_> {
             outputs.stage(Path::new("a_bar.npy"), &mut |file| npy::write(file, shape_like(shape, a_bar.data())))?;
         }
         let written = outputs.commit()?;
-        if let Err(findings) = a_bar.as_ref().unwrap_or(&value).check().and(value.check()) {
-            report::warn(input, &findings);
-        }
         let pairs = pairs.to_host()?;
+        let mut table = report::heading(T::DTYPE, shape, self.device, time);
+        report::spectrum(&mut table, &pairs);
+        if let Err(findings) = a_bar.as_ref().unwrap_or(&value).check().and(value.check()) {
+            table.warn(input, &findings);
+        }
         if let Some((matrix, lambda)) = outside(self.function, &pairs) {
             let what = format!(
                 "matrix {matrix}: the function is not defined at its eigenvalue {lambda:.3e}; --atol or --rtol above it drops it"
             );
-            report::warn(input, &what);
+            table.warn(input, &what);
         }
-        let mut table = report::heading(T::DTYPE, shape, self.device, time);
-        report::spectrum(&mut table, &pairs);
-        table.row("status", report::findings(value.status()));
+        report::status(&mut table, "status", "status", value.status());
         if let Some(a_bar) = &a_bar {
-            table.row("status of the gradient", report::findings(a_bar.status()));
+            report::status(&mut table, "gradient_status", "status of the gradient", a_bar.status());
         }
-        table.row("written", report::paths(&written));
-        report::say(&table)
+        report::written(&mut table, &written);
+        table.say(common.json)
     }
 }

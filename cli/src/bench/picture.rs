@@ -4,6 +4,7 @@
 use super::figure::{Figure, Pass, Settled};
 use super::table::distinct;
 use crate::failure::{Failure, Result};
+use crate::report::style::{FONT, TEXT, TITLE};
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::coord::types::RangedCoordf64;
 use plotters::coord::{CoordTranslate, Shift};
@@ -14,17 +15,17 @@ use std::ops::Range;
 type Area<'a, C = Shift> = DrawingArea<SVGBackend<'a>, C>;
 type Drawn<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Okabe and Ito's colours without yellow, which colour-blind readers can tell apart, too; in turn.
+/// Black is ours. Then Okabe and Ito's colours without yellow, which colour-blind readers can tell
+/// apart, too; neighbours differ in brightness.
 const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
+    RGBColor(213, 94, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 114, 178),
+    RGBColor(204, 121, 167),
 ];
-const FONT: &str = "sans-serif";
 const SIZE: (u32, u32) = (1200, 560);
 /// The height of the titles, the width of the legend and the height of its lines.
 const TITLES: i32 = 60;
@@ -45,8 +46,8 @@ pub fn svg(found: &[Settled], subtitle: &str) -> Result<String> {
 fn draw(svg: &mut String, figures: &[&Figure], subtitle: &str) -> Drawn {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    root.draw(&Text::new("Time per matrix against its order n", (16, 12), (FONT, 20)))?;
-    root.draw(&Text::new(subtitle.to_owned(), (16, 38), (FONT, 13)))?;
+    root.draw(&Text::new("Time per matrix against its order n", (16, 12), (FONT, TITLE)))?;
+    root.draw(&Text::new(subtitle.to_owned(), (16, 38), (FONT, TEXT)))?;
     let (panels, legend) = root.margin(TITLES, 0, 0, 0).split_horizontally(SIZE.0 as i32 - LEGEND);
     let (programs, dtypes) = (distinct(figures, program), distinct(figures, |figure| figure.dtype.clone()));
     for (panel, pass) in panels.split_evenly((1, 2)).iter().zip([Pass::Forward, Pass::Backward]) {
@@ -62,7 +63,7 @@ fn draw(svg: &mut String, figures: &[&Figure], subtitle: &str) -> Drawn {
         let y = 40 + LINE * (row + usize::from(row >= programs.len())) as i32;
         style.line(&legend, vec![(0, y), (36, y)])?;
         style.mark(&legend, (18, y))?;
-        legend.draw(&Text::new(name.clone(), (44, y - 7), (FONT, 14)))?;
+        legend.draw(&Text::new(name.clone(), (44, y - 7), (FONT, TEXT)))?;
     }
     root.present()?;
     Ok(())
@@ -96,14 +97,14 @@ fn one_pass<'a>(
 ) -> Drawn {
     let (x, y) = (Axis::around(figures, |figure| exponents(figure).0), Axis::around(figures, |figure| exponents(figure).1));
     let mut chart = ChartBuilder::on(panel)
-        .caption(pass.to_string(), (FONT, 16))
+        .caption(pass.to_string(), (FONT, TITLE))
         .margin(12)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
-        .label_style((FONT, 14))
+        .label_style((FONT, TEXT))
         .x_desc("n")
         .x_label_formatter(&|exponent| format!("{:.0}", exponent.exp2()))
         .y_label_formatter(&|&exponent| duration(exponent))

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use tempfile::{NamedTempFile, TempPath};
 
-/// Temporary files that an interrupt has to remove.
+/// Temporary files, and folders that were made for files to come: an interrupt has to remove them.
+/// A folder comes before what is in it.
 static STAGED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static WATCHED: Once = Once::new();
 
@@ -27,7 +28,7 @@ fn watch() {
     WATCHED.call_once(|| {
         let handler = ctrlc::set_handler(|| {
             let staged = staged(); // held: no file is made or renamed any more
-            staged.iter().for_each(|path| drop(fs::remove_file(path)));
+            staged.iter().rev().for_each(|path| drop(fs::remove_file(path).or_else(|_| fs::remove_dir(path))));
             std::process::exit(INTERRUPTED);
         });
         drop(handler); // without one an interrupt leaves temporary files, and nothing else
@@ -42,6 +43,36 @@ pub struct Outputs {
     names: Vec<PathBuf>,
     force: bool,
     staged: Vec<(Staged, PathBuf)>,
+    _made: Made,
+}
+
+/// Folders that did not exist before; those that are empty go when this is dropped.
+#[derive(Debug, Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// # Errors
+    /// If one cannot be created.
+    fn directory(path: &Path) -> io::Result<Self> {
+        watch();
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = Self(path.ancestors().take_while(missing).map(Path::to_path_buf).collect());
+        let mut staged = staged();
+        staged.extend(made.0.iter().cloned());
+        fs::create_dir_all(path)?;
+        drop(staged);
+        Ok(made)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let mut staged = staged();
+        for path in &self.0 {
+            staged.remove(path);
+            let _ = fs::remove_dir(path); // an empty one
+        }
+    }
 }
 
 /// A file under its temporary name.
@@ -70,8 +101,8 @@ impl Outputs {
         }
         let names: Vec<_> = names.iter().map(|name| directory.join(name)).collect();
         names.iter().try_for_each(|name| may_write(name, force))?;
-        fs::create_dir_all(directory).map_err(|e| Failure::at(directory, reason(&e)))?;
-        Ok(Self { directory: directory.into(), names, force, staged: Vec::new() })
+        let made = Made::directory(directory).map_err(|e| Failure::at(directory, reason(&e)))?;
+        Ok(Self { directory: directory.into(), names, force, staged: Vec::new(), _made: made })
     }
 
     /// One file, in a directory that exists.
@@ -87,7 +118,8 @@ impl Outputs {
         if !or_here(directory).is_dir() {
             return Err(Failure::at(path, format!("there is no directory {}", directory.display())));
         }
-        Ok(Self { directory: directory.into(), names: vec![path.into()], force, staged: Vec::new() })
+        let (directory, names) = (directory.into(), vec![path.into()]);
+        Ok(Self { directory, names, force, staged: Vec::new(), _made: Made::default() })
     }
 
     /// These files, none of which is an input.
@@ -110,6 +142,8 @@ impl Outputs {
         watch();
         let path = name.file_name().map_or_else(|| self.directory.clone(), |name| self.directory.join(name));
         let failed = |e: io::Error| Failure::at(&path, reason(&e));
+        // Another command that made the folder may have removed it.
+        fs::create_dir_all(or_here(&self.directory)).map_err(failed)?;
         let (mut file, temporary) = {
             let mut staged = staged();
             let (file, temporary) = temporary(or_here(&self.directory)).map_err(failed)?.into_parts();

@@ -1,13 +1,13 @@
 //! The spectra of a batch as SVG: |λ| over the cutoff τ against the index, on a logarithmic axis.
 
 use super::chart::{decades, drawable};
+use super::style::{FONT, GREY, SIZE, TEXT, TITLE, power_of_ten};
 use crate::failure::{Failure, Result};
 use eigengrad::{Cpu, Eigenpairs, Element, Real};
 use plotters::prelude::*;
 
 /// Matrices drawn, at most; more cannot be told apart.
 const MATRICES: usize = 200;
-const GREY: RGBColor = RGBColor(170, 170, 170);
 
 /// |λ| of a matrix over its cutoff, and which are kept.
 struct Spectrum {
@@ -58,12 +58,12 @@ fn draw(
     n: usize,
     cut: bool,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let root = SVGBackend::with_string(svg, (800, 480)).into_drawing_area();
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let line = cut.then_some(1.0);
     let (low, high) = decades(spectra.iter().flat_map(|spectrum| spectrum.over_cutoff.iter().copied()).chain(line));
     let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
+        .caption(title, (FONT, TITLE))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
@@ -72,17 +72,18 @@ fn draw(
         .configure_mesh()
         .disable_x_mesh()
         .light_line_style(WHITE)
+        .label_style((FONT, TEXT))
         .x_desc("index")
         .y_desc(if cut { "|λ| / τ" } else { "|λ|" })
         .x_label_formatter(&|k| format!("{k:.0}"))
-        .y_label_formatter(&|exponent| format!("1e{exponent:.0}"))
+        .y_label_formatter(&power_of_ten)
         .draw()?;
     for Spectrum { over_cutoff, kept } in spectra {
         let points = over_cutoff.iter().zip(kept).enumerate().filter(|(_, (x, _))| drawable(**x));
-        chart
-            .draw_series(points.map(|(k, (x, &kept))| {
-                Circle::new((k as f64, x.log10()), 2, if kept { BLACK.filled() } else { GREY.filled() })
-            }))?;
+        chart.draw_series(points.map(|(k, (x, &kept))| {
+            // what is kept is a disc, what is dropped a ring
+            Circle::new((k as f64, x.log10()), 3, if kept { BLACK.filled() } else { GREY.stroke_width(1) })
+        }))?;
     }
     if cut {
         chart.draw_series(LineSeries::new([(-0.5, 0.0), (n as f64 - 0.5, 0.0)], BLACK.stroke_width(1)))?;

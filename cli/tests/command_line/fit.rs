@@ -49,6 +49,11 @@ fn complex_matrices_are_found_from_a_tenth_away() {
     converged(&place.run("fit c.npy --steps 1000 --out out").ok());
     let fitted = place.array::<C>("out/fitted.npy");
     assert!(distance(&fitted, &target) < 1e-6);
+    let picture = String::from_utf8(place.bytes("out/loss.svg")).unwrap();
+    for words in ["fit of c.npy", "all 1000 steps were taken; converged: 3 of 3 matrices", "loss, mean over the matrices"] {
+        assert!(picture.contains(words), "{words}");
+    }
+    assert_eq!(picture.matches("<circle").count(), 2); // where the curves end
     let fitted = fitted.into_dimensionality::<Ix3>().unwrap();
     assert_eq!(fitted, fitted.view().permuted_axes([0, 2, 1]).mapv(|x| x.conj()));
 }

@@ -11,4 +11,5 @@ mod files;
 mod fit;
 mod flags;
 mod formats;
+mod json;
 mod outputs;
