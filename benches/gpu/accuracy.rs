@@ -11,7 +11,7 @@ use num_complex::Complex;
 
 const ORDERS: [usize; 6] = [8, 32, 33, 4, 16, 64];
 
-const WAYS: [Way; 5] = [Way::Auto, Way::OnChip, Way::Jacobi, Way::JacobiTo(1.0), Way::SyevFastest];
+const WAYS: [Way; 6] = [Way::Auto, Way::OnChip, Way::Ql, Way::Jacobi, Way::JacobiTo(1.0), Way::SyevFastest];
 
 /// A kind of matrices.
 #[derive(Clone, Copy, Debug)]

@@ -36,6 +36,7 @@ pub enum Section {
 pub enum Way {
     Auto,
     OnChip,
+    Ql,
     Jacobi,
     /// Jacobi with this tolerance, in ε.
     JacobiTo(f64),
@@ -44,13 +45,14 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 5] = [Self::Auto, Self::OnChip, Self::Jacobi, Self::SyevFastest, Self::SyevConsistent];
+    pub const ALL: [Self; 6] = [Self::Auto, Self::OnChip, Self::Ql, Self::Jacobi, Self::SyevFastest, Self::SyevConsistent];
 
     /// The solver in a type of this ε.
     pub fn solver(self, epsilon: f64) -> Solver {
         match self {
             Self::Auto => Solver::Auto,
             Self::OnChip => Solver::OnChip,
+            Self::Ql => Solver::Ql,
             Self::Jacobi => Solver::JACOBI,
             Self::JacobiTo(tolerance) => Solver::Jacobi { tolerance: Some(tolerance * epsilon), sweeps: 100 },
             Self::SyevFastest => Solver::Syev(Algorithm::Fastest),
@@ -64,6 +66,7 @@ impl fmt::Display for Way {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::OnChip => f.write_str("on chip"),
+            Self::Ql => f.write_str("ql"),
             Self::Jacobi => f.write_str("jacobi"),
             Self::JacobiTo(tolerance) => write!(f, "jacobi to {tolerance} ε"),
             Self::SyevFastest => f.write_str("syev fastest"),

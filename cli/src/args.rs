@@ -278,6 +278,8 @@ pub enum SolverName {
     Auto,
     /// Our own Jacobi rotations, for matrices that fit in shared memory.
     OnChip,
+    /// Our own, by Householder's reflections and implicit QL.
+    Ql,
     /// cuSOLVER's Jacobi rotations.
     Jacobi,
     /// cuSOLVER's `XsyevBatched`.

@@ -3,7 +3,7 @@
 use crate::args::SolverName;
 use crate::failure::{Failure, Result};
 use crate::report::Table;
-use eigengrad::cuda::{self, Cuda, Solver};
+use eigengrad::cuda::{self, Cuda, Solver, SolverTable};
 use eigengrad::{Backend, Device};
 use std::path::PathBuf;
 
@@ -20,6 +20,7 @@ pub fn open(ordinal: usize, solver: Option<SolverName>) -> Result<Device> {
     let solver = match solver.unwrap_or(SolverName::Auto) {
         SolverName::Auto => Solver::Auto,
         SolverName::OnChip => Solver::OnChip,
+        SolverName::Ql => Solver::Ql,
         SolverName::Jacobi => Solver::JACOBI,
         SolverName::Syev => Solver::SYEV,
     };
@@ -67,6 +68,10 @@ pub fn list(table: &mut Table) {
         }),
         Err(_) if missing => {} // said above
         Err(error) => table.line("cuda", error),
+    }
+    match SolverTable::read() {
+        Ok(solvers) => solvers.rules.iter().for_each(|rule| table.line("solvers", rule)),
+        Err(error) => table.line("solvers", error),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::cuda::driver::context::{Caller, Current};
 use crate::cuda::driver::graph;
 use crate::cuda::driver::handles::{Blas, SolverHandle};
 use crate::cuda::driver::library;
+use crate::cuda::kernel::columns::Columns;
 use crate::cuda::kernel::module::Module;
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::kernel::table::{Family, Instantiation};
@@ -36,15 +37,22 @@ pub struct Cuda {
 /// Which eigensolver decomposes a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Solver {
-    /// [`Solver::OnChip`] up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it
-    /// [`Solver::Jacobi`]; what fails there, or [`Cuda::certified`] would not pass, our solver
-    /// decomposes again, on the device and up to n = 1024.
+    /// What the user's [`SolverTable`](crate::cuda::SolverTable) says. Otherwise [`Solver::OnChip`]
+    /// up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`]. What
+    /// a routine of cuSOLVER fails on, or [`Cuda::certified`] would not pass, our solver decomposes
+    /// again, on the device and up to n = 1024.
     #[default]
     Auto,
     /// Our own, by Jacobi rotations: a matrix and its vectors stay in the shared memory of a
     /// multiprocessor, which holds orders up to about 165, 117, 117 and 83 in f32, complex64, f64
     /// and complex128. The bits depend neither on the batch nor on the place in it.
     OnChip,
+    /// Our own, by Householder's reflections and implicit QL, with matrices in registers: n ≤ 64,
+    /// complex128 n ≤ 32. Backward stable as LAPACK's solvers are: errors of eigenvalues are small
+    /// beside ‖A‖₂, where [`Solver::OnChip`] has small eigenvalues of graded matrices right to their
+    /// last digits. The bits depend neither on the batch nor on the place in it. Not yet run on a
+    /// GPU.
+    Ql,
     /// cuSOLVER's Jacobi rotations: `syevjBatched` and `heevjBatched`.
     Jacobi {
         /// The tolerance that the library is given; none is its own, of which 12.0.4 is 2 to 7
@@ -108,6 +116,8 @@ enum ModuleKey {
     Family(Family, Dtype),
     /// A kernel of one order, for the types that its template takes.
     OnChip(&'static str, &'static [Dtype], Layout),
+    /// A kernel that has columns in registers, for a type.
+    Columns(&'static str, Dtype, Columns),
 }
 
 /// What belongs to a stream, until nothing is captured any more.
@@ -337,6 +347,11 @@ impl Cuda {
     /// The kernel of a layout for the types that its template takes, as [`Cuda::module`].
     pub(super) fn on_chip(&self, kernel: &'static str, dtypes: &'static [Dtype], layout: Layout) -> Result<Arc<Module>> {
         self.loaded(ModuleKey::OnChip(kernel, dtypes, layout), || vec![layout.instantiation(kernel, dtypes)])
+    }
+
+    /// The kernel that has columns in registers, as [`Cuda::module`].
+    pub(super) fn of_columns(&self, kernel: &'static str, dtype: Dtype, columns: Columns) -> Result<Arc<Module>> {
+        self.loaded(ModuleKey::Columns(kernel, dtype, columns), || vec![columns.instantiation(kernel, dtype)])
     }
 
     fn loaded(&self, key: ModuleKey, wanted: impl FnOnce() -> Vec<Instantiation>) -> Result<Arc<Module>> {

@@ -31,6 +31,7 @@ pub use memory::lending::{Reading, Writing};
 pub use memory::scratch::Scratch;
 pub use memory::strided::{Strided, StridedMut};
 pub use memory::workspace::Workspace;
+pub use solver::choice::{SolverRule, SolverTable};
 
 use crate::Error;
 use std::fmt::Display;

@@ -40,7 +40,7 @@ where
 {
     let exact = Solver::Jacobi { tolerance: Some(10.0 * T::PRECISION.epsilon()), sweeps: 30 };
     let syev = [Solver::SYEV, Solver::Syev(Algorithm::Consistent)];
-    for solver in [Solver::Auto, Solver::OnChip, Solver::JACOBI, exact].into_iter().chain(syev) {
+    for solver in [Solver::Auto, Solver::OnChip, Solver::Ql, Solver::JACOBI, exact].into_iter().chain(syev) {
         let cuda = cuda.clone().with_solver(solver).certified();
         if solver == syev[1] && !is_known(&cuda) {
             continue;
@@ -49,6 +49,11 @@ where
             if solver == Solver::OnChip && 2 * n * n * size_of::<T>() > most_shared(&cuda) {
                 let refused = Plan::<T, Cuda>::new(&cuda, 1, n, &Options::default()).and_then(|plan| plan.workspace().map(drop));
                 assert!(refused.unwrap_err().to_string().contains("do not fit in shared memory"), "n = {n}");
+                continue;
+            }
+            if solver == Solver::Ql && n > if size_of::<T>() == 16 { 32 } else { 64 } {
+                let refused = Plan::<T, Cuda>::new(&cuda, 1, n, &Options::default()).and_then(|plan| plan.workspace().map(drop));
+                assert!(refused.unwrap_err().to_string().contains("do not fit in registers"), "n = {n}");
                 continue;
             }
             let (residual, orthogonality) = ratios::<T>(&cuda, n);

@@ -2,6 +2,7 @@
 
 use super::style::{FONT, GREY, SIZE, TEXT, TITLE, power_of_ten};
 use crate::failure::{Failure, Result};
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 /// Points drawn of a curve, at most; more cannot be told apart.
@@ -58,7 +59,7 @@ fn draw(svg: &mut String, title: &str, ending: &str, curves: &[Curve<'_>; 2]) ->
     chart
         .draw_series(DashedLineSeries::new(points(&dashed.y), 6, 4, GREY.stroke_width(2)))?
         .label(dashed.name)
-        .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 8, y), (x + 8, y), (x + 24, y)], GREY.stroke_width(2)));
+        .legend(move |(x, y)| DashedPathElement::new(line(x, y), 6, 4, GREY.stroke_width(2)));
     for (curve, colour) in curves.iter().zip([BLACK, GREY]) {
         if let Some((step, exponent)) = points(&curve.y).last() {
             let number = format!("{:.1e}", curve.y[step]);

@@ -139,7 +139,7 @@ impl Cuda {
 
     /// # Safety
     /// The function's module is live and of this context; the rest as [`Cuda::launch`].
-    unsafe fn enqueue(&self, function: Function, shape: LaunchShape, arguments: &dyn Arguments) -> Result<()> {
+    pub(super) unsafe fn enqueue(&self, function: Function, shape: LaunchShape, arguments: &dyn Arguments) -> Result<()> {
         let LaunchShape { blocks, threads: (x, y), shared } = shape;
         if blocks == 0 {
             return Ok(());

@@ -1,6 +1,7 @@
 //! Our own kernels: compiled, cached, loaded, launched.
 
 pub(in crate::cuda) mod cache;
+pub(in crate::cuda) mod columns;
 pub(in crate::cuda) mod compile;
 pub(in crate::cuda) mod function;
 pub(in crate::cuda) mod launch;
@@ -10,7 +11,9 @@ pub(in crate::cuda) mod on_chip;
 pub(in crate::cuda) mod table;
 
 use crate::Result;
+use columns::Columns;
 use on_chip::{BACKWARD, Layout};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use table::{DTYPES, Family, Instantiation, computed, expressions};
 
@@ -25,7 +28,12 @@ pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let alone =
         |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
-    DTYPES.into_iter().flat_map(|dtype| Family::ALL.map(|family| family.of(dtype))).chain(of_orders).collect()
+    let computed_in = DTYPES.into_iter().filter(|&dtype| computed(dtype) == dtype);
+    let of_columns = computed_in.flat_map(|dtype| {
+        let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(dtype, n)).collect();
+        columns.into_iter().flat_map(move |columns| columns.kernels(dtype)).map(|kernel| vec![kernel])
+    });
+    DTYPES.into_iter().flat_map(|dtype| Family::ALL.map(|family| family.of(dtype))).chain(of_orders).chain(of_columns).collect()
 }
 
 /// Compiles modules into the cache and returns their files.

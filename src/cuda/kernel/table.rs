@@ -23,7 +23,7 @@ struct Table {
 
 const EIGENPAIRS: Table = Table {
     stored: &["prepare", "spectrum", "label", "finish", "store", "load", "gather"],
-    scalar: &["probe", "certificate", "f_matrix", "jacobi", "repair"],
+    scalar: &["probe", "certificate", "f_matrix", "jacobi", "repair", "implicit_ql"],
 };
 
 const DERIVATIVES: Table = Table {

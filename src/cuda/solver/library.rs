@@ -1,13 +1,15 @@
-//! Eigensolvers: which one a batch gets; of cuSOLVER's one table of types, sizes of workspaces,
-//! ceilings of batches, calls.
+//! Eigensolvers, made ready for a batch; of cuSOLVER's one table of types, sizes of workspaces,
+//! calls.
 
 use crate::cuda::device::{Algorithm, Cuda, Solver};
 use crate::cuda::driver::handles::{JacobiInfo, SolverParams};
-use crate::cuda::driver::library::{self, Syev};
+use crate::cuda::driver::library::Syev;
 use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
 use crate::cuda::solver::certificate::Certificate;
+use crate::cuda::solver::choice::Choice;
 use crate::cuda::solver::jacobi::{OnChip, Repair};
+use crate::cuda::solver::ql::Ql;
 use crate::{Element, Result, Scalar};
 use cudarc::cusolver::sys::{self, cublasFillMode_t, cusolverDnHandle_t, cusolverEigMode_t, cusolverStatus_t, syevjInfo_t};
 use cudarc::driver::CudaContext;
@@ -100,6 +102,7 @@ pub(in crate::cuda) struct Prepared {
 #[derive(Debug)]
 enum Method {
     OnChip(OnChip),
+    Ql(Ql),
     Library(Routine),
 }
 
@@ -110,60 +113,18 @@ enum Routine {
     Syev { settings: SolverParams, functions: &'static Syev, host: Vec<u8> },
 }
 
-/// The largest batch that a solver takes. The Jacobi routines count scratch in an `int`, about
-/// 1024 + (n + 1)² elements a matrix; `XsyevBatched` documents n²·batch < 2³¹, and has been seen to fail
-/// between 16,384 and 32,768 matrices (docs/design.md).
-fn ceiling(routine: &Choice, n: usize) -> usize {
-    const INT: usize = c_int::MAX as usize;
-    match routine {
-        Choice::OnChip(_) => usize::MAX,
-        Choice::Jacobi { .. } => INT / (1024 + (n + 1) * (n + 1)),
-        Choice::Syev { .. } => (INT / (n * n)).min(16_384),
-    }
-    .max(1)
-}
-
-/// What [`Solver::Auto`] and the installed library come to.
-#[derive(Clone, Copy, Debug)]
-enum Choice {
-    OnChip(OnChip),
-    Jacobi { tolerance: Option<f64>, sweeps: i32 },
-    Syev { algorithm: Algorithm, functions: &'static Syev },
-}
-
-/// The order up to which ours is faster than cuSOLVER's fastest, in every type:
-/// benches/results/NOTES.md.
-const ON_CHIP_UP_TO: usize = 48;
-
-fn choose<T: Scalar>(cuda: &Cuda, n: usize) -> Result<Choice> {
-    let on_chip = OnChip::new::<T>(n, cuda.most_shared());
-    let jacobi = Choice::Jacobi { tolerance: None, sweeps: 100 };
-    Ok(match (cuda.solver, library::syev()) {
-        (Solver::OnChip, _) => {
-            let beyond = || refused("the solver on chip", &format!("matrices of {n}×{n} do not fit in shared memory"));
-            Choice::OnChip(on_chip.ok_or_else(beyond)?)
-        }
-        (Solver::Jacobi { tolerance, sweeps }, _) => Choice::Jacobi { tolerance, sweeps },
-        (Solver::Syev(algorithm), functions) => Choice::Syev { algorithm, functions: functions? },
-        (Solver::Auto, functions) => match (on_chip.filter(|_| n <= ON_CHIP_UP_TO), functions) {
-            (Some(layout), _) => Choice::OnChip(layout),
-            (None, Ok(functions)) => Choice::Syev { algorithm: Algorithm::Fastest, functions },
-            (None, Err(_)) => jacobi,
-        },
-    })
-}
-
 impl Prepared {
     /// The solver that `cuda` asks for, for the largest part of `batch` whose scratch fits in
     /// `limit` bytes beside `of_each` bytes a matrix; and the size of that part.
     pub fn new<T: Scalar + Solve>(cuda: &Cuda, n: usize, batch: usize, of_each: usize, limit: usize) -> Result<(Self, usize)> {
-        let choice = choose::<T>(cuda, n)?;
+        let choice = Choice::new::<T>(cuda, n)?;
         let _current = cuda.bind()?;
         let mut way = Method::new(cuda.stream().context(), &choice)?;
-        let mut part = batch.min(ceiling(&choice, n));
+        let mut part = batch.min(choice.ceiling(n));
         loop {
             let (bytes, repair) = match &mut way {
                 Method::OnChip(_) => (Some(0), None),
+                Method::Ql(ql) => (ql.bytes::<T>(part), None),
                 Method::Library(routine) => {
                     let bytes = routine.size::<T>(cuda, n, part)?.map(|bytes| bytes.next_multiple_of(256));
                     let repair = if cuda.solver == Solver::Auto { Repair::new::<T>(cuda, n, part) } else { None };
@@ -207,6 +168,8 @@ impl Prepared {
         match &mut self.way {
             // SAFETY: the caller's.
             Method::OnChip(layout) => unsafe { layout.solve::<T>(cuda, batch, with_vectors, memory) }?,
+            // SAFETY: the caller's.
+            Method::Ql(ql) => unsafe { ql.solve::<T>(cuda, batch, with_vectors, memory) }?,
             Method::Library(routine) => {
                 let bytes = self.repair.map_or(self.bytes, |(_, behind)| behind);
                 // SAFETY: the caller's.
@@ -287,6 +250,7 @@ impl Method {
     fn new(context: &Arc<CudaContext>, choice: &Choice) -> Result<Self> {
         match *choice {
             Choice::OnChip(layout) => Ok(Self::OnChip(layout)),
+            Choice::Ql(ql) => Ok(Self::Ql(ql)),
             Choice::Jacobi { tolerance, sweeps } => {
                 let settings = JacobiInfo::new(context, tolerance, sweeps)?;
                 Ok(Self::Library(Routine::Jacobi { settings, lwork: 0 }))

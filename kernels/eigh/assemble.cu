@@ -1,0 +1,247 @@
+// V = Q Z and Λ: the rotations of eigh/implicit_ql.cu and the reflections of eigh/tridiagonalise.cu,
+// docs/derivation.md §14.
+//
+//   v        [batch, n, n] the reflections; out: one eigenvector after the other
+//   diagonal, beside [⌈batch/32⌉, n, 32] d and e
+//   turns, windows, sweeps as eigh/implicit_ql.cu leaves them
+//   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz, ascending
+//   info     [batch] 0, or n + 1 where the sweeps did not end
+//
+// Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep, which
+// it reads from shared memory. Z then changes hands: thread j has a column, in ascending order, and
+// reflects it. Where the rotations did not fit into memory, the team finds them here.
+//
+// Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
+// 2·n³ real ones, complex 8·n³.
+#include "eigh/tridiagonal.cuh"
+
+namespace eigengrad {
+
+template <class S, int N>
+struct assemble_memory {
+    using R = real_of<S>;
+    static constexpr int AT_ONCE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
+    static constexpr int ROW = (N + CHUNK + 1) / 2 * 2;
+    static constexpr int LENGTH = (N + CHUNK + AT_ONCE) / AT_ONCE * AT_ONCE;
+    // Rotations of two sweeps, reflections of two steps: one is worked on while the next arrives.
+    alignas(16) shears<R> turns[2][ROW];
+    alignas(16) S reflection[2][LENGTH];
+    S tau[2];
+    R d[N], e[N], working_d[N], working_e[N], quotients[N];
+    int order[N];
+    unsigned window[2];
+    // Odd: neither rows nor columns meet in a bank.
+    R z[N][N | 1];
+};
+
+// The rotations of a sweep, found by one thread; returns its window, 0 where there is none.
+template <class R>
+__device__ unsigned find_turns(ql_iteration<R>& ql, int& sweeps, bool& ended, shears<R>* to) {
+    if (!ql.next_window()) return 0;
+    if (sweeps == SWEEPS_EACH * ql.n) {
+        ended = false;
+        return 0;
+    }
+    ++sweeps;
+    const unsigned window = ql.l | ql.m << 16;
+    for (int i = ql.l / CHUNK * CHUNK; i < ql.l; ++i) to[i] = {0, 0};
+    for (int i = ql.m; i % CHUNK != 0; ++i) to[i] = {0, 0};
+    ql.begin();
+    for (int i = ql.m - 1; ql.on(); --i) to[i] = shears<R>::by_half_tangent(ql.rotate());
+    ql.end();
+    return window;
+}
+
+// Z, of which thread j has row j.
+template <class S, int N>
+__device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, int sweeps, const real_of<S>* turns,
+                                          const unsigned* windows, real_of<S> (&z)[N]) {
+    using R = real_of<S>;
+    constexpr int THREADS = team_of_columns<N>::THREADS;
+    using team = columns_team<THREADS>;
+    const int j = threadIdx.x;
+    const bool finds = sweeps < 0;
+    ql_iteration<R> ql(shared.working_d, shared.working_e, 1, n);
+    bool ended = true;
+    int found = 0;
+    unsigned window = 0;
+    R mine = 0;
+    // Rotation j of a sweep that was written, in time.
+    const auto fetch = [&](int sweep) {
+        window = sweep < sweeps ? windows[sweep] : 0;
+        const int l = window & 0xffff, m = window >> 16;
+        mine = j >= l && j < m ? turns[m - 1 - j] : R(0);
+        turns += m - l;
+    };
+    fetch(0);
+#pragma unroll 1
+    for (int sweep = 0;; ++sweep) {
+        shears<R>* const now = shared.turns[sweep % 2];
+        unsigned here = window;
+        if (!finds) {
+            if (here && j < n) now[j] = shears<R>::by_half_tangent(mine);
+            fetch(sweep + 1);
+        } else if (j == 0) {
+            shared.window[sweep % 2] = find_turns(ql, found, ended, now);
+        }
+        team::barrier();
+        if (finds) here = shared.window[sweep % 2];
+        if (!(THREADS > 32 ? here != 0 : __any_sync(ALL_LANES, here != 0))) return ended;
+        const int l = here & 0xffff, m = here >> 16;
+#pragma unroll
+        for (int chunk = (N - 2) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
+            if (chunk >= m || chunk + CHUNK <= l) continue;
+            constexpr int AT_ONCE = 16 / sizeof(shears<R>);
+#pragma unroll
+            for (int first = chunk + CHUNK - AT_ONCE; first >= chunk; first -= AT_ONCE) {
+                const pack<shears<R>, AT_ONCE> some = read<AT_ONCE>(now + first);
+#pragma unroll
+                for (int u = AT_ONCE - 1; u >= 0; --u)
+                    if (first + u < N - 1) some.at[u].turn(z[first + u], z[first + u + 1]);
+            }
+        }
+    }
+}
+
+// λ of column j, and the places of all in ascending order.
+template <class S, int N>
+__device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
+    using R = real_of<S>;
+    using team = columns_team<team_of_columns<N>::THREADS>;
+    const int j = threadIdx.x;
+    R quotient = 0;
+    if (mine) {
+        R sum = 0, squares = 0, last = 0;
+        for (int i = n - 1; i >= 0; --i) {
+            const R x = shared.z[i][j];
+            sum += x * (shared.d[i] * x + 2 * shared.e[i] * last);
+            squares += x * x;
+            last = x;
+        }
+        shared.quotients[j] = quotient = sum / squares;
+    }
+    team::barrier();
+    if (mine) {
+        int before = 0;
+        for (int k = 0; k < n; ++k) {
+            const R other = shared.quotients[k];
+            before += other < quotient || (other == quotient && k < j);
+        }
+        shared.order[before] = j;
+        lambda[before] = quotient;
+    }
+    team::barrier();
+}
+
+// Qx for column x of thread j.
+template <class S, int N>
+__device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, int n, bool mine, const S* v, S (&x)[N]) {
+    using M = assemble_memory<S, N>;
+    using team = columns_team<team_of_columns<N>::THREADS>;
+    constexpr int AT_ONCE = M::AT_ONCE;
+    const int j = threadIdx.x;
+    const S zero = make<S>::from(0, 0);
+    S next = mine && n > 1 ? v[(n - 2) * n + j] : zero;
+#pragma unroll 1
+    for (int k = n - 2; k >= 0; --k) {
+        S* const now = shared.reflection[k % 2];
+        if (j < n) now[j] = j <= k ? zero : next;
+        if (j == k) shared.tau[k % 2] = next;
+        next = mine && k > 0 ? v[(k - 1) * n + j] : zero;
+        team::barrier();
+        S even = zero, odd = zero;
+#pragma unroll
+        for (int chunk = (N - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
+            if (chunk >= n || chunk + CHUNK <= k + 1) continue;
+#pragma unroll
+            for (int t = chunk; t < chunk + CHUNK && t < N; t += AT_ONCE) {
+                const pack<S, AT_ONCE> some = read<AT_ONCE>(now + t);
+#pragma unroll
+                for (int u = 0; u < AT_ONCE; ++u)
+                    if (t + u < N) {
+                        S& sum = (t + u) % 2 ? odd : even;
+                        sum = add_adjoint_product(sum, some.at[u], x[t + u]);
+                    }
+            }
+        }
+        const S product = make<S>::from(re(even) + re(odd), im(even) + im(odd));
+        const S by = subtract_product(zero, shared.tau[k % 2], product);
+#pragma unroll
+        for (int chunk = (N - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
+            if (chunk >= n || chunk + CHUNK <= k + 1) continue;
+#pragma unroll
+            for (int t = chunk; t < chunk + CHUNK && t < N; t += AT_ONCE) {
+                const pack<S, AT_ONCE> some = read<AT_ONCE>(now + t);
+#pragma unroll
+                for (int u = 0; u < AT_ONCE; ++u)
+                    if (t + u < N) x[t + u] = add_product(x[t + u], some.at[u], by);
+            }
+        }
+    }
+}
+
+template <class S, int N, int BYTES>
+__global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
+    assemble(long long batch, int n, int most_turns, int most_sweeps, S* __restrict__ v, const real_of<S>* __restrict__ diagonal,
+             const real_of<S>* __restrict__ beside, const real_of<S>* __restrict__ turns, const unsigned* __restrict__ windows,
+             const int* __restrict__ sweeps, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
+    using R = real_of<S>;
+    using M = assemble_memory<S, N>;
+    using team = columns_team<team_of_columns<N>::THREADS>;
+    static_assert(team_of_columns<N>::TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
+    extern __shared__ uint4 memory[];
+    M& shared = reinterpret_cast<M*>(memory)[threadIdx.y];
+    const int j = threadIdx.x;
+    const long long b = matrix_of_team(), at = b < batch ? b : 0;
+    const bool here = b < batch, mine = here && j < n;
+    const S zero = make<S>::from(0, 0);
+    v += at * n * n;
+    lambda += at * n;
+    diagonal += at / 32 * 32 * n + at % 32;
+    beside += at / 32 * 32 * n + at % 32;
+    const int count = here ? sweeps[b] : 0;
+
+    R z[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) z[i] = i == j ? R(1) : R(0);
+    for (int i = j; i < M::ROW; i += blockDim.x) shared.turns[0][i] = shared.turns[1][i] = {0, 0};
+    for (int i = j; i < M::LENGTH; i += blockDim.x) shared.reflection[0][i] = shared.reflection[1][i] = zero;
+    if (mine) {
+        const R d = diagonal[j * 32], e = j < n - 1 ? beside[j * 32] : R(0), next = j < n - 1 ? diagonal[(j + 1) * 32] : R(0);
+        shared.d[j] = shared.working_d[j] = d;
+        shared.e[j] = e;
+        shared.working_e[j] = negligible(e, d, next) ? R(0) : e;
+    }
+    team::barrier();
+    const bool ended = turn_rows<S, N>(shared, n, count, turns + at * most_turns, windows + at * most_sweeps, z);
+    if (j < n)
+#pragma unroll
+        for (int i = 0; i < N; ++i) shared.z[j][i] = z[i];
+    team::barrier();
+    sort_columns<S, N>(shared, n, mine, lambda);
+    S x[N];
+    const int from = mine ? shared.order[j] : 0;
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = make<S>::from(i < n ? shared.z[i][from] : R(0), 0);
+    reflect_columns<S, N>(shared, n, mine, v, x);
+
+    // Out through shared memory: what is contiguous there is a thread's here.
+    team::barrier();
+    if (j < n)
+#pragma unroll
+        for (int i = 0; i < N; ++i) shared.z[j][i] = re(x[i]);
+    team::barrier();
+#pragma unroll
+    for (int i = 0; i < N; ++i) z[i] = i < n && j < n ? shared.z[i][j] : R(0);
+    team::barrier();
+    if (j < n)
+#pragma unroll
+        for (int i = 0; i < N; ++i) shared.z[j][i] = im(x[i]);
+    team::barrier();
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        if (mine && i < n) v[i * n + j] = make<S>::from(z[i], shared.z[i][j]);
+    if (here && j == 0) info[b] = ended ? 0 : n + 1;
+}
+
+} // namespace eigengrad

@@ -1,0 +1,233 @@
+// A = V Λ Vᴴ, a matrix of known order N a thread, all of it in registers: docs/derivation.md §14.
+//
+//   v      [batch, N, N] A column-major, both triangles, as eigh/prepare.cu leaves it; out, unless
+//                       `vectors` is 0: one eigenvector after the other
+//   lambda [batch, N] ascending; Rayleigh quotients where there are vectors
+//   info   [batch] 0, or N + 1 where the sweeps did not end
+//
+// A warp brings 32 matrices through shared memory, so that neighbours read neighbouring words. Every
+// loop over rows and columns is unrolled; what does not belong to a window turns by nothing, exactly.
+//
+// Bytes: 2·N² scalars and N reals a matrix.
+#include "eigh/tridiagonal.cuh"
+
+namespace eigengrad {
+
+// A warp's matrices in shared memory, by words: a thread's next ones are in another bank.
+template <class S, int N>
+struct small_memory {
+    static constexpr int WORDS = N * N * sizeof(S) / 4;
+    static constexpr int OF_T = 2 * N * sizeof(real_of<S>) / 4; // d and e, in the place of A
+    static constexpr int EACH = (WORDS > OF_T ? WORDS : OF_T) | 1;
+    unsigned words[32 * EACH];
+
+    // The word `at` of this lane's matrix, and what is kept there as X.
+    template <class X>
+    __device__ X get(int at) const {
+        union { unsigned words[sizeof(X) / 4]; X x; } both;
+#pragma unroll
+        for (int w = 0; w < sizeof(X) / 4; ++w) both.words[w] = words[threadIdx.x * EACH + at * (sizeof(X) / 4) + w];
+        return both.x;
+    }
+    template <class X>
+    __device__ void put(int at, X x) {
+        union { unsigned words[sizeof(X) / 4]; X x; } both;
+        both.x = x;
+#pragma unroll
+        for (int w = 0; w < sizeof(X) / 4; ++w) words[threadIdx.x * EACH + at * (sizeof(X) / 4) + w] = both.words[w];
+    }
+};
+
+template <class S, int N>
+struct small_matrix {
+    using R = real_of<S>;
+    S a[N][N]; // i ≥ j; below the diagonal of column k then v_k but its 1
+    S tau[N];
+    R d[N], e[N];
+
+    // T in d and e.
+    __device__ __forceinline__ void tridiagonalise() {
+        const S zero = make<S>::from(0, 0);
+#pragma unroll
+        for (int k = 0; k + 1 < N; ++k) {
+            d[k] = re(a[k][k]);
+            R tail = 0;
+#pragma unroll
+            for (int i = k + 2; i < N; ++i) tail += square(a[i][k]);
+            const reflection_of<S> h(a[k + 1][k], tail);
+            e[k] = h.beta;
+            tau[k] = h.tau;
+            S x[N], y[N];
+            x[k + 1] = make<S>::from(1, 0);
+#pragma unroll
+            for (int i = k + 2; i < N; ++i) a[i][k] = x[i] = add_product(zero, a[i][k], h.scale);
+            // y = Ax of the lower triangle
+#pragma unroll
+            for (int i = k + 1; i < N; ++i) y[i] = times(x[i], re(a[i][i]));
+#pragma unroll
+            for (int j = k + 1; j < N; ++j)
+#pragma unroll
+                for (int i = j + 1; i < N; ++i) {
+                    y[i] = add_product(y[i], a[i][j], x[j]);
+                    y[j] = add_adjoint_product(y[j], a[i][j], x[i]);
+                }
+            R product = 0;
+#pragma unroll
+            for (int i = k + 1; i < N; ++i) product += re(x[i]) * re(y[i]) + im(x[i]) * im(y[i]);
+            const R half = R(-0.5) * square(h.tau) * product;
+#pragma unroll
+            for (int i = k + 1; i < N; ++i) y[i] = add_product(times(x[i], half), h.tau, y[i]);
+#pragma unroll
+            for (int j = k + 1; j < N; ++j)
+#pragma unroll
+                for (int i = j; i < N; ++i)
+                    a[i][j] = subtract_product(subtract_product(a[i][j], x[i], conj(y[j])), y[i], conj(x[j]));
+        }
+        d[N - 1] = re(a[N - 1][N - 1]);
+        e[N - 1] = 0;
+    }
+
+    // x ← Qx.
+    __device__ __forceinline__ void reflect(S (&x)[N]) const {
+        const S zero = make<S>::from(0, 0);
+#pragma unroll
+        for (int k = N - 2; k >= 0; --k) {
+            S sum = x[k + 1];
+#pragma unroll
+            for (int i = k + 2; i < N; ++i) sum = add_adjoint_product(sum, a[i][k], x[i]);
+            const S by = subtract_product(zero, tau[k], sum);
+            x[k + 1] = make<S>::from(re(x[k + 1]) + re(by), im(x[k + 1]) + im(by));
+#pragma unroll
+            for (int i = k + 2; i < N; ++i) x[i] = add_product(x[i], a[i][k], by);
+        }
+    }
+};
+
+// T = Z Λ Zᵀ by implicit QL, all lanes of a warp together, each in the topmost window of its own. Z is
+// not touched unless it is wanted. Returns whether the sweeps ended.
+template <int VECTORS, class R, int N>
+__device__ __forceinline__ bool small_ql(R (&d)[N], R (&e)[N], R (&z)[N][N]) {
+    for (int sweep = 0;; ++sweep) {
+        int l = N, m = N - 1;
+        R d_l = 0, d_next = 0, e_l = 1, d_m = d[N - 1];
+#pragma unroll
+        for (int i = N - 2; i >= 0; --i) {
+            if (negligible(e[i], d[i], d[i + 1])) e[i] = 0;
+            const bool on = e[i] != 0;
+            // a block begins; going up, the last one stays
+            if (on && (i == N - 2 || e[i + 1] == 0)) m = i + 1, d_m = d[i + 1];
+            if (on) l = i, d_l = d[i], d_next = d[i + 1], e_l = e[i];
+        }
+        const bool more = l < N, go_on = more && sweep < SWEEPS_EACH * N;
+        if (!__any_sync(ALL_LANES, go_on)) return !more;
+        const R half = (d_next - d_l) / (2 * e_l), root = square_root(half * half + 1);
+        R g = d_m - d_l + e_l / (half + (half < 0 ? -root : root)), s = 1, c = 1, p = 0;
+#pragma unroll
+        for (int i = N - 2; i >= 0; --i) {
+            const bool on = go_on && i >= l && i < m;
+            if (!__any_sync(ALL_LANES, on)) continue;
+            const R f = s * e[i], b = c * e[i], squares = g * g + f * f;
+            const bool none = !on || squares < negligible_square(R());
+            const R inverse = inverse_root(none ? R(1) : squares);
+            const R sine = none ? R(0) : (g < 0 ? -f : f) * inverse, cosine = none ? R(1) : magnitude(g) * inverse;
+            const R lowered = d[i + 1] - p, rest = (d[i] - lowered) * sine + 2 * cosine * b, raised = sine * rest;
+            if (on) {
+                if (i + 1 < m) e[i + 1] = none ? R(0) : (g < 0 ? -squares : squares) * inverse;
+                d[i + 1] = lowered + raised;
+                g = cosine * rest - b;
+                p = raised;
+                s = sine;
+                c = cosine;
+            }
+            if constexpr (VECTORS) {
+                const shears<R> by = {-sine / (1 + cosine), sine};
+#pragma unroll
+                for (int row = 0; row < N; ++row) by.turn(z[row][i], z[row][i + 1]);
+            }
+            if (on && i == l) d[i] -= p, e[i] = g;
+        }
+    }
+}
+
+// Where each of N numbers belongs in ascending order.
+template <class R, int N>
+__device__ __forceinline__ void places_of(const R (&x)[N], int (&place)[N]) {
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        place[k] = 0;
+#pragma unroll
+        for (int other = 0; other < N; ++other)
+            place[k] += other < k ? x[other] <= x[k] : other > k ? x[other] < x[k] : false;
+    }
+}
+
+template <class S, int N>
+__global__ void __launch_bounds__(32, 1)
+    small(long long batch, int vectors, S* __restrict__ v, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
+    using R = real_of<S>;
+    using M = small_memory<S, N>;
+    __shared__ M shared;
+    const int lane = threadIdx.x;
+    const long long first = static_cast<long long>(blockIdx.x) * 32;
+    const int matrices = static_cast<int>(smaller(batch - first, 32ll));
+    const bool here = lane < matrices;
+    unsigned* const words = reinterpret_cast<unsigned*>(v + first * N * N);
+    for (int q = lane; q < matrices * M::WORDS; q += 32) shared.words[q / M::WORDS * M::EACH + q % M::WORDS] = words[q];
+    __syncwarp();
+    small_matrix<S, N> matrix;
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+#pragma unroll
+        for (int i = j; i < N; ++i)
+            matrix.a[i][j] = here ? shared.template get<S>(j * N + i) : make<S>::from(i == j ? 1 : 0, 0);
+    matrix.tridiagonalise();
+    R z[N][N];
+    int place[N];
+    if (!vectors) {
+        const bool ended = small_ql<0>(matrix.d, matrix.e, z);
+        places_of(matrix.d, place);
+#pragma unroll
+        for (int k = 0; k < N; ++k)
+            if (here) lambda[(first + lane) * N + place[k]] = matrix.d[k];
+        if (here) info[first + lane] = ended ? 0 : N + 1;
+        return;
+    }
+    // T itself waits in the lane's own place for the quotients.
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        shared.put(k, matrix.d[k]);
+        shared.put(N + k, matrix.e[k]);
+#pragma unroll
+        for (int i = 0; i < N; ++i) z[i][k] = i == k ? R(1) : R(0);
+    }
+    const bool ended = small_ql<1>(matrix.d, matrix.e, z);
+    R quotient[N];
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        R sum = 0, squares = 0;
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+            R image = shared.template get<R>(i) * z[i][k];
+            if (i + 1 < N) image += 2 * shared.template get<R>(N + i) * z[i + 1][k];
+            sum += image * z[i][k];
+            squares += z[i][k] * z[i][k];
+        }
+        quotient[k] = sum / squares;
+    }
+    places_of(quotient, place);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        S x[N];
+#pragma unroll
+        for (int i = 0; i < N; ++i) x[i] = make<S>::from(z[i][k], 0);
+        matrix.reflect(x);
+#pragma unroll
+        for (int i = 0; i < N; ++i) shared.put(place[k] * N + i, x[i]);
+        if (here) lambda[(first + lane) * N + place[k]] = quotient[k];
+    }
+    if (here) info[first + lane] = ended ? 0 : N + 1;
+    __syncwarp();
+    for (int q = lane; q < matrices * M::WORDS; q += 32) words[q] = shared.words[q / M::WORDS * M::EACH + q % M::WORDS];
+}
+
+} // namespace eigengrad

@@ -1,0 +1,118 @@
+//! Kernels that keep the columns of a matrix in registers: compiled for a number of rows, in a module
+//! of their own.
+
+use crate::cuda::device::Cuda;
+use crate::cuda::kernel::launch::{Arguments, LaunchShape};
+use crate::cuda::kernel::table::{Instantiation, in_cuda};
+use crate::{Dtype, Result};
+
+/// A kernel of kernels/eigh/ whose template takes a type and a number of rows.
+pub(in crate::cuda) trait ColumnsKernel {
+    /// As [`Kernel::Arguments`](crate::cuda::kernel::launch::Kernel::Arguments).
+    type Arguments: Arguments;
+    /// Its template.
+    const NAME: &'static str;
+    /// The type that it takes.
+    const DTYPE: Dtype;
+}
+
+/// How the columns of a matrix lie in the registers of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::cuda) enum Columns {
+    /// A matrix of this order a thread.
+    OfThread(usize),
+    /// A column a thread, of up to so many rows.
+    Each(usize),
+}
+
+impl Columns {
+    /// None where threads have too few registers.
+    pub fn new(computed: Dtype, n: usize) -> Option<Self> {
+        // No spills on any architecture: `scripts/kernel-report`.
+        let (small, most) = match computed {
+            Dtype::F64 => (7, 64),
+            Dtype::Complex128 => (6, 32),
+            _ => (8, 64),
+        };
+        match n {
+            0 => None,
+            _ if n <= small => Some(Self::OfThread(n)),
+            _ if n <= most => Some(Self::Each(n.next_multiple_of(8).max(16))),
+            _ => None,
+        }
+    }
+
+    /// Whether a thread has a matrix.
+    pub fn is_small(self) -> bool {
+        matches!(self, Self::OfThread(_))
+    }
+
+    /// Threads of a team, and teams of a block: `team_of_columns` of kernels/eigh/tridiagonal.cuh.
+    fn threads(self) -> (usize, usize) {
+        match self {
+            Self::OfThread(_) => (32, 1),
+            Self::Each(rows) if rows <= 32 => (rows.next_power_of_two(), 128 / rows.next_power_of_two()),
+            Self::Each(rows) => (rows.next_power_of_two(), 1),
+        }
+    }
+
+    /// Bytes of dynamic shared memory of a block: `assemble_memory` of kernels/eigh/assemble.cu, which
+    /// says so if that is another size.
+    fn shared(self, kernel: &str, dtype: Dtype) -> usize {
+        let Self::Each(rows) = self else { return 0 };
+        if kernel != "assemble" {
+            return 0;
+        }
+        let (scalar, real) = match dtype {
+            Dtype::F32 => (4, 4),
+            Dtype::Complex64 => (8, 4),
+            Dtype::F64 => (8, 8),
+            _ => (16, 8),
+        };
+        let at_once = (16 / scalar).max(1);
+        let (row, length) = ((rows + 5) / 2 * 2, (rows + 4 + at_once) / at_once * at_once);
+        let matrix =
+            4 * row * real + 2 * length * scalar + 2 * scalar + 5 * rows * real + 4 * rows + 8 + rows * (rows | 1) * real;
+        self.threads().1 * matrix.next_multiple_of(16)
+    }
+
+    /// A kernel for a type that is computed in.
+    pub fn instantiation(self, kernel: &'static str, dtype: Dtype) -> Instantiation {
+        let (Self::OfThread(n) | Self::Each(n)) = self;
+        let shared = self.shared(kernel, dtype);
+        let bytes = if kernel == "assemble" { format!(", {shared}") } else { String::new() };
+        let expression = format!("eigengrad::{kernel}<{}, {n}{bytes}>", in_cuda(dtype));
+        Instantiation { kernel, dtype, n: Some(n), shared, expression }
+    }
+
+    /// The kernels of an eigensolver for matrices of this order.
+    pub fn kernels(self, dtype: Dtype) -> Vec<Instantiation> {
+        let names: &[_] = if self.is_small() { &["small"] } else { &["tridiagonalise", "assemble"] };
+        names.iter().map(|name| self.instantiation(name, dtype)).collect()
+    }
+
+    fn shape(self, kernel: &str, dtype: Dtype, batch: usize) -> LaunchShape {
+        let (team, teams) = self.threads();
+        let of_block = if self.is_small() { team } else { teams };
+        // more than 2³¹ − 1 the driver refuses
+        let blocks = u32::try_from(batch.div_ceil(of_block)).unwrap_or(u32::MAX);
+        LaunchShape { blocks, threads: (team as u32, teams as u32), shared: self.shared(kernel, dtype) as u32 }
+    }
+}
+
+impl Cuda {
+    /// Enqueues a kernel that has columns in registers.
+    ///
+    /// # Safety
+    /// As [`Cuda::launch`], for a batch of this size.
+    pub(in crate::cuda) unsafe fn launch_columns<K: ColumnsKernel>(
+        &self,
+        columns: Columns,
+        batch: usize,
+        arguments: K::Arguments,
+    ) -> Result<()> {
+        let module = self.of_columns(K::NAME, K::DTYPE, columns)?;
+        // SAFETY: the module is of this context and live during the call; the rest is the caller's.
+        unsafe { self.enqueue(module.function(0)?, columns.shape(K::NAME, K::DTYPE, batch), &arguments) }
+    }
+}
