@@ -87,11 +87,7 @@ impl Status {
         ),
         (Self::RESULT_NOT_FINITE, "result not finite", "look at the inputs and at the gaps of the report"),
         (Self::AMBIGUOUS_RANK, "rank cut between λ and −λ", "keep one more or one less"),
-        (
-            Self::TIE_DEFECT,
-            "loss depends on the basis of tied eigenvectors",
-            "take `spectral` or the projector, or a smaller tie_rtol",
-        ),
+        (Self::TIE_DEFECT, "loss depends on the basis of tied eigenvectors", "take `spectral` or the projector"),
         (Self::TIES_REFUSED, "tied kept eigenvalues refused", "take another rule for ties"),
         (Self::VALUES_UNDERFLOW, "eigenvalues underflow", "scale the factor, or store results in a wider type"),
         (Self::LARGE_RESIDUAL, "eigenpairs do not make the matrix", "take another eigensolver"),

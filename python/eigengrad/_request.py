@@ -78,12 +78,16 @@ def request(
     ties: str = "zero",
     tie_rtol: float | None = None,
     dropped: str = "as_computed",
+    **unknown: object,
 ) -> Request:
     """Checks what a user asks and packs it."""
+    if unknown:
+        known = "rtol, atol, rank, keep_all, computed_in, ties, tie_rtol, dropped"
+        raise TypeError(f"unknown option {', '.join(unknown)}: expected UPLO, {known}")
     if rank is not None and (rank := operator.index(rank)) < 0:
         raise ValueError(f"rank is {rank}: expected a number that is not negative, or None")
     if keep_all and not (rtol is atol is None):
-        raise ValueError("keep_all keeps everything: it takes no rtol and no atol")
+        raise ValueError("keep_all sets no tolerance: it takes no rtol and no atol")
     # As Request in src/request.rs reads them.
     choices = _chosen("UPLO", READ, UPLO.upper() if isinstance(UPLO, str) else UPLO)
     choices |= bool(keep_all) << 2

@@ -127,6 +127,11 @@ def test_bad_input(a: object, error: type[Exception], text: str) -> None:
         eigengrad.eigh(a)
 
 
+def test_unknown_options_are_named_beside_those_that_there_are() -> None:
+    with pytest.raises(TypeError, match="unknown option cut: expected UPLO, rtol, "):
+        eigengrad.eigh(np.eye(2), cut=0.1)
+
+
 @pytest.mark.parametrize(
     "options",
     [

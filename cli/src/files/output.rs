@@ -3,6 +3,7 @@
 //! removes what is not renamed.
 
 use crate::failure::{Failure, Result, reason};
+use crate::report;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -29,6 +30,7 @@ fn watch() {
         let handler = ctrlc::set_handler(|| {
             let staged = staged(); // held: no file is made or renamed any more
             staged.iter().rev().for_each(|path| drop(fs::remove_file(path).or_else(|_| fs::remove_dir(path))));
+            report::complain(&"interrupted; files that are not whole are gone");
             std::process::exit(INTERRUPTED);
         });
         drop(handler); // without one an interrupt leaves temporary files, and nothing else
