@@ -6,6 +6,7 @@ mod figure;
 mod machine;
 mod peer;
 mod picture;
+mod solvers;
 mod table;
 mod work;
 
@@ -13,7 +14,7 @@ pub use arguments::Bench;
 
 use crate::failure::{Failure, Result};
 use crate::files::output::Outputs;
-use crate::{device, report};
+use crate::{device, gpu, report};
 use arguments::Case;
 use eigengrad::Device;
 use figure::{Figure, Settled};
@@ -50,15 +51,21 @@ pub fn run(arguments: &Bench) -> Result<()> {
         contest.on(device, peers, &mut found, &mut files)?;
     }
     contest.bar.finish_and_clear();
-    let names = names(&found);
-    if table::unsteady(&found, &names) {
+    if table::unsteady(&found, &names(&found)) {
         report::say(&table::Noise)?;
     }
-    let in_vain = names.is_empty() && !arguments.against.is_empty();
-    if in_vain { Err(Failure::new("no peer gave a figure")) } else { Ok(()) }
+    if arguments.tune {
+        let gpus: Vec<_> = devices.iter().filter(|device| !matches!(device, Device::Cpu(_))).collect();
+        if gpus.is_empty() {
+            return Err(Failure::new("--tune chooses among a GPU's solvers, and no GPU was timed"));
+        }
+        gpus.into_iter().try_for_each(|gpu| report::say(&gpu::tune(gpu, &solvers::fastest(&found, &device::name(gpu)))?))?;
+    }
+    let of_peers = found.iter().any(|settled| arguments.against.iter().any(|peer| peer.to_string() == settled.figure.peer));
+    if arguments.against.is_empty() || of_peers { Ok(()) } else { Err(Failure::new("no peer gave a figure")) }
 }
 
-/// The peers that gave figures.
+/// The peers and solvers that gave figures.
 fn names(found: &[Settled]) -> Vec<String> {
     distinct(found, |settled| settled.figure.peer.clone()).into_iter().filter(|name| name != OURS).collect()
 }
@@ -143,10 +150,13 @@ impl Contest<'_> {
     /// All cases of a device.
     fn on(&self, device: &Device, peers: &mut [Peer], found: &mut Vec<Settled>, files: &mut Files<'_>) -> Result<()> {
         let (description, copy) = (device::describe(device), clock::copy_bandwidth(device)?);
-        let names: Vec<_> = peers.iter().map(|peer| peer.name.to_string()).collect();
+        // Where no solver is named all that there are take turns, too.
+        let solvers = if self.arguments.hardware.solver.is_none() { gpu::solvers(device) } else { Vec::new() };
+        let peer_names = peers.iter().map(|peer| peer.name.to_string());
+        let names: Vec<_> = solvers.iter().map(|(name, _)| (*name).to_owned()).chain(peer_names).collect();
         self.say(&format_args!("{description}; a copy moves {:.1} GB/s\n{}\n", copy / 1e9, Heading(&names)))?;
         for case in self.arguments.cases(device) {
-            let figures = self.rounds(device, &case, peers)?;
+            let figures = self.rounds(device, &case, &solvers, peers)?;
             let settled = Settled::of(&figures, |pass| work::bytes(device, &case, pass), copy);
             for ours in settled.iter().filter(|settled| settled.figure.peer == OURS) {
                 self.say(&format_args!("{}\n", Row { ours, found: &settled, peers: &names }))?;
@@ -158,7 +168,13 @@ impl Contest<'_> {
     }
 
     /// Our figures and those of the peers, in turn, so that noise strikes all alike.
-    fn rounds(&self, device: &Device, case: &Case, peers: &mut [Peer]) -> Result<Vec<Figure>> {
+    fn rounds(
+        &self,
+        device: &Device,
+        case: &Case,
+        solvers: &[(&'static str, Device)],
+        peers: &mut [Peer],
+    ) -> Result<Vec<Figure>> {
         let mut figures = Vec::new();
         for _ in 0..self.arguments.rounds {
             if !peers.is_empty() {
@@ -167,6 +183,11 @@ impl Contest<'_> {
             self.bar.set_message(format!("{OURS} on {}, {case}", device::name(device)));
             figures.extend(work::measure(device, case, self.arguments.reps)?);
             self.bar.inc(1);
+            for (name, device) in solvers {
+                self.bar.set_message(format!("{name} on {}, {case}", device::name(device)));
+                // One that does not take such matrices has no figure.
+                figures.extend(work::measure_solver(name, device, case, self.arguments.reps).unwrap_or_default());
+            }
             for peer in &mut *peers {
                 self.bar.set_message(format!("{} on {}, {case}", peer.name, device::name(device)));
                 match peer.measure(case) {

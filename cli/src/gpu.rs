@@ -1,10 +1,13 @@
 //! NVIDIA GPUs, in a program that was built with the feature `cuda`.
 
 use crate::args::SolverName;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, reason};
+use crate::files::output::Outputs;
 use crate::report::Table;
 use eigengrad::cuda::{self, Cuda, Solver, SolverTable};
-use eigengrad::{Backend, Device};
+use eigengrad::{Backend, Device, Dtype};
+use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Whether the libraries are there.
@@ -26,6 +29,37 @@ pub fn open(ordinal: usize, solver: Option<SolverName>) -> Result<Device> {
     };
     let cuda = Cuda::new(ordinal).map_err(|e| Failure::new(format!("--device cuda:{ordinal}: {e}{}", others())))?;
     Ok(Device::Cuda(cuda.with_solver(solver)))
+}
+
+/// A GPU by each of the solvers that it can be told to take, by their names.
+pub fn solvers(device: &Device) -> Vec<(&'static str, Device)> {
+    let Device::Cuda(cuda) = device else { return Vec::new() };
+    let known = [("on-chip", Solver::OnChip), ("ql", Solver::Ql), ("jacobi", Solver::JACOBI), ("syev", Solver::SYEV)];
+    known.map(|(name, solver)| (name, Device::Cuda(cuda.clone().with_solver(solver)))).into()
+}
+
+/// Writes the fastest solvers of a GPU into the user's table: of each type and orders by their name.
+///
+/// # Errors
+/// If there is no place for it, or it cannot be read or written.
+pub fn tune(device: &Device, fastest: &[(Dtype, RangeInclusive<usize>, &str)]) -> Result<Table> {
+    let Device::Cuda(cuda) = device else { return Err(Failure::new("--tune chooses among a GPU's solvers")) };
+    let Some(path) = SolverTable::path() else { return Err(Failure::new("there is no home: name a file by EIGENGRAD_SOLVERS")) };
+    let (capability, mut solvers) = (cuda.info()?.capability, SolverTable::read()?);
+    solvers.rules.retain(|rule| rule.capability != capability || fastest.iter().all(|(dtype, ..)| *dtype != rule.dtype));
+    let lines = fastest.iter().map(|(dtype, orders, name)| {
+        format!("{}.{} {dtype} {}-{} {name}\n", capability.0, capability.1, orders.start(), orders.end())
+    });
+    let measured: SolverTable = lines.collect::<String>().parse().map_err(Failure::new)?;
+    solvers.rules.extend(measured.rules);
+    let folder = path.parent().unwrap_or(&path);
+    std::fs::create_dir_all(folder).map_err(|e| Failure::at(folder, reason(&e)))?;
+    let mut outputs = Outputs::one(&path, true)?;
+    outputs.stage(&path, &mut |file| write!(file, "{solvers}"))?;
+    let mut table = Table::default();
+    outputs.commit()?.iter().for_each(|path| table.line("written", path.display()));
+    solvers.rules.iter().for_each(|rule| table.line("solvers", rule));
+    Ok(table)
 }
 
 /// The numbers of all GPUs, or why one cannot be had.

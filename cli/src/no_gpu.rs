@@ -3,7 +3,8 @@
 use crate::args::SolverName;
 use crate::failure::{Failure, Result};
 use crate::report::Table;
-use eigengrad::Device;
+use eigengrad::{Device, Dtype};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const WITHOUT: &str = "this program was built without the feature cuda";
@@ -14,6 +15,14 @@ pub fn usable() -> bool {
 
 pub fn open(ordinal: usize, _: Option<SolverName>) -> Result<Device> {
     Err(Failure::new(format!("--device cuda:{ordinal}: {WITHOUT}")))
+}
+
+pub fn solvers(_: &Device) -> Vec<(&'static str, Device)> {
+    Vec::new()
+}
+
+pub fn tune(_: &Device, _: &[(Dtype, RangeInclusive<usize>, &str)]) -> Result<Table> {
+    Err(Failure::new(WITHOUT))
 }
 
 pub fn ordinals() -> Vec<Result<usize>> {

@@ -26,11 +26,23 @@ pub const OURS: &str = "eigengrad";
 /// # Errors
 /// Whatever prevents them, as a lack of memory.
 pub fn measure(device: &Device, case: &Case, reps: usize) -> Result<Vec<Figure>> {
-    let times = dispatch(case.dtype, device, Work { case, reps })?;
+    figures(OURS, device, case, reps, true)
+}
+
+/// The figure of the forward pass by the solver that the device has, under its name.
+///
+/// # Errors
+/// If the solver does not take such matrices, too.
+pub fn measure_solver(name: &str, device: &Device, case: &Case, reps: usize) -> Result<Vec<Figure>> {
+    figures(name, device, case, reps, false)
+}
+
+fn figures(name: &str, device: &Device, case: &Case, reps: usize, with_backward: bool) -> Result<Vec<Figure>> {
+    let times = dispatch(case.dtype, device, Work { case, reps, with_backward })?;
     let figure = |(what, runs): (Pass, Vec<f64>)| {
         let per_matrix = |ns: f64| (ns / case.batch as f64 * 1e3).round() / 1e3; // as the peers
         let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
-        let (peer, version) = (OURS.into(), env!("CARGO_PKG_VERSION").into());
+        let (peer, version) = (name.to_owned(), env!("CARGO_PKG_VERSION").into());
         let (device, dtype, n, batch) = (device::name(device), case.dtype.to_string(), case.n, case.batch);
         Figure { peer, version, device, dtype, n, batch, what, median_ns: per_matrix(median(runs)), min_ns: per_matrix(least) }
     };
@@ -63,14 +75,15 @@ impl Operation for Bytes {
 struct Work<'a> {
     case: &'a Case,
     reps: usize,
+    with_backward: bool,
 }
 
 impl Operation for Work<'_> {
     /// Nanoseconds of each run.
-    type Output = Result<[(Pass, Vec<f64>); 2]>;
+    type Output = Result<Vec<(Pass, Vec<f64>)>>;
 
     fn run<T: Element, B: Engine<T::Scalar>>(self, backend: &B) -> Self::Output {
-        let Self { case: &Case { n, batch, .. }, reps } = self;
+        let Self { case: &Case { n, batch, .. }, reps, with_backward } = self;
         let plan = Plan::<T, B>::new(backend, batch, n, &Options::default())?;
         let (workspace, mut pairs, mut gradient) = (plan.workspace()?, plan.eigenpairs::<T>()?, plan.gradient::<T>()?);
         let mut random = StdRng::seed_from_u64(0);
@@ -85,6 +98,9 @@ impl Operation for Work<'_> {
             plan.eigh_into(resident.view(), pairs.view_mut(), &workspace)?;
             backend.synchronize()
         })?;
+        if !with_backward {
+            return Ok(vec![(Pass::Forward, forward)]);
+        }
         let values_bar = Array2::from_shape_simple_fn((batch, n), || real::<T::Real>(random.sample(StandardNormal)));
         let vectors = pairs.to_host()?;
         let vectors_bar = vectors.vectors().mapv(|v| T::narrow(v.widen().scale(Real::of(2.0 * random.random::<f64>()))));
@@ -93,7 +109,7 @@ impl Operation for Work<'_> {
             plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace)?;
             backend.synchronize()
         })?;
-        Ok([(Pass::Forward, forward), (Pass::Backward, backward)])
+        Ok(vec![(Pass::Forward, forward), (Pass::Backward, backward)])
     }
 }
 

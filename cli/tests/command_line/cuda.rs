@@ -48,6 +48,9 @@ fn cuda_where_it_can_be_had() {
     let bench = "bench --n 2 --dtype float32 --batch 3 --reps 1 --rounds 1";
     let said = place.run(&format!("{bench} --device cuda --json b.json --svg b.svg")).ok();
     assert!(said.contains("cuda:0 ") && said.lines().count() == 4, "{said}");
+    for solver in ["on-chip", "ql", "jacobi", "syev"] {
+        assert!(said.contains(&format!("{solver}/ours")), "{said}");
+    }
     assert!(String::from_utf8(place.bytes("b.json")).unwrap().lines().skip(1).all(|line| line.contains(r#""device":"cuda""#)));
     let svg = String::from_utf8(place.bytes("b.svg")).unwrap();
     assert!(svg.contains(&format!("eigengrad {}, cuda", env!("CARGO_PKG_VERSION"))), "{svg}");
@@ -56,7 +59,12 @@ fn cuda_where_it_can_be_had() {
     let said = place.run(&format!("{bench} --json b.json --force")).ok();
     assert_eq!(said.lines().filter(|line| line.contains("a copy moves ")).count(), 1 + found, "{said}");
     let json = String::from_utf8(place.bytes("b.json")).unwrap();
-    assert_eq!((json.lines().count(), json.contains(r#""device":"cuda:1""#)), (1 + 2 * (1 + found), found > 1), "{json}");
+    assert_eq!((json.lines().count(), json.contains(r#""device":"cuda:1""#)), (1 + 2 + 6 * found, found > 1), "{json}");
+    let solvers = [("EIGENGRAD_SOLVERS", "solvers")];
+    let said = place.run_with(&solvers, &format!("{bench} --device cuda --tune")).ok();
+    assert!(said.contains("solvers  9.0 float32 1-2 "), "{said}");
+    assert!(place.run_with(&solvers, "devices").ok().contains("solvers  9.0 float32 1-2 "));
+    assert!(place.run(&format!("{bench} --device cpu --tune")).table().lines().count() > 2);
     place.run("warm --capability 9").misused();
     place.run("warm --capability 5.0").refused();
 }
@@ -129,7 +137,7 @@ fn cuda_without_a_compiler_but_with_a_cache() {
     let Some((place, folder)) = without("libnvrtc.so.13") else { return };
     let cache = place.path("cache").display().to_string();
     let written = place.run_with(&[("EIGENGRAD_CACHE", &*cache)], "warm --n 2 1000").ok();
-    assert_eq!(written.lines().count(), 64, "three files for each type, and five for n = 2\n{written}");
+    assert_eq!(written.lines().count(), 68, "three files for each type, five for n = 2, four of QL\n{written}");
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_CACHE", &*cache)];
     place.run_with(&environment, DECOMPOSE).ok();
     place.put("l.npy", f8(&[2], &[1.0, 2.0]));
