@@ -133,7 +133,7 @@ forward() {
     export EIGENGRAD_CACHE=$work/cache
     step warm 60 "$here/eigengrad" warm
     measured copy 30 copy
-    for way in auto 'on chip' jacobi 'syev fastest'; do
+    for way in auto 'on chip' ql jacobi 'syev fastest'; do
         measured "capture-${way// /-}" 30 capture --solver "$way"
     done
     measured forward-deciding 170 forward --n 8 32 33 4 16 64 128

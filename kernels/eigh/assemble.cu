@@ -1,11 +1,14 @@
 // V = Q Z and Λ: the rotations of eigh/implicit_ql.cu and the reflections of eigh/tridiagonalise.cu,
 // docs/derivation.md §14.
 //
-//   v        [batch, n, n] the reflections; out: one eigenvector after the other
+//   v        [batch, n, n] the reflections
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e
 //   turns, windows, sweeps as eigh/implicit_ql.cu leaves them
 //   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz, ascending
-//   info     [batch] 0, or n + 1 where the sweeps did not end
+//   out, to  what the cut makes of them, eigh/cut.cuh, whose status is read, too, and exponent [batch];
+//            V [batch, n, n] as T, one eigenvector after the other, which may lie where v does
+//   info     [batch] 0, or n + 1 where the sweeps did not end; written where `out` is null, and λ and V
+//            are as they are
 //
 // Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep, which
 // it reads from shared memory. Z then changes hands: thread j has a column, in ascending order, and
@@ -13,6 +16,7 @@
 //
 // Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
 // 2·n³ real ones, complex 8·n³.
+#include "eigh/cut.cuh"
 #include "eigh/tridiagonal.cuh"
 
 namespace eigengrad {
@@ -30,6 +34,7 @@ struct assemble_memory {
     R d[N], e[N], working_d[N], working_e[N], quotients[N];
     int order[N];
     unsigned window[2];
+    int failed, unused;
     // Odd: neither rows nor columns meet in a bank.
     R z[N][N | 1];
 };
@@ -180,12 +185,14 @@ __device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, i
     }
 }
 
-template <class S, int N, int BYTES>
+template <class T, int N, int BYTES>
 __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
-    assemble(long long batch, int n, int most_turns, int most_sweeps, S* __restrict__ v, const real_of<S>* __restrict__ diagonal,
-             const real_of<S>* __restrict__ beside, const real_of<S>* __restrict__ turns, const unsigned* __restrict__ windows,
-             const int* __restrict__ sweeps, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
-    using R = real_of<S>;
+    assemble(long long batch, int n, int most_turns, int most_sweeps, const scalar_of<T>* v, const real_of<T>* __restrict__ diagonal,
+             const real_of<T>* __restrict__ beside, const real_of<T>* __restrict__ turns, const unsigned* __restrict__ windows,
+             const int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
+             cut cut, spectrum_results<T> out, T* to) {
+    using S = scalar_of<T>;
+    using R = real_of<T>;
     using M = assemble_memory<S, N>;
     using team = columns_team<team_of_columns<N>::THREADS>;
     static_assert(team_of_columns<N>::TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
@@ -196,6 +203,7 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
     const bool here = b < batch, mine = here && j < n;
     const S zero = make<S>::from(0, 0);
     v += at * n * n;
+    to += at * n * n;
     lambda += at * n;
     diagonal += at / 32 * 32 * n + at % 32;
     beside += at / 32 * 32 * n + at % 32;
@@ -219,6 +227,16 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
         for (int i = 0; i < N; ++i) shared.z[j][i] = z[i];
     team::barrier();
     sort_columns<S, N>(shared, n, mine, lambda);
+    if (here && j == 0) {
+        bool failed = false;
+        if (out.values) {
+            const unsigned found = out.status[b], all = found & NOT_FINITE || ended ? found : found | NOT_CONVERGED;
+            failed = cut_spectrum<T>(cut, n, lambda, exponent[b], all, b, out);
+        } else {
+            info[b] = ended ? 0 : n + 1;
+        }
+        shared.failed = failed;
+    }
     S x[N];
     const int from = mine ? shared.order[j] : 0;
 #pragma unroll
@@ -227,6 +245,7 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
 
     // Out through shared memory: what is contiguous there is a thread's here.
     team::barrier();
+    const bool failed = shared.failed;
     if (j < n)
 #pragma unroll
         for (int i = 0; i < N; ++i) shared.z[j][i] = re(x[i]);
@@ -240,8 +259,10 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
     team::barrier();
 #pragma unroll
     for (int i = 0; i < N; ++i)
-        if (mine && i < n) v[i * n + j] = make<S>::from(z[i], shared.z[i][j]);
-    if (here && j == 0) info[b] = ended ? 0 : n + 1;
+        if (mine && i < n) {
+            const R nan = limits<R>::nan();
+            to[i * n + j] = narrow<T>::from(failed ? make<S>::from(nan, nan) : make<S>::from(z[i], shared.z[i][j]));
+        }
 }
 
 } // namespace eigengrad

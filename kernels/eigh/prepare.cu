@@ -11,19 +11,11 @@
 // Scaling by a power of two is exact, and keeps squares from over- and underflowing. Bytes:
 // ½·n²·sizeof(T) from memory, n²·sizeof(scalar) to it; the second read of A comes from the cache.
 // Flops: none to speak of.
+#include "eigh/entry.cuh"
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 
 namespace eigengrad {
-
-// A_ij with i ≥ j.
-template <class T>
-__device__ scalar_of<T> lower_entry(const T* a, int n, int read, int i, int j) {
-    using S = scalar_of<T>;
-    const T *below = a + static_cast<long long>(i) * n + j, *above = a + static_cast<long long>(j) * n + i;
-    const S x = read == READ_LOWER ? widen(*below) : read == READ_UPPER ? conj(widen(*above)) : mean(widen(*below), widen(*above));
-    return i == j ? make<S>::from(re(x), 0) : x;
-}
 
 template <class T>
 __global__ void __launch_bounds__(256, 6)
@@ -52,8 +44,7 @@ __global__ void __launch_bounds__(256, 6)
     for (unsigned e = threadIdx.x; e < entries; e += blockDim.x) {
         const int j = e / n, i = e % n;
         S x = i >= j ? lower_entry(a, n, read, i, j) : conj(lower_entry(a, n, read, j, i));
-        x = make<S>::from(scaled(re(x), -exponent_of_largest), scaled(im(x), -exponent_of_largest));
-        out[e] = is_finite ? x : make<S>::from(i == j ? 1 : 0, 0);
+        out[e] = is_finite ? scaled_down(x, exponent_of_largest) : make<S>::from(i == j ? 1 : 0, 0);
     }
     if (here && threadIdx.x == 0) {
         exponent[b] = exponent_of_largest;

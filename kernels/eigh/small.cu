@@ -1,41 +1,87 @@
 // A = V Λ Vᴴ, a matrix of known order N a thread, all of it in registers: docs/derivation.md §14.
 //
-//   v      [batch, N, N] A column-major, both triangles, as eigh/prepare.cu leaves it; out, unless
-//                       `vectors` is 0: one eigenvector after the other
+//   from, a  A: [batch, N, N] row-major as T, read as `from` says, scaled here as eigh/prepare.cu does
+//          it, I if it is not finite; or PREPARED, in v
 //   lambda [batch, N] ascending; Rayleigh quotients where there are vectors
-//   info   [batch] 0, or N + 1 where the sweeps did not end
+//   out, to what the cut makes of them, eigh/cut.cuh; V [batch, N, N] as O, one eigenvector after the
+//          other, or null where it is not wanted
+//   info   [batch] 0, or N + 1 where the sweeps did not end; written where `out` is null, and λ and V
+//          are as they are
 //
 // A warp brings 32 matrices through shared memory, so that neighbours read neighbouring words. Every
 // loop over rows and columns is unrolled; what does not belong to a window turns by nothing, exactly.
 //
 // Bytes: 2·N² scalars and N reals a matrix.
+#include "eigh/cut.cuh"
+#include "eigh/entry.cuh"
 #include "eigh/tridiagonal.cuh"
 
 namespace eigengrad {
 
 // A warp's matrices in shared memory, by words: a thread's next ones are in another bank.
-template <class S, int N>
+template <class I, class O, int N>
 struct small_memory {
-    static constexpr int WORDS = N * N * sizeof(S) / 4;
-    static constexpr int OF_T = 2 * N * sizeof(real_of<S>) / 4; // d and e, in the place of A
-    static constexpr int EACH = (WORDS > OF_T ? WORDS : OF_T) | 1;
+    static constexpr int words_of(int bytes) { return (bytes + 3) / 4; }
+    static constexpr int A = words_of(N * N * sizeof(I)), V = words_of(N * N * sizeof(O)), S = words_of(N * N * sizeof(scalar_of<I>));
+    static constexpr int OF_T = words_of(2 * N * sizeof(real_of<I>)); // d and e, in the place of A
+    static constexpr int MOST_OF_MATRICES = A > V ? (A > S ? A : S) : (V > S ? V : S);
+    static constexpr int EACH = (MOST_OF_MATRICES > OF_T ? MOST_OF_MATRICES : OF_T) | 1;
     unsigned words[32 * EACH];
 
-    // The word `at` of this lane's matrix, and what is kept there as X.
+    // Number `at` of a matrix.
     template <class X>
-    __device__ X get(int at) const {
-        union { unsigned words[sizeof(X) / 4]; X x; } both;
+    __device__ X get(int matrix, int at) const {
+        const unsigned* const of = words + matrix * EACH;
+        if constexpr (sizeof(X) < 4) {
+            return reinterpret_cast<const X*>(of)[at];
+        } else {
+            union { unsigned words[sizeof(X) / 4]; X x; } both;
 #pragma unroll
-        for (int w = 0; w < sizeof(X) / 4; ++w) both.words[w] = words[threadIdx.x * EACH + at * (sizeof(X) / 4) + w];
-        return both.x;
+            for (int w = 0; w < sizeof(X) / 4; ++w) both.words[w] = of[at * (sizeof(X) / 4) + w];
+            return both.x;
+        }
     }
     template <class X>
-    __device__ void put(int at, X x) {
-        union { unsigned words[sizeof(X) / 4]; X x; } both;
-        both.x = x;
+    __device__ void put(int matrix, int at, X x) {
+        unsigned* const of = words + matrix * EACH;
+        if constexpr (sizeof(X) < 4) {
+            reinterpret_cast<X*>(of)[at] = x;
+        } else {
+            union { unsigned words[sizeof(X) / 4]; X x; } both;
+            both.x = x;
 #pragma unroll
-        for (int w = 0; w < sizeof(X) / 4; ++w) words[threadIdx.x * EACH + at * (sizeof(X) / 4) + w] = both.words[w];
+            for (int w = 0; w < sizeof(X) / 4; ++w) of[at * (sizeof(X) / 4) + w] = both.words[w];
+        }
     }
+
+    // All matrices of the warp, from memory or to it, by the largest pieces of a number that a word
+    // holds.
+    template <class X>
+    __device__ void load(int matrices, const X* from) {
+        using piece = typename piece_of<sizeof(X)>::type;
+        constexpr int PIECES = N * N * sizeof(X) / sizeof(piece);
+        const piece* const all = reinterpret_cast<const piece*>(from);
+        for (int q = threadIdx.x; q < matrices * PIECES; q += 32) put(q / PIECES, q % PIECES, all[q]);
+        __syncwarp();
+    }
+    template <class X>
+    __device__ void store(int matrices, X* to) const {
+        using piece = typename piece_of<sizeof(X)>::type;
+        constexpr int PIECES = N * N * sizeof(X) / sizeof(piece);
+        piece* const all = reinterpret_cast<piece*>(to);
+        __syncwarp();
+        for (int q = threadIdx.x; q < matrices * PIECES; q += 32) all[q] = get<piece>(q / PIECES, q % PIECES);
+    }
+
+private:
+    template <int BYTES, class = void>
+    struct piece_of {
+        using type = unsigned;
+    };
+    template <class NONE>
+    struct piece_of<2, NONE> {
+        using type = unsigned short;
+    };
 };
 
 template <class S, int N>
@@ -161,73 +207,114 @@ __device__ __forceinline__ void places_of(const R (&x)[N], int (&place)[N]) {
     }
 }
 
-template <class S, int N>
-__global__ void __launch_bounds__(32, 1)
-    small(long long batch, int vectors, S* __restrict__ v, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
-    using R = real_of<S>;
-    using M = small_memory<S, N>;
-    __shared__ M shared;
+// A of this lane in registers, and its exponent. Whether it is finite.
+template <class I, class O, int N>
+__device__ __forceinline__ bool read_matrix(const small_memory<I, O, N>& shared, int from, bool here, small_matrix<scalar_of<I>, N>& matrix,
+                                            int& exponent) {
+    using S = scalar_of<I>;
+    using R = real_of<I>;
     const int lane = threadIdx.x;
-    const long long first = static_cast<long long>(blockIdx.x) * 32;
-    const int matrices = static_cast<int>(smaller(batch - first, 32ll));
-    const bool here = lane < matrices;
-    unsigned* const words = reinterpret_cast<unsigned*>(v + first * N * N);
-    for (int q = lane; q < matrices * M::WORDS; q += 32) shared.words[q / M::WORDS * M::EACH + q % M::WORDS] = words[q];
-    __syncwarp();
-    small_matrix<S, N> matrix;
+    R largest = 0;
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+#pragma unroll
+        for (int i = j; i < N; ++i) {
+            const auto at = [&](int row, int column) { return widen(shared.template get<I>(lane, row * N + column)); };
+            // prepared, it is column-major
+            S x = from == PREPARED     ? shared.template get<S>(lane, j * N + i)
+                  : from == READ_LOWER ? at(i, j)
+                  : from == READ_UPPER ? conj(at(j, i))
+                                       : mean(at(i, j), at(j, i));
+            if (i == j) x = make<S>::from(re(x), 0);
+            if (!here) x = make<S>::from(i == j ? 1 : 0, 0);
+            matrix.a[i][j] = x;
+            largest = larger(largest, finite(x) ? size(x) : limits<R>::infinity());
+        }
+    const bool is_finite = largest < limits<R>::infinity();
+    exponent = from != PREPARED && is_finite && largest > 0 ? binary_exponent(largest) : 0;
 #pragma unroll
     for (int j = 0; j < N; ++j)
 #pragma unroll
         for (int i = j; i < N; ++i)
-            matrix.a[i][j] = here ? shared.template get<S>(j * N + i) : make<S>::from(i == j ? 1 : 0, 0);
+            matrix.a[i][j] = is_finite ? scaled_down(matrix.a[i][j], exponent) : make<S>::from(i == j ? 1 : 0, 0);
+    return is_finite;
+}
+
+template <class I, class O, int N>
+__global__ void __launch_bounds__(32, 1)
+    small(long long batch, int from, const I* a, scalar_of<I>* v, real_of<I>* __restrict__ lambda, int* __restrict__ info, cut cut,
+          spectrum_results<O> out, O* to) {
+    using S = scalar_of<I>;
+    using R = real_of<I>;
+    using M = small_memory<I, O, N>;
+    __shared__ M shared;
+    const int lane = threadIdx.x;
+    const long long first = static_cast<long long>(blockIdx.x) * 32, b = first + lane;
+    const int matrices = static_cast<int>(smaller(batch - first, 32ll));
+    const bool here = lane < matrices;
+    if (from == PREPARED) shared.load(matrices, v + first * N * N);
+    else shared.load(matrices, a + first * N * N);
+    small_matrix<S, N> matrix;
+    int exponent;
+    const bool is_finite = read_matrix<I, O, N>(shared, from, here, matrix, exponent);
     matrix.tridiagonalise();
-    R z[N][N];
+    R z[N][N], quotient[N];
     int place[N];
-    if (!vectors) {
-        const bool ended = small_ql<0>(matrix.d, matrix.e, z);
-        places_of(matrix.d, place);
+    bool ended;
+    if (to) {
+        // T itself waits in the lane's own place for the quotients.
 #pragma unroll
-        for (int k = 0; k < N; ++k)
-            if (here) lambda[(first + lane) * N + place[k]] = matrix.d[k];
-        if (here) info[first + lane] = ended ? 0 : N + 1;
-        return;
-    }
-    // T itself waits in the lane's own place for the quotients.
+        for (int k = 0; k < N; ++k) {
+            shared.put(lane, k, matrix.d[k]);
+            shared.put(lane, N + k, matrix.e[k]);
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-        shared.put(k, matrix.d[k]);
-        shared.put(N + k, matrix.e[k]);
-#pragma unroll
-        for (int i = 0; i < N; ++i) z[i][k] = i == k ? R(1) : R(0);
-    }
-    const bool ended = small_ql<1>(matrix.d, matrix.e, z);
-    R quotient[N];
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-        R sum = 0, squares = 0;
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-            R image = shared.template get<R>(i) * z[i][k];
-            if (i + 1 < N) image += 2 * shared.template get<R>(N + i) * z[i + 1][k];
-            sum += image * z[i][k];
-            squares += z[i][k] * z[i][k];
+            for (int i = 0; i < N; ++i) z[i][k] = i == k ? R(1) : R(0);
         }
-        quotient[k] = sum / squares;
+        ended = small_ql<1>(matrix.d, matrix.e, z);
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+            R sum = 0, squares = 0;
+#pragma unroll
+            for (int i = 0; i < N; ++i) {
+                R image = shared.template get<R>(lane, i) * z[i][k];
+                if (i + 1 < N) image += 2 * shared.template get<R>(lane, N + i) * z[i + 1][k];
+                sum += image * z[i][k];
+                squares += z[i][k] * z[i][k];
+            }
+            quotient[k] = sum / squares;
+        }
+    } else {
+        ended = small_ql<0>(matrix.d, matrix.e, z);
+#pragma unroll
+        for (int k = 0; k < N; ++k) quotient[k] = matrix.d[k];
     }
     places_of(quotient, place);
+    bool failed = false;
+    if (here) {
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-        S x[N];
-#pragma unroll
-        for (int i = 0; i < N; ++i) x[i] = make<S>::from(z[i][k], 0);
-        matrix.reflect(x);
-#pragma unroll
-        for (int i = 0; i < N; ++i) shared.put(place[k] * N + i, x[i]);
-        if (here) lambda[(first + lane) * N + place[k]] = quotient[k];
+        for (int k = 0; k < N; ++k) lambda[b * N + place[k]] = quotient[k];
+        if (out.values) {
+            const unsigned found = !is_finite ? NOT_FINITE : ended ? 0 : NOT_CONVERGED;
+            failed = cut_spectrum<O>(cut, N, lambda + b * N, exponent, found, b, out);
+        } else {
+            info[b] = ended ? 0 : N + 1;
+        }
     }
-    if (here) info[first + lane] = ended ? 0 : N + 1;
-    __syncwarp();
-    for (int q = lane; q < matrices * M::WORDS; q += 32) words[q] = shared.words[q / M::WORDS * M::EACH + q % M::WORDS];
+    // Values of complex matrices are stored as real numbers, beside which there are no vectors.
+    if constexpr (sizeof(scalar_of<O>) == sizeof(S)) {
+        if (!to) return;
+        const S nan = make<S>::from(limits<R>::nan(), limits<R>::nan());
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+            S x[N];
+#pragma unroll
+            for (int i = 0; i < N; ++i) x[i] = make<S>::from(z[i][k], 0);
+            matrix.reflect(x);
+#pragma unroll
+            for (int i = 0; i < N; ++i) shared.put(lane, place[k] * N + i, narrow<O>::from(failed ? nan : x[i]));
+        }
+        shared.store(matrices, to + first * N * N);
+    }
 }
 
 } // namespace eigengrad

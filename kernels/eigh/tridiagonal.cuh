@@ -184,6 +184,22 @@ struct columns_team {
         }
         return x;
     }
+
+    // As the sum.
+    template <class R>
+    __device__ static R largest(R x, R* box) {
+#pragma unroll
+        for (int step = (THREADS < 32 ? THREADS : 32) / 2; step > 0; step /= 2)
+            x = larger(x, __shfl_xor_sync(ALL_LANES, x, step));
+        if constexpr (THREADS > 32) {
+            if (threadIdx.x % 32 == 0) box[threadIdx.x / 32] = x;
+            __syncthreads();
+            x = box[0];
+#pragma unroll
+            for (int warp = 1; warp < THREADS / 32; ++warp) x = larger(x, box[warp]);
+        }
+        return x;
+    }
 };
 
 // Rows that are worked on at once: whole chunks, of which zeros are the rest.

@@ -1,7 +1,9 @@
 // T = QᴴAQ, real and tridiagonal, by Householder's reflections: docs/derivation.md §14.
 //
-//   v        [batch, n, n] A column-major, both triangles; out, unless `vectors` is 0: row k of
-//                          column k has τ_k, the rows below it v_k
+//   from, a  A: [batch, n, n] row-major as T, read as `from` says, scaled here as eigh/prepare.cu
+//                          does it, I if it is not finite; or PREPARED, in v
+//   v        [batch, n, n] out, unless `vectors` is 0: row k of column k has τ_k, the rows below it v_k
+//   exponent, status [batch] as eigh/prepare.cu writes them; not where A is prepared
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e: those of 32 matrices lie side by side, as
 //                          eigh/implicit_ql.cu reads them
 //
@@ -10,7 +12,9 @@
 // has a component, goes to all by shared memory.
 //
 // Bytes: 2·n² scalars a matrix. Flops: 4/3·n³ real ones, complex 16/3·n³.
+#include "eigh/entry.cuh"
 #include "eigh/tridiagonal.cuh"
+#include "lib/status.cuh"
 
 namespace eigengrad {
 
@@ -23,18 +27,53 @@ struct tridiagonalise_memory {
     alignas(16) S w[LENGTH];
     real_of<S> tails[4], products[4];
     S alpha;
+    // Odd: neither rows nor columns meet in a bank.
+    S entries[N][N | 1];
 };
 
-template <class S, int N>
-__global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
-    tridiagonalise(long long batch, int n, int vectors, S* __restrict__ v, real_of<S>* __restrict__ diagonal,
-                   real_of<S>* __restrict__ beside) {
+// Column j of A in registers, by columns of a triangle and their mirror images.
+template <class T, int N, class S>
+__device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared, int n, int from, bool here, const T* a, S (&column)[N + 1],
+                                            int* exponent, unsigned* status) {
     using R = real_of<S>;
+    using team = columns_team<team_of_columns<N>::THREADS>;
+    const int j = threadIdx.x;
+    const bool mine = here && j < n;
+    R largest = 0;
+    for (int i = 0; i < n; ++i) {
+        if (!mine || i < j) continue;
+        const S x = lower_entry(a, n, from, i, j);
+        shared.entries[i][j] = x;
+        largest = larger(largest, finite(x) ? size(x) : limits<R>::infinity());
+    }
+    largest = team::largest(largest, shared.tails);
+    team::barrier();
+    const bool is_finite = largest < limits<R>::infinity();
+    const int e = is_finite && largest > 0 ? binary_exponent(largest) : 0;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        const bool inside = mine && i < n;
+        const S x = !inside ? make<S>::from(0, 0) : i >= j ? shared.entries[i][j] : conj(shared.entries[j][i]);
+        column[i] = is_finite ? scaled_down(x, e) : make<S>::from(inside && i == j ? 1 : 0, 0);
+    }
+    if (here && j == 0) {
+        *exponent = e;
+        *status = is_finite ? 0 : NOT_FINITE;
+    }
+}
+
+template <class T, int N, int BYTES>
+__global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
+    tridiagonalise(long long batch, int n, int from, int vectors, const T* a_of, scalar_of<T>* v, int* __restrict__ exponent,
+                   unsigned* __restrict__ status, real_of<T>* __restrict__ diagonal, real_of<T>* __restrict__ beside) {
+    using S = scalar_of<T>;
+    using R = real_of<T>;
     using M = tridiagonalise_memory<S, N>;
     constexpr int THREADS = team_of_columns<N>::THREADS, TEAMS = team_of_columns<N>::TEAMS, AT_ONCE = M::AT_ONCE;
     using team = columns_team<THREADS>;
-    __shared__ M of_block[TEAMS];
-    M& shared = of_block[threadIdx.y];
+    static_assert(TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
+    extern __shared__ uint4 memory[];
+    M& shared = reinterpret_cast<M*>(memory)[threadIdx.y];
     const int j = threadIdx.x;
     const long long b = matrix_of_team();
     const bool here = b < batch, mine = here && j < n;
@@ -44,9 +83,14 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
     beside += b / 32 * 32 * n + b % 32;
 
     S a[N + 1];
-#pragma unroll
-    for (int i = 0; i < N; ++i) a[i] = mine && i < n ? conj(v[i * n + j]) : zero;
     a[N] = zero;
+    if (from == PREPARED) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) a[i] = mine && i < n ? conj(v[i * n + j]) : zero;
+    } else {
+        const long long at = here ? b : 0;
+        read_column<T, N>(shared, n, from, here, a_of + at * n * n, a, exponent + at, status + at);
+    }
     for (int t = j; t < M::LENGTH; t += THREADS) shared.v[t] = shared.w[t] = zero;
     team::barrier();
     if (mine && j == 0) diagonal[0] = re(a[0]);

@@ -116,8 +116,8 @@ enum ModuleKey {
     Family(Family, Dtype),
     /// A kernel of one order, for the types that its template takes.
     OnChip(&'static str, &'static [Dtype], Layout),
-    /// A kernel that has columns in registers, for a type.
-    Columns(&'static str, Dtype, Columns),
+    /// A kernel that has columns in registers, for the types that its template takes.
+    Columns(&'static str, &'static [Dtype], Columns),
 }
 
 /// What belongs to a stream, until nothing is captured any more.
@@ -350,8 +350,8 @@ impl Cuda {
     }
 
     /// The kernel that has columns in registers, as [`Cuda::module`].
-    pub(super) fn of_columns(&self, kernel: &'static str, dtype: Dtype, columns: Columns) -> Result<Arc<Module>> {
-        self.loaded(ModuleKey::Columns(kernel, dtype, columns), || vec![columns.instantiation(kernel, dtype)])
+    pub(super) fn of_columns(&self, kernel: &'static str, dtypes: &'static [Dtype], columns: Columns) -> Result<Arc<Module>> {
+        self.loaded(ModuleKey::Columns(kernel, dtypes, columns), || vec![columns.instantiation(kernel, dtypes)])
     }
 
     fn loaded(&self, key: ModuleKey, wanted: impl FnOnce() -> Vec<Instantiation>) -> Result<Arc<Module>> {

@@ -1,5 +1,5 @@
-//! A = V Λ Vᴴ on the device, part by part: prepare, (probe), cuSOLVER, (certificate), spectrum,
-//! store.
+//! A = V Λ Vᴴ on the device, part by part: prepare, (probe), a solver, (certificate), spectrum,
+//! store. QL prepares and cuts on its way.
 
 use crate::compute::Eigh;
 use crate::cuda::device::{Cuda, lock};
@@ -9,47 +9,18 @@ use crate::cuda::kernel::layouts::read;
 use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::memory::workspace::{Workspace, WorkspaceRegions};
 use crate::cuda::solver::certificate::Certificate;
-use crate::cuda::solver::library::Memory;
+use crate::cuda::solver::cut::{Cut, SpectrumResults};
+use crate::cuda::solver::library::{Memory, Prepared};
+use crate::cuda::solver::ql::{Job, Ql};
 use crate::options::Problem;
 use crate::{Eigenpairs, Element, ElementOf, HermitianBatch, Result, Scalar, Spectrum, Status, Triangle, View, ViewMut};
 use std::ffi::c_int;
-use std::mem::offset_of;
-
-/// `struct cut` of kernels/eigh/spectrum.cu.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(in crate::cuda) struct Cut {
-    everything: c_int,
-    at_most: c_int,
-    nulls: c_int,
-    atol: f64,
-    rtol: f64,
-    tie_rtol: f64,
-}
-
-// The same on both sides.
-const _: () = assert!(size_of::<Cut>() == 40 && offset_of!(Cut, tie_rtol) == 32);
-
-impl Cut {
-    fn new<R: Element>(problem: &Problem, nulls: usize) -> Self {
-        let (atol, rtol) = problem.tau.unwrap_or_default();
-        let everything = c_int::from(problem.tau.is_none());
-        Self {
-            everything,
-            at_most: problem.at_most as c_int,
-            nulls: nulls as c_int,
-            atol,
-            rtol,
-            tie_rtol: problem.tie_rtol::<R>(),
-        }
-    }
-}
 
 kernels! { Eigenpairs:
     /// kernels/eigh/prepare.cu: A in the type computed in, scaled, and its exponent.
     Prepare<I> = "prepare"(i64, c_int, c_int, DevicePtr<I>, DevicePtr<I::Scalar>, DevicePtr<c_int>, DevicePtr<Status>);
-    /// kernels/eigh/spectrum.cu: λ, the solver's info, defects and their bound in; λ, K, ranks,
-    /// gaps, statuses and vectors out.
+    /// kernels/eigh/spectrum.cu: λ, the solver's info, defects and their bound in; what the cut
+    /// makes of λ, and vectors out.
     CutSpectrum<S> = "spectrum"(
         i64,
         c_int,
@@ -59,12 +30,7 @@ kernels! { Eigenpairs:
         DevicePtr<c_int>,
         DevicePtr<RealOf<S>>,
         RealOf<S>,
-        DevicePtr<S::Real>,
-        DevicePtr<bool>,
-        DevicePtr<u32>,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<Status>,
+        SpectrumResults<S>,
         DevicePtr<S::Scalar>,
     );
 }
@@ -76,12 +42,7 @@ impl<T: Scalar, S: Element<Scalar: Element<Real = <T as Element>::Real>>> Result
 /// Device addresses of the results, the first of their matrices.
 #[derive(Clone, Copy)]
 pub(in crate::cuda) struct Outputs<S: Element> {
-    values: DevicePtr<S::Real>,
-    kept: DevicePtr<bool>,
-    rank: DevicePtr<u32>,
-    gap_kept: DevicePtr<RealOf<S>>,
-    gap_dropped: DevicePtr<RealOf<S>>,
-    pub status: DevicePtr<Status>,
+    pub spectrum: SpectrumResults<S>,
     /// Null where only values are asked for.
     pub vectors: DevicePtr<S>,
 }
@@ -94,29 +55,20 @@ impl<S: Element> Outputs<S> {
         out: &Spectrum<R, Cuda, ViewMut<'_>>,
         vectors: DevicePtr<S>,
     ) -> Result<Self> {
-        Ok(Self {
+        let spectrum = SpectrumResults {
             values: cuda.output(&out.values)?.cast(),
             kept: cuda.output(&out.kept)?,
             rank: cuda.output(&out.rank)?,
             gap_kept: cuda.output(&out.gap_kept)?.cast(),
             gap_dropped: cuda.output(&out.gap_dropped)?.cast(),
             status: cuda.output(&out.status)?,
-            vectors,
-        })
+        };
+        Ok(Self { spectrum, vectors })
     }
 
     /// The results of the matrices from `first` on, each of so many vectors of n components.
     pub fn from(self, first: usize, n: usize, vectors: usize) -> Self {
-        let vectors = first * vectors;
-        Self {
-            values: self.values.behind(vectors),
-            kept: self.kept.behind(vectors),
-            rank: self.rank.behind(first),
-            gap_kept: self.gap_kept.behind(first),
-            gap_dropped: self.gap_dropped.behind(first),
-            status: self.status.behind(first),
-            vectors: self.vectors.behind(vectors * n),
-        }
+        Self { spectrum: self.spectrum.from(first, vectors), vectors: self.vectors.behind(first * vectors * n) }
     }
 }
 
@@ -185,6 +137,10 @@ impl<S: Element> EighPart<'_, S> {
         let with_vectors = !self.out.vectors.is_null();
         let in_place = with_vectors && S::DTYPE == T::DTYPE;
         let matrices = if in_place { self.out.vectors.cast() } else { workspace.regions.matrices[0] };
+        let ql = lock(&workspace.solver).as_ref().and_then(Prepared::ql);
+        if let Some(ql) = ql.filter(|_| !cuda.certified) {
+            return self.by_ql(cuda, ql, (a, triangle), matrices, workspace.regions);
+        }
         self.prepare(cuda, (a, triangle), matrices, workspace.regions.exponent)?;
         self.solve(cuda, matrices, workspace)?;
         if with_vectors && !in_place {
@@ -192,6 +148,37 @@ impl<S: Element> EighPart<'_, S> {
             unsafe { cuda.narrow(self.batch * self.order * self.order, matrices.cast(), self.out.vectors) }?;
         }
         Ok(())
+    }
+
+    /// From A as it is to the results, by a solver that prepares and cuts on its way.
+    fn by_ql<T, I>(
+        &self,
+        cuda: &Cuda,
+        ql: Ql,
+        (a, triangle): (DevicePtr<I>, Option<Triangle>),
+        matrices: DevicePtr<T>,
+        regions: WorkspaceRegions<T>,
+    ) -> Result<()>
+    where
+        T: Scalar,
+        I: Element<Scalar = T>,
+        S: ResultOf<T>,
+    {
+        let _range = range(c"eigengrad::solve");
+        let WorkspaceRegions { lambda, info, exponent, scratch, .. } = regions;
+        let job = Job {
+            batch: self.batch,
+            from: read(triangle),
+            a,
+            memory: Memory { a: matrices, lambda, info, scratch },
+            exponent,
+            cut: Cut::new::<T::Real>(self.problem, self.problem.n - self.order),
+            spectrum: self.out.spectrum,
+            vectors: self.out.vectors,
+        };
+        // SAFETY: A, the outputs, the matrices and the regions are those of a part of this size.
+        unsafe { ql.run(cuda, job) }?;
+        if ql.cuts(!self.out.vectors.is_null()) { Ok(()) } else { self.spectrum(cuda, regions, DevicePtr::NULL, DevicePtr::NULL) }
     }
 
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the
@@ -232,7 +219,7 @@ impl<S: Element> EighPart<'_, S> {
     ) -> Result<()> {
         let _range = range(c"eigengrad::prepare");
         let shape = LaunchShape::team_each(self.batch, self.order);
-        let arguments = (self.batch as i64, self.order as c_int, read(triangle), a, matrices, exponent, self.out.status);
+        let arguments = (self.batch as i64, self.order as c_int, read(triangle), a, matrices, exponent, self.out.spectrum.status);
         // SAFETY: A, the outputs and the regions hold a part of this size.
         unsafe { cuda.launch::<Prepare<I>>(shape, arguments) }
     }
@@ -250,7 +237,6 @@ impl<S: Element> EighPart<'_, S> {
     {
         let _range = range(c"eigengrad::spectrum");
         let n = self.order;
-        let Outputs { values, kept, rank, gap_kept, gap_dropped, status, .. } = self.out;
         let arguments = (
             self.batch as i64,
             n as c_int,
@@ -260,12 +246,7 @@ impl<S: Element> EighPart<'_, S> {
             regions.info,
             defect,
             Certificate::<T>::bound(n),
-            values,
-            kept,
-            rank,
-            gap_kept,
-            gap_dropped,
-            status,
+            self.out.spectrum,
             vectors.cast(), // null, where the type is another
         );
         // SAFETY: the outputs and the regions hold a part of this size; null pointers are where the
@@ -298,15 +279,15 @@ mod tests {
             let kept = cuda.zeros::<bool>(8).unwrap();
             let at = |buffer| Cuda::view(buffer).pointer();
             let of_vectors = at(&vectors).only_if(with_vectors);
-            let out = Outputs {
+            let spectrum = SpectrumResults {
                 values: at(&values),
                 kept: Cuda::view(&kept).pointer(),
                 rank: Cuda::view(&rank).pointer(),
                 gap_kept: at(&gap_kept),
                 gap_dropped: at(&gap_dropped),
                 status: Cuda::view(&status).pointer(),
-                vectors: of_vectors,
             };
+            let out = Outputs { spectrum, vectors: of_vectors };
             let part = EighPart { problem: &problem, order: 2, batch: 4, out };
             let workspace = Workspace::<f64>::new(&cuda, &problem, None).unwrap();
             let certificate = workspace.regions.certificate;

@@ -95,7 +95,7 @@ impl<T: Scalar, I: Element<Scalar = T>, O: ElementOf<T>> Factors<'_, T, I, O> {
         let _range = range(c"eigengrad::factorise");
         let (regions, squares) = (workspace.regions, workspace.squares.regions);
         let (batch, n, r, shape) = self.shape();
-        let (factor, m, status) = (regions.columns[0], squares.matrices[0], self.squares.out.status);
+        let (factor, m, status) = (regions.columns[0], squares.matrices[0], self.squares.out.spectrum.status);
         let arguments = (batch, n, r, self.b, factor, regions.tau, m, squares.exponent, status);
         // SAFETY: B, the statuses and the regions hold a part of this size.
         unsafe { cuda.launch::<Factorise<I>>(shape, arguments) }
@@ -105,7 +105,7 @@ impl<T: Scalar, I: Element<Scalar = T>, O: ElementOf<T>> Factors<'_, T, I, O> {
         let _range = range(c"eigengrad::compose");
         let (regions, squares) = (workspace.regions, workspace.squares.regions);
         let (batch, n, r, shape) = self.shape();
-        let (factor, u, status) = (regions.columns[0], squares.matrices[0], self.squares.out.status);
+        let (factor, u, status) = (regions.columns[0], squares.matrices[0], self.squares.out.spectrum.status);
         let arguments = (batch, n, r, factor, regions.tau, u, squares.exponent, status, vectors, self.projection);
         // SAFETY: the outputs and the regions hold a part of this size.
         unsafe { cuda.launch::<Compose<T>>(shape, arguments) }

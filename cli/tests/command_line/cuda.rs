@@ -137,7 +137,7 @@ fn cuda_without_a_compiler_but_with_a_cache() {
     let Some((place, folder)) = without("libnvrtc.so.13") else { return };
     let cache = place.path("cache").display().to_string();
     let written = place.run_with(&[("EIGENGRAD_CACHE", &*cache)], "warm --n 2 1000").ok();
-    assert_eq!(written.lines().count(), 68, "three files for each type, five for n = 2, four of QL\n{written}");
+    assert_eq!(written.lines().count(), 72, "three files for each type, and six for n = 2\n{written}");
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_CACHE", &*cache)];
     place.run_with(&environment, DECOMPOSE).ok();
     place.put("l.npy", f8(&[2], &[1.0, 2.0]));

@@ -3,17 +3,17 @@
 
 use crate::cuda::device::Cuda;
 use crate::cuda::kernel::launch::{Arguments, LaunchShape};
-use crate::cuda::kernel::table::{Instantiation, in_cuda};
+use crate::cuda::kernel::table::{Instantiation, computed, in_cuda};
 use crate::{Dtype, Result};
 
-/// A kernel of kernels/eigh/ whose template takes a type and a number of rows.
+/// A kernel of kernels/eigh/ whose template takes types and a number of rows.
 pub(in crate::cuda) trait ColumnsKernel {
     /// As [`Kernel::Arguments`](crate::cuda::kernel::launch::Kernel::Arguments).
     type Arguments: Arguments;
     /// Its template.
     const NAME: &'static str;
-    /// The type that it takes.
-    const DTYPE: Dtype;
+    /// The types that it takes.
+    const DTYPES: &'static [Dtype];
 }
 
 /// How the columns of a matrix lie in the registers of threads.
@@ -56,14 +56,11 @@ impl Columns {
         }
     }
 
-    /// Bytes of dynamic shared memory of a block: `assemble_memory` of kernels/eigh/assemble.cu, which
-    /// says so if that is another size.
+    /// Bytes of dynamic shared memory of a block: `tridiagonalise_memory` and `assemble_memory`, which
+    /// say so if that is another size.
     fn shared(self, kernel: &str, dtype: Dtype) -> usize {
         let Self::Each(rows) = self else { return 0 };
-        if kernel != "assemble" {
-            return 0;
-        }
-        let (scalar, real) = match dtype {
+        let (scalar, real) = match computed(dtype) {
             Dtype::F32 => (4, 4),
             Dtype::Complex64 => (8, 4),
             Dtype::F64 => (8, 8),
@@ -71,24 +68,30 @@ impl Columns {
         };
         let at_once = (16 / scalar).max(1);
         let (row, length) = ((rows + 5) / 2 * 2, (rows + 4 + at_once) / at_once * at_once);
-        let matrix =
-            4 * row * real + 2 * length * scalar + 2 * scalar + 5 * rows * real + 4 * rows + 8 + rows * (rows | 1) * real;
+        let square = rows * (rows | 1);
+        let matrix = match kernel {
+            "tridiagonalise" => (2 * length + 1 + square) * scalar + 8 * real,
+            _ => 4 * row * real + 2 * (length + 1) * scalar + 5 * rows * real + 4 * rows + 16 + square * real,
+        };
         self.threads().1 * matrix.next_multiple_of(16)
     }
 
-    /// A kernel for a type that is computed in.
-    pub fn instantiation(self, kernel: &'static str, dtype: Dtype) -> Instantiation {
+    /// A kernel for the types that its template takes.
+    pub fn instantiation(self, kernel: &'static str, dtypes: &[Dtype]) -> Instantiation {
         let (Self::OfThread(n) | Self::Each(n)) = self;
-        let shared = self.shared(kernel, dtype);
-        let bytes = if kernel == "assemble" { format!(", {shared}") } else { String::new() };
-        let expression = format!("eigengrad::{kernel}<{}, {n}{bytes}>", in_cuda(dtype));
+        let (dtype, shared) = (dtypes[0], self.shared(kernel, dtypes[0]));
+        let types = dtypes.iter().copied().map(in_cuda).collect::<Vec<_>>().join(", ");
+        let bytes = if self.is_small() { String::new() } else { format!(", {shared}") };
+        let expression = format!("eigengrad::{kernel}<{types}, {n}{bytes}>");
         Instantiation { kernel, dtype, n: Some(n), shared, expression }
     }
 
-    /// The kernels of an eigensolver for matrices of this order.
+    /// The kernels of an eigensolver for matrices of this order, with eigenvectors stored as A is.
     pub fn kernels(self, dtype: Dtype) -> Vec<Instantiation> {
-        let names: &[_] = if self.is_small() { &["small"] } else { &["tridiagonalise", "assemble"] };
-        names.iter().map(|name| self.instantiation(name, dtype)).collect()
+        match self {
+            Self::OfThread(_) => vec![self.instantiation("small", &[dtype, dtype])],
+            Self::Each(_) => ["tridiagonalise", "assemble"].map(|name| self.instantiation(name, &[dtype])).into(),
+        }
     }
 
     fn shape(self, kernel: &str, dtype: Dtype, batch: usize) -> LaunchShape {
@@ -111,8 +114,8 @@ impl Cuda {
         batch: usize,
         arguments: K::Arguments,
     ) -> Result<()> {
-        let module = self.of_columns(K::NAME, K::DTYPE, columns)?;
+        let module = self.of_columns(K::NAME, K::DTYPES, columns)?;
         // SAFETY: the module is of this context and live during the call; the rest is the caller's.
-        unsafe { self.enqueue(module.function(0)?, columns.shape(K::NAME, K::DTYPE, batch), &arguments) }
+        unsafe { self.enqueue(module.function(0)?, columns.shape(K::NAME, K::DTYPES[0], batch), &arguments) }
     }
 }

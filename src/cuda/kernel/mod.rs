@@ -28,9 +28,8 @@ pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let alone =
         |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
-    let computed_in = DTYPES.into_iter().filter(|&dtype| computed(dtype) == dtype);
-    let of_columns = computed_in.flat_map(|dtype| {
-        let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(dtype, n)).collect();
+    let of_columns = DTYPES.into_iter().flat_map(|dtype| {
+        let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(computed(dtype), n)).collect();
         columns.into_iter().flat_map(move |columns| columns.kernels(dtype)).map(|kernel| vec![kernel])
     });
     DTYPES.into_iter().flat_map(|dtype| Family::ALL.map(|family| family.of(dtype))).chain(of_orders).chain(of_columns).collect()

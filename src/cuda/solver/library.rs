@@ -139,6 +139,11 @@ impl Prepared {
         }
     }
 
+    /// Householder and QL, if that is what was prepared.
+    pub fn ql(&self) -> Option<Ql> {
+        if let Method::Ql(ql) = self.way { Some(ql) } else { None }
+    }
+
     /// Whether matrices that cuSOLVER fails on are decomposed again, for which they must have been
     /// probed.
     pub fn repairs(&self) -> bool {

@@ -2,6 +2,7 @@
 
 pub(in crate::cuda) mod certificate;
 pub(in crate::cuda) mod choice;
+pub(in crate::cuda) mod cut;
 pub(in crate::cuda) mod jacobi;
 pub(in crate::cuda) mod library;
 pub(in crate::cuda) mod ql;

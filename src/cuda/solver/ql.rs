@@ -6,8 +6,9 @@ use crate::cuda::kernel::columns::{Columns, ColumnsKernel};
 use crate::cuda::kernel::launch::{LaunchShape, RealOf, kernels};
 use crate::cuda::memory::allocation::Cursor;
 use crate::cuda::memory::pointer::DevicePtr;
+use crate::cuda::solver::cut::{Cut, SpectrumResults};
 use crate::cuda::solver::library::Memory;
-use crate::{Dtype, Element, Result, Scalar};
+use crate::{Dtype, Element, Result, Scalar, Status};
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
@@ -29,46 +30,90 @@ kernels! { Eigenpairs:
     );
 }
 
-/// kernels/eigh/small.cu: whether vectors are wanted; A that becomes V, λ, info.
-struct Small<S>(PhantomData<S>);
+/// kernels/eigh/small.cu: how A is read, A, or its place; λ, info; the cut, its results, V.
+struct Small<I, O>(PhantomData<(I, O)>);
 
-impl<S: Element> ColumnsKernel for Small<S> {
-    type Arguments = (i64, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<c_int>);
+impl<I: Element, O: Element> ColumnsKernel for Small<I, O> {
+    type Arguments = (
+        i64,
+        c_int,
+        DevicePtr<I>,
+        DevicePtr<I::Scalar>,
+        DevicePtr<RealOf<I>>,
+        DevicePtr<c_int>,
+        Cut,
+        SpectrumResults<O>,
+        DevicePtr<O>,
+    );
     const NAME: &'static str = "small";
-    const DTYPE: Dtype = S::DTYPE;
+    const DTYPES: &'static [Dtype] = &[I::DTYPE, O::DTYPE];
 }
 
-/// kernels/eigh/tridiagonalise.cu: whether vectors are wanted; A that becomes reflections, d, e.
-struct Tridiagonalise<S>(PhantomData<S>);
+/// kernels/eigh/tridiagonalise.cu: how A is read, whether vectors are wanted, A; reflections,
+/// exponents, statuses, d, e.
+struct Tridiagonalise<I>(PhantomData<I>);
 
-impl<S: Element> ColumnsKernel for Tridiagonalise<S> {
-    type Arguments = (i64, c_int, c_int, DevicePtr<S>, DevicePtr<RealOf<S>>, DevicePtr<RealOf<S>>);
-    const NAME: &'static str = "tridiagonalise";
-    const DTYPE: Dtype = S::DTYPE;
-}
-
-/// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections that become V, d, e,
-/// rotations, windows and their numbers; λ, info.
-struct Assemble<S>(PhantomData<S>);
-
-impl<S: Element> ColumnsKernel for Assemble<S> {
+impl<I: Element> ColumnsKernel for Tridiagonalise<I> {
     type Arguments = (
         i64,
         c_int,
         c_int,
         c_int,
-        DevicePtr<S>,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<RealOf<S>>,
+        DevicePtr<I>,
+        DevicePtr<I::Scalar>,
+        DevicePtr<c_int>,
+        DevicePtr<Status>,
+        DevicePtr<RealOf<I>>,
+        DevicePtr<RealOf<I>>,
+    );
+    const NAME: &'static str = "tridiagonalise";
+    const DTYPES: &'static [Dtype] = &[I::DTYPE];
+}
+
+/// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections, d, e, rotations, windows and
+/// their numbers; λ, info; exponents, the cut, its results, V.
+struct Assemble<O>(PhantomData<O>);
+
+impl<O: Element> ColumnsKernel for Assemble<O> {
+    type Arguments = (
+        i64,
+        c_int,
+        c_int,
+        c_int,
+        DevicePtr<O::Scalar>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
         DevicePtr<u32>,
         DevicePtr<c_int>,
-        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<O>>,
         DevicePtr<c_int>,
+        DevicePtr<c_int>,
+        Cut,
+        SpectrumResults<O>,
+        DevicePtr<O>,
     );
     const NAME: &'static str = "assemble";
-    const DTYPE: Dtype = S::DTYPE;
+    const DTYPES: &'static [Dtype] = &[O::DTYPE];
 }
+
+/// What is decomposed, and where the results go.
+pub(in crate::cuda) struct Job<T: Scalar, I: Element, O: Element> {
+    pub batch: usize,
+    /// How A is read: [`read`](crate::cuda::kernel::layouts::read), or [`PREPARED`].
+    pub from: c_int,
+    pub a: DevicePtr<I>,
+    pub memory: Memory<T>,
+    pub exponent: DevicePtr<c_int>,
+    pub cut: Cut,
+    /// [`SpectrumResults::NONE`] where λ is not to be cut.
+    pub spectrum: SpectrumResults<O>,
+    /// Null where only values are asked for.
+    pub vectors: DevicePtr<O>,
+}
+
+/// A is where V will be, as kernels/eigh/prepare.cu leaves it: `PREPARED` of kernels/eigh/entry.cuh.
+pub(in crate::cuda) const PREPARED: c_int = 3;
 
 /// The solver for matrices of one order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,37 +179,81 @@ impl Ql {
         Scratch::<T::Real>::lay_out(0, self.n, batch, self.room).and_then(|(_, end)| usize::try_from(end).ok())
     }
 
-    /// Enqueues the decomposition of `batch` matrices.
+    /// Enqueues the decomposition of `batch` matrices that are prepared; λ is not cut.
     ///
     /// # Safety
     /// As that of [`Prepared::solve`](crate::cuda::solver::library::Prepared::solve).
     pub unsafe fn solve<T: Scalar>(self, cuda: &Cuda, batch: usize, with_vectors: bool, memory: Memory<T>) -> Result<()> {
+        let vectors = memory.a.only_if(with_vectors);
+        let (cut, spectrum) = (Cut::NONE, SpectrumResults::<T>::NONE);
+        let job =
+            Job { batch, from: PREPARED, a: DevicePtr::<T>::NULL, memory, exponent: DevicePtr::NULL, cut, spectrum, vectors };
+        // SAFETY: the caller's.
+        unsafe { self.run(cuda, job) }
+    }
+
+    /// Whether [`Ql::run`] makes the results of the cut.
+    pub fn cuts(self, with_vectors: bool) -> bool {
+        with_vectors || self.columns.is_small()
+    }
+
+    /// Enqueues a job.
+    ///
+    /// # Safety
+    /// The memory is as above; A is `batch`·n² numbers unless it is prepared, the results are those of
+    /// `batch` matrices or null, as are exponents.
+    pub unsafe fn run<T, I, O>(self, cuda: &Cuda, job: Job<T, I, O>) -> Result<()>
+    where
+        T: Scalar,
+        I: Element<Scalar = T>,
+        O: Element<Scalar: Element<Real = T::Real>>,
+    {
         let Self { n, columns, room } = self;
-        let Memory { a, lambda, info, scratch } = memory;
-        let (count, order, vectors) = (batch as i64, n as c_int, c_int::from(with_vectors));
+        let Job { batch, from, a, memory, exponent, cut, spectrum, vectors } = job;
+        let Memory { a: matrices, lambda, info, scratch } = memory;
+        let (count, order, with_vectors) = (batch as i64, n as c_int, !vectors.is_null());
         if columns.is_small() {
+            let arguments = (count, from, a, matrices, lambda, info, cut, spectrum, vectors);
             // SAFETY: the caller's.
-            return unsafe { cuda.launch_columns::<Small<T>>(columns, batch, (count, vectors, a, lambda, info)) };
+            return unsafe { cuda.launch_columns::<Small<I, O>>(columns, batch, arguments) };
         }
         let Some((scratch, _)) = Scratch::<T::Real>::lay_out(scratch.address(), n, batch, room) else {
             unreachable!("a workspace was made for as many")
         };
         let Scratch { diagonal, beside, turns, windows, sweeps } = scratch;
+        let arguments = (count, order, from, c_int::from(with_vectors), a, matrices, exponent, spectrum.status, diagonal, beside);
         // SAFETY: the caller's; the scratch was laid out for a part of this size.
-        unsafe { cuda.launch_columns::<Tridiagonalise<T>>(columns, batch, (count, order, vectors, a, diagonal, beside)) }?;
+        unsafe { cuda.launch_columns::<Tridiagonalise<I>>(columns, batch, arguments) }?;
         let (most_turns, most_sweeps) = (room.turns as c_int, room.sweeps as c_int);
-        let (of_z, windows) = (turns.only_if(with_vectors), windows.only_if(with_vectors));
-        let shape =
-            LaunchShape { blocks: batch.div_ceil(32) as u32, threads: (32, 1), shared: (64 * n * size_of::<T::Real>()) as u32 };
-        let arguments = (count, order, most_turns, most_sweeps, diagonal, beside, of_z, windows, sweeps, lambda, info);
+        let (of_z, of_windows) = (turns.only_if(with_vectors), windows.only_if(with_vectors));
+        let shared = (64 * n * size_of::<T::Real>()) as u32;
+        let shape = LaunchShape { blocks: batch.div_ceil(32) as u32, threads: (32, 1), shared };
+        let arguments = (count, order, most_turns, most_sweeps, diagonal, beside, of_z, of_windows, sweeps, lambda, info);
         // SAFETY: as above; what is null is not written.
         unsafe { cuda.launch::<ImplicitQl<T>>(shape, arguments) }?;
         if !with_vectors {
             return Ok(());
         }
-        let arguments = (count, order, most_turns, most_sweeps, a, diagonal, beside, turns, windows, sweeps, lambda, info);
+        let arguments = (
+            count,
+            order,
+            most_turns,
+            most_sweeps,
+            matrices.cast(),
+            diagonal,
+            beside,
+            turns,
+            windows,
+            sweeps,
+            lambda,
+            info,
+            exponent,
+            cut,
+            spectrum,
+            vectors,
+        );
         // SAFETY: as above.
-        unsafe { cuda.launch_columns::<Assemble<T>>(columns, batch, arguments) }
+        unsafe { cuda.launch_columns::<Assemble<O>>(columns, batch, arguments) }
     }
 }
 
