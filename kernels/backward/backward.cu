@@ -47,22 +47,83 @@ struct columns {
     unsigned char infinite[TILES];
 };
 
-// K, D and the ties of a matrix ↦ where its columns go. Groups are chains: one thread takes the
-// matrix.
-template <int N, class C>
-__device__ void arrange(C& c, const rules& rule, unsigned found, bool has_vectors) {
-    const auto* const lambda = c.norm;
-    tie_groups<typename C::real> groups(lambda[0], lambda[N - 1], rule.tie_rtol, rule.ties);
-    int rank = 0, end = N;
-    for (int k = 0; k < N; ++k) {
-        const bool keep = c.tie[k] != 0;
-        const int group = groups.see(keep, lambda[k]), place = keep ? rank++ : --end;
-        c.place[k] = place;
-        c.label[place] = group;
+// Lanes of a warp that take a matrix, a column each, and of more than 32 two.
+template <int N>
+struct column_lanes {
+    static constexpr int LANES = N <= 2 ? 2 : N <= 4 ? 4 : N <= 8 ? 8 : N <= 16 ? 16 : 32;
+    static constexpr int TIMES = (N + LANES - 1) / LANES;
+    static constexpr int MATRICES = 32 / LANES; // of a warp at a time
+
+    int lane, first;
+    unsigned mine, below; // the lanes of this matrix, and those before this one
+
+    __device__ column_lanes() : lane(threadIdx.x % LANES), first(threadIdx.x % 32 / LANES * LANES) {
+        mine = (LANES == 32 ? 0xffffffffu : (1u << LANES) - 1) << first;
+        below = mine & ((1u << threadIdx.x % 32) - 1);
     }
-    for (int k = N; k < static_cast<int>(sizeof(c.weight) / sizeof(c.weight[0])); ++k) c.weight[k] = 0;
+    // Of the lanes of this matrix those that say so.
+    __device__ unsigned which(bool yes) const { return __ballot_sync(0xffffffffu, yes) & mine; }
+    // The largest of them.
+    template <class R>
+    __device__ R largest(R x) const {
+#pragma unroll
+        for (int step = LANES / 2; step > 0; step /= 2) x = larger(x, __shfl_xor_sync(0xffffffffu, x, step));
+        return x;
+    }
+};
+
+// Calls for each matrix of the block, by all lanes of the warp that has it: f(lanes, m, here).
+template <int N, int THREADS, class F>
+__device__ void by_columns(int here, F f) {
+    static_assert(THREADS >= 32, "there is a whole warp");
+    constexpr int WARPS = THREADS / 32, AT_ONCE = column_lanes<N>::MATRICES;
+    const column_lanes<N> lanes;
+    const int warp = threadIdx.x / 32;
+    if (warp >= WARPS) return;
+    for (int m = warp * AT_ONCE; m < here; m += WARPS * AT_ONCE) {
+        const int matrix = m + threadIdx.x % 32 / column_lanes<N>::LANES;
+        f(lanes, matrix < here ? matrix : 0, matrix < here);
+    }
+}
+
+// K, D and the ties of a matrix ↦ where its columns go. Groups are chains of kept eigenvalues, each
+// within a distance of the kept one before.
+template <int N, class C>
+__device__ void arrange(const column_lanes<N>& lanes, C& c, bool here, const rules& rule, unsigned found, bool has_vectors) {
+    using R = typename C::real;
+    using L = column_lanes<N>;
+    const R* const lambda = c.norm;
+    const R within = static_cast<R>(rule.tie_rtol) * larger(magnitude(lambda[0]), magnitude(lambda[N - 1]));
+    int rank = 0, dropped = 0, group = 0;
+    R last = 0; // the last kept eigenvalue of the lanes before
+    bool tied = false;
+#pragma unroll
+    for (int time = 0; time < L::TIMES; ++time) {
+        const int k = time * L::LANES + lanes.lane;
+        const bool inside = k < N, keep = inside && c.tie[k] != 0;
+        const R x = inside ? lambda[k] : R(0);
+        const unsigned kept = lanes.which(keep), before = kept & lanes.below;
+        const R of_lane = __shfl_sync(0xffffffffu, x, before ? 31 - __clz(before) : 0);
+        const R previous = before ? of_lane : last;
+        const bool joins = keep && (before || rank > 0) && x - previous <= within;
+        const unsigned joining = lanes.which(joins), starting = lanes.which(keep && (!joins || rule.ties == EXACT));
+        const int place = keep ? rank + __popc(before) : N - 1 - dropped - (lanes.lane - __popc(before));
+        if (here && inside) {
+            c.place[k] = place;
+            c.label[place] = keep ? group + __popc(starting & (lanes.below | 1u << threadIdx.x % 32)) : 0;
+        }
+        const R of_last = __shfl_sync(0xffffffffu, x, kept ? 31 - __clz(kept) : 0);
+        last = kept ? of_last : last;
+        rank += __popc(kept);
+        dropped = (time + 1) * L::LANES - rank;
+        group += __popc(starting);
+        tied |= joining != 0;
+    }
+    if (!here) return;
+    for (int k = N + lanes.lane; k < static_cast<int>(sizeof(c.weight) / sizeof(c.weight[0])); k += L::LANES) c.weight[k] = 0;
+    if (lanes.lane != 0) return;
     c.by_lambda = rule.dropped_zero && has_vectors && rank < N;
-    c.status = found | groups.found();
+    c.status = found | ties_found(tied, rule.ties);
     c.kept = rank;
     c.lift = lift_of_gaps(lambda[0], lambda[N - 1]);
     c.rank = refused(c.status) ? 0 : rank;
@@ -171,7 +232,9 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         c.tie[e % N] = kept[first * N + e];
     }
     __syncthreads();
-    for (int m = threadIdx.x; m < here; m += THREADS) arrange<N>(all[m], rule, found[first + m], vectors_bar);
+    by_columns<N, THREADS>(here, [&](const column_lanes<N>& lanes, int m, bool is_here) {
+        arrange<N>(lanes, all[m], is_here, rule, found[first + m], vectors_bar);
+    });
     __syncthreads();
     for (int e = threadIdx.x; e < here * N; e += THREADS) fill(all[e / N], e % N, rule.dropped_zero, vectors_bar);
 
@@ -246,20 +309,24 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         const int place = c.place[e % N];
         gauge_defect[first * N + e] = vectors_bar && place < c.rank ? c.gauge[place] : R(0);
     }
-    for (int m = threadIdx.x; m < here; m += THREADS) {
+    by_columns<N, THREADS>(here, [&](const column_lanes<N>& lanes, int m, bool is_here) {
         const C& c = all[m];
         R tie = 0, defect = 0;
-        for (int k = 0; k < c.kept; ++k) {
+        for (int k = lanes.lane; k < c.kept; k += lanes.LANES) {
             tie = larger(tie, c.tie[k]);
             if (vectors_bar && c.rank) defect = larger(defect, c.gauge[k]);
         }
         bool infinite = false;
-        for (int q = 0; q < on::LOWER; ++q) infinite |= c.infinite[q];
+        for (int q = lanes.lane; q < on::LOWER; q += lanes.LANES) infinite |= c.infinite[q];
+        tie = lanes.largest(tie);
+        defect = lanes.largest(defect);
+        infinite = lanes.which(infinite) != 0;
+        if (!is_here || lanes.lane != 0) return;
         tie_defect[first + m] = tie;
         const R round_off = static_cast<R>(rule.round_off);
         const unsigned defects = (defect > round_off ? PHASE_DEPENDENT : 0) | (tie > round_off ? TIE_DEFECT : 0);
         status[first + m] = c.status | (refused(c.status) ? 0 : defects) | (infinite ? GRADIENT_NOT_FINITE : 0);
-    }
+    });
 }
 
 } // namespace eigengrad

@@ -228,31 +228,51 @@ __device__ void gather(const T* __restrict__ from, unsigned count, S* to, F wher
     if (N % AT_ONCE == 0 && of.head == 0) {
         const lanes_of_columns<T, N, THREADS> lane;
         if (!lane.any()) return;
-        for (unsigned k = lane.first; k < count; k += lane.AT_A_TIME) {
-            const int place = where(k);
-            if (place < 0) continue;
-            const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + k * N + lane.entry);
+        // Some loads at once, before any of them is waited for.
+        constexpr unsigned IN_FLIGHT = 8;
+        for (unsigned k = lane.first; k < count; k += IN_FLIGHT * lane.AT_A_TIME) {
+            int place[IN_FLIGHT];
+            pack<T, AT_ONCE> packed[IN_FLIGHT];
 #pragma unroll
-            for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
-                pack<S, WIDE> wide;
+            for (unsigned f = 0; f < IN_FLIGHT; ++f) {
+                const unsigned column = k + f * lane.AT_A_TIME;
+                place[f] = column < count ? where(column) : -1;
+                if (place[f] >= 0) packed[f] = read<AT_ONCE>(from + column * N + lane.entry);
+            }
 #pragma unroll
-                for (unsigned w = 0; w < WIDE; ++w) wide.at[w] = widen(packed.at[u + w]);
-                write(to + place + lane.entry + u, wide);
+            for (unsigned f = 0; f < IN_FLIGHT; ++f) {
+                if (place[f] < 0) continue;
+#pragma unroll
+                for (unsigned u = 0; u < AT_ONCE; u += WIDE) {
+                    pack<S, WIDE> wide;
+#pragma unroll
+                    for (unsigned w = 0; w < WIDE; ++w) wide.at[w] = widen(packed[f].at[u + w]);
+                    write(to + place[f] + lane.entry + u, wide);
+                }
             }
         }
         return;
     }
-    for (unsigned p = threadIdx.x; p < of.packs; p += THREADS) {
-        const unsigned e = of.pack_at(p);
-        int place[AT_ONCE];
-        bool any = false;
+    constexpr unsigned IN_FLIGHT = AT_ONCE > 4 ? 2 : 4;
+    for (unsigned p = threadIdx.x; p < of.packs; p += IN_FLIGHT * THREADS) {
+        int place[IN_FLIGHT][AT_ONCE];
+        pack<T, AT_ONCE> packed[IN_FLIGHT];
 #pragma unroll
-        for (unsigned u = 0; u < AT_ONCE; ++u) any |= (place[u] = where((e + u) / N)) >= 0;
-        if (!any) continue;
-        const pack<T, AT_ONCE> packed = read<AT_ONCE>(from + e);
+        for (unsigned f = 0; f < IN_FLIGHT; ++f) {
+            const unsigned number = p + f * THREADS, e = of.pack_at(number);
+            bool any = false;
 #pragma unroll
-        for (unsigned u = 0; u < AT_ONCE; ++u)
-            if (place[u] >= 0) to[place[u] + (e + u) % N] = widen(packed.at[u]);
+            for (unsigned u = 0; u < AT_ONCE; ++u)
+                any |= (place[f][u] = number < of.packs ? where((e + u) / N) : -1) >= 0;
+            if (any) packed[f] = read<AT_ONCE>(from + e);
+        }
+#pragma unroll
+        for (unsigned f = 0; f < IN_FLIGHT; ++f) {
+            const unsigned e = of.pack_at(p + f * THREADS);
+#pragma unroll
+            for (unsigned u = 0; u < AT_ONCE; ++u)
+                if (place[f][u] >= 0) to[place[f][u] + (e + u) % N] = widen(packed[f].at[u]);
+        }
     }
     for (unsigned p = threadIdx.x; p < of.singles; p += THREADS) {
         const unsigned e = of.single_at(p);
