@@ -2,10 +2,10 @@
 //! gradient, and once more without.
 //!
 //! An example is the covariance of the pixels of a handwritten digit, of which three directions are
-//! kept, under light that falls from some side. The network is given the variances of single pixels,
-//! with noise. It says a factor B, 64×3. B Bᵀ is compared with the truth by eigenvalues and by the
-//! projector on the eigenvectors. Pixels at the border are blank: their rows of B are zero, and null
-//! eigenvalues of B Bᵀ tie bit for bit.
+//! kept, under light that falls from some side. The network is given the variances of single
+//! pixels, with noise. It says a factor B, 64×3. B Bᵀ is compared with the truth by eigenvalues and
+//! by the projector on the eigenvectors. Pixels at the border are blank: their rows of B are zero,
+//! and null eigenvalues of B Bᵀ tie bit for bit.
 //!
 //! ```sh
 //! cargo run --release -p eigengrad-candle --example digits -- data/digits_covariance.npy digits.svg

@@ -5,8 +5,8 @@ use candle_core::{Result, Tensor};
 use eigengrad::{Error, Status};
 use std::sync::{Mutex, PoisonError};
 
-/// A [`Status`] of each matrix, u32 `[…]`, where the matrices are. A matrix that is not finite, say,
-/// is told here, has NaN for results, and leaves the others alone.
+/// A [`Status`] of each matrix, u32 `[…]`, where the matrices are. A matrix that is not finite,
+/// say, is told here, has NaN for results, and leaves the others alone.
 #[derive(Clone, Debug)]
 pub struct Statuses(pub Tensor);
 

@@ -38,7 +38,8 @@ pub fn solvers(device: &Device) -> Vec<(&'static str, Device)> {
     known.map(|(name, solver)| (name, Device::Cuda(cuda.clone().with_solver(solver)))).into()
 }
 
-/// Writes the fastest solvers of a GPU into the user's table: of each type and orders by their name.
+/// Writes the fastest solvers of a GPU into the user's table: of each type and orders by their
+/// name.
 ///
 /// # Errors
 /// If there is no place for it, or it cannot be read or written.

@@ -1,18 +1,19 @@
-// V = Q Z and Λ: the rotations of eigh/implicit_ql.cu and the reflections of eigh/tridiagonalise.cu,
-// docs/derivation.md §14.
+// V = Q Z and Λ: the rotations of eigh/implicit_ql.cu and the reflections of
+// eigh/tridiagonalise.cu, docs/derivation.md §14.
 //
 //   v        [batch, n, n] the reflections
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e
 //   turns, windows, sweeps as eigh/implicit_ql.cu leaves them
 //   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz, ascending
-//   out, to  what the cut makes of them, eigh/cut.cuh, whose status is read, too, and exponent [batch];
+//   out, to  what the cut makes of them, eigh/cut.cuh, whose status is read, too, and exponent
+//            [batch];
 //            V [batch, n, n] as T, one eigenvector after the other, which may lie where v does
-//   info     [batch] 0, or n + 1 where the sweeps did not end; written where `out` is null, and λ and V
+//   info     [batch] 0, or n + 1 where the sweeps did not end; written where `out` is null: λ and V
 //            are as they are
 //
-// Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep, which
-// it reads from shared memory. Z then changes hands: thread j has a column, in ascending order, and
-// reflects it. Where the rotations did not fit into memory, the team finds them here.
+// Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep,
+// which it reads from shared memory. Z then changes hands: thread j has a column, in ascending
+// order, and reflects it. Where the rotations did not fit into memory, the team finds them here.
 //
 // Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
 // 2·n³ real ones, complex 8·n³.

@@ -2,7 +2,8 @@
 //
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e of eigh/tridiagonalise.cu
 //   turns    [batch, most_turns] the rotations, one sweep after the other, each by the tangent of
-//                             half its angle; most_turns a multiple of 4; null where Z is not wanted
+//                             half its angle; most_turns a multiple of 4; null where Z is not
+//                             wanted
 //   windows  [batch, most_sweeps] the rows l | m << 16 that a sweep worked on; null likewise
 //   sweeps   [batch] how many, or −1 where the rotations did not fit
 //   lambda   [batch, n] ascending, info [batch] 0, or n + 1 where the sweeps did not end; written

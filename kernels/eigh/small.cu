@@ -1,15 +1,16 @@
 // A = V Λ Vᴴ, a matrix of known order N a thread, all of it in registers: docs/derivation.md §14.
 //
-//   from, a  A: [batch, N, N] row-major as T, read as `from` says, scaled here as eigh/prepare.cu does
+//   from, a  A: [batch, N, N] row-major as I, read as `from` says, scaled as eigh/prepare.cu does
 //          it, I if it is not finite; or PREPARED, in v
 //   lambda [batch, N] ascending; Rayleigh quotients where there are vectors
-//   out, to what the cut makes of them, eigh/cut.cuh; V [batch, N, N] as O, one eigenvector after the
+//   out, to what the cut makes of them, eigh/cut.cuh; V [batch, N, N] as O, one vector after the
 //          other, or null where it is not wanted
-//   info   [batch] 0, or N + 1 where the sweeps did not end; written where `out` is null, and λ and V
+//   info   [batch] 0, or N + 1 where the sweeps did not end; written where `out` is null: λ and V
 //          are as they are
 //
-// A warp brings 32 matrices through shared memory, so that neighbours read neighbouring words. Every
-// loop over rows and columns is unrolled; what does not belong to a window turns by nothing, exactly.
+// A warp brings 32 matrices through shared memory, so that neighbours read neighbouring words.
+// Every loop over rows and columns is unrolled; what does not belong to a window turns by nothing,
+// exactly.
 //
 // Bytes: 2·N² scalars and N reals a matrix.
 #include "eigh/cut.cuh"
@@ -149,8 +150,8 @@ struct small_matrix {
     }
 };
 
-// T = Z Λ Zᵀ by implicit QL, all lanes of a warp together, each in the topmost window of its own. Z is
-// not touched unless it is wanted. Returns whether the sweeps ended.
+// T = Z Λ Zᵀ by implicit QL, all lanes of a warp together, each in the topmost window of its own. Z
+// is not touched unless it is wanted. Returns whether the sweeps ended.
 template <int VECTORS, class R, int N>
 __device__ __forceinline__ bool small_ql(R (&d)[N], R (&e)[N], R (&z)[N][N]) {
     for (int sweep = 0;; ++sweep) {

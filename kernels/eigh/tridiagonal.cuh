@@ -1,5 +1,5 @@
-// Householder's reflections that make a Hermitian A real and tridiagonal, T = QᴴAQ, and implicit QL,
-// which finds T = Z Λ Zᵀ: docs/derivation.md §14.
+// Householder's reflections that make a Hermitian A real and tridiagonal, T = QᴴAQ, and implicit
+// QL, which finds T = Z Λ Zᵀ: docs/derivation.md §14.
 //
 // All of it takes 1 ≤ max|A_ij| < 2, as eigh/prepare.cu leaves A: what is below ε beside that is
 // round-off of A.
@@ -36,7 +36,8 @@ __device__ bool negligible(R e, R a, R b) {
 template <class S>
 __device__ S subtract_product(S c, S x, S y) { return add_product(c, make<S>::from(-re(x), -im(x)), y); }
 
-// I − τ v vᴴ with v = (1, scale·tail), whose adjoint maps (α, tail) to (β, 0), β real: LAPACK's ?larfg.
+// I − τ v vᴴ with v = (1, scale·tail), whose adjoint maps (α, tail) to (β, 0), β real: LAPACK's
+// ?larfg.
 template <class S>
 struct reflection_of {
     S tau, scale;
@@ -74,7 +75,7 @@ struct shears {
 // Implicit QL of one T of order n, whose diagonal and off-diagonal are d and e at every `stride`th
 // place; Wilkinson's shift. e_i is set to 0 where it is negligible; d becomes Λ.
 //
-// A sweep works on a window, an unreduced block of rows l to m, upwards: rotation i of it, m > i ≥ l,
+// A sweep works on a window, an unreduced block of rows l to m, upwards. Its rotation i, m > i ≥ l,
 // turns columns i and i + 1 of Z.
 template <class R>
 struct ql_iteration {
@@ -153,8 +154,8 @@ private:
     __device__ R& at(R* x, int k) const { return x[k * stride]; }
 };
 
-// How many columns a team takes, and what it has of them: T threads, a power of two, take the columns
-// of a matrix of up to N, and TEAMS of them are a block.
+// How many columns a team takes, and what it has of them: T threads, a power of two, take the
+// columns of a matrix of up to N, and TEAMS of them are a block.
 template <int N>
 struct team_of_columns {
     static constexpr int THREADS = N <= 16 ? 16 : N <= 32 ? 32 : N <= 64 ? 64 : 128;

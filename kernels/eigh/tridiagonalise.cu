@@ -2,14 +2,14 @@
 //
 //   from, a  A: [batch, n, n] row-major as T, read as `from` says, scaled here as eigh/prepare.cu
 //                          does it, I if it is not finite; or PREPARED, in v
-//   v        [batch, n, n] out, unless `vectors` is 0: row k of column k has τ_k, the rows below it v_k
+//   v        [batch, n, n] out, unless `vectors` is 0: row k of column k has τ_k, those below v_k
 //   exponent, status [batch] as eigh/prepare.cu writes them; not where A is prepared
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e: those of 32 matrices lie side by side, as
 //                          eigh/implicit_ql.cu reads them
 //
-// Thread j has column j, n ≤ N rows of it in registers. They move up by one in each step: the pivot's
-// row is register 0, and every index is known to the compiler. Reflection k, of which every thread
-// has a component, goes to all by shared memory.
+// Thread j has column j, n ≤ N rows of it in registers. They move up by one in each step: the
+// pivot's row is register 0, and every index is known to the compiler. Reflection k, of which every
+// thread has a component, goes to all by shared memory.
 //
 // Bytes: 2·n² scalars a matrix. Flops: 4/3·n³ real ones, complex 16/3·n³.
 #include "eigh/entry.cuh"

@@ -331,7 +331,8 @@ fn strides(shape: &[i64], order: Order) -> Vec<i64> {
     strides
 }
 
-/// A batch `[..., n, n]` of matrices, or `[..., n, r]` of factors, its type, and what is asked of it.
+/// A batch `[..., n, n]` of matrices, or `[..., n, r]` of factors, its type, and what is asked of
+/// it.
 struct Batch {
     device: Device,
     dtype: Dtype,
@@ -386,8 +387,8 @@ impl Batch {
         };
         let (batch, n, options) = (self.count(), self.n as usize, self.asked.options());
         let call = Call { dtype: self.dtype, batch, n, options, place: self.place(Memory(&memory))? };
-        // SAFETY: types, shapes, order and devices of the tensors were checked or are made here, and
-        // they are owned during the call.
+        // SAFETY: types, shapes, order and devices of the tensors were checked or are made here,
+        // and they are owned during the call.
         unsafe { call.run(operation) }.map_err(|e| format!("eigengrad: {e}"))
     }
 

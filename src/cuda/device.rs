@@ -38,9 +38,9 @@ pub struct Cuda {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Solver {
     /// What the user's [`SolverTable`](crate::cuda::SolverTable) says. Otherwise [`Solver::OnChip`]
-    /// up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`]. What
-    /// a routine of cuSOLVER fails on, or [`Cuda::certified`] would not pass, our solver decomposes
-    /// again, on the device and up to n = 1024.
+    /// up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`].
+    /// What a routine of cuSOLVER fails on, or [`Cuda::certified`] would not pass, our solver
+    /// decomposes again, on the device and up to n = 1024.
     #[default]
     Auto,
     /// Our own, by Jacobi rotations: a matrix and its vectors stay in the shared memory of a
@@ -49,9 +49,9 @@ pub enum Solver {
     OnChip,
     /// Our own, by Householder's reflections and implicit QL, with matrices in registers: n ≤ 64,
     /// complex128 n ≤ 32. Backward stable as LAPACK's solvers are: errors of eigenvalues are small
-    /// beside ‖A‖₂, where [`Solver::OnChip`] has small eigenvalues of graded matrices right to their
-    /// last digits. The bits depend neither on the batch nor on the place in it. Not yet run on a
-    /// GPU.
+    /// beside ‖A‖₂, where [`Solver::OnChip`] has small eigenvalues of graded matrices right to
+    /// their last digits. The bits depend neither on the batch nor on the place in it. Not yet run
+    /// on a GPU.
     Ql,
     /// cuSOLVER's Jacobi rotations: `syevjBatched` and `heevjBatched`.
     Jacobi {

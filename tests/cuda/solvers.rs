@@ -126,8 +126,8 @@ fn every_order_that_fits_on_chip() {
     }
 }
 
-/// One sweep is enough for no matrix but diagonal ones. cuSOLVER 12.0.4 has said 0 of others and n + 1
-/// of those: what it says is passed on.
+/// One sweep is enough for no matrix but diagonal ones. cuSOLVER 12.0.4 has said 0 of others and
+/// n + 1 of those: what it says is passed on.
 #[test]
 fn matrices_that_do_not_converge() {
     let Some(cuda) = device() else { return };

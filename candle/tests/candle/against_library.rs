@@ -45,8 +45,8 @@ parts! {
     f64: |x| x, |x| x;
 }
 
-/// A batch of ranks 0, 1 and 2, a matrix whose eigenvalues tie, and one that is padded with zeros, in
-/// numbers that `dtype` holds.
+/// A batch of ranks 0, 1 and 2, a matrix whose eigenvalues tie, and one that is padded with zeros,
+/// in numbers that `dtype` holds.
 fn ragged<M: Kind>(n: usize, dtype: DType) -> Tensor {
     let zeros = M::random(&[n, n], 0.0).tensor().zeros_like().unwrap();
     let product = |n: usize, rank: usize| M::random(&[n, rank], (n + rank) as f64).product().tensor().clone();
@@ -88,7 +88,8 @@ where
         );
         assert_eq!(crate::flat(&values.eigenvalues), Parts::parts(&alone.unwrap().values), "eigvalsh, {name}");
 
-        // Σ w λ + Σ w v, whose cotangents are the weights: of the kept ones alone it has a gradient.
+        // Σ w λ + Σ w v, whose cotangents are the weights: of the kept ones alone it has a
+        // gradient.
         let (size, real) = (parts.len(), ours.eigenvalues.dtype());
         let (w, u) = (numbers(BATCH * n, 1.0), numbers(size, 2.0));
         let weights =

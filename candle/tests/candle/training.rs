@@ -5,8 +5,8 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
 use eigengrad_candle::{Options, eigh, projector};
 
-/// Trains a network whose factors B of 2 columns are to have the eigenvalues and the spaces of given
-/// matrices; returns the losses and the weights.
+/// Trains a network whose factors B of 2 columns are to have the eigenvalues and the spaces of
+/// given matrices; returns the losses and the weights.
 fn train(steps: usize) -> (Vec<f64>, Vec<f64>) {
     let (batch, n, rank) = (16, 6, 2);
     let weights = VarMap::new();

@@ -44,8 +44,9 @@ pub struct Bench {
     /// File for tables of time per matrix by n and type, in Markdown
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
-    /// Write the fastest solver of each order into the user's table of solvers, which `auto` follows:
-    /// EIGENGRAD_SOLVERS, or eigengrad/solvers below XDG_CONFIG_HOME or ~/.config. GPUs alone
+    /// Write the fastest solver of each order into the user's table of solvers, which `auto`
+    /// follows: EIGENGRAD_SOLVERS, or eigengrad/solvers below XDG_CONFIG_HOME or ~/.config. GPUs
+    /// alone
     #[arg(long, conflicts_with = "solver")]
     pub tune: bool,
     /// What the picture says below its title, as the machine and the commit [default: the devices]

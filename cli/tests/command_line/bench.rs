@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 const SMALL: &str = "bench --device cpu --n 2 5 --dtype float32 --batch 3 --reps 1 --rounds 1 --force";
 
 /// A stand-in for Python with a package: it greets, and runs `answer` for each request, in which
-/// `$dtype $n $batch` are known, `$runs` is how often it was started, and `figure PASS NS [FASTEST]`
+/// `$dtype $n $batch` are known, `$runs` is how often it was started, and `figure PASS NS
+/// [FASTEST]`
 /// prints a line.
 fn stub(place: &Place, greeting: &str, answer: &str) {
     let script = format!(

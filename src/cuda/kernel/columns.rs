@@ -1,5 +1,5 @@
-//! Kernels that keep the columns of a matrix in registers: compiled for a number of rows, in a module
-//! of their own.
+//! Kernels that keep the columns of a matrix in registers: compiled for a number of rows, in a
+//! module of their own.
 
 use crate::cuda::device::Cuda;
 use crate::cuda::kernel::launch::{Arguments, LaunchShape};
@@ -56,8 +56,8 @@ impl Columns {
         }
     }
 
-    /// Bytes of dynamic shared memory of a block: `tridiagonalise_memory` and `assemble_memory`, which
-    /// say so if that is another size.
+    /// Bytes of dynamic shared memory of a block: `tridiagonalise_memory` and `assemble_memory`,
+    /// which say so if that is another size.
     fn shared(self, kernel: &str, dtype: Dtype) -> usize {
         let Self::Each(rows) = self else { return 0 };
         let (scalar, real) = match computed(dtype) {

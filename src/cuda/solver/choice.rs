@@ -90,11 +90,11 @@ pub struct SolverRule {
     pub solver: Solver,
 }
 
-/// What [`Solver::Auto`] takes on this user's devices, as `eigengrad bench --tune` measured it. Where
-/// no line holds, `Auto` is as its documentation says.
+/// What [`Solver::Auto`] takes on this user's devices, as `eigengrad bench --tune` measured it.
+/// Where no line holds, `Auto` is as its documentation says.
 ///
-/// The file is `EIGENGRAD_SOLVERS`, or `eigengrad/solvers` below `XDG_CONFIG_HOME` or `~/.config`. A
-/// line has compute capability, type, orders and solver; what follows `#` is not read:
+/// The file is `EIGENGRAD_SOLVERS`, or `eigengrad/solvers` below `XDG_CONFIG_HOME` or `~/.config`.
+/// A line has compute capability, type, orders and solver; what follows `#` is not read:
 ///
 /// ```text
 /// 9.0 complex64 1-64 ql
@@ -119,7 +119,8 @@ impl SolverTable {
     /// Reads the user's file; an empty table if it is not there.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if it cannot be read or has a line of another form.
+    /// [`Error::Backend`](crate::Error::Backend) if it cannot be read or has a line of another
+    /// form.
     pub fn read() -> Result<Self> {
         let Some(path) = Self::path() else { return Ok(Self::default()) };
         let failed = |e: &dyn fmt::Display| refused(&path.display().to_string(), e);

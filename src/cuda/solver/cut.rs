@@ -40,7 +40,8 @@ impl Cut {
     }
 }
 
-/// `struct spectrum_results`: device addresses of λ and K, `[batch, n]`, and of the others, `[batch]`.
+/// `struct spectrum_results`: device addresses of λ and K, `[batch, n]`, and of the others,
+/// `[batch]`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(in crate::cuda) struct SpectrumResults<S: Element> {

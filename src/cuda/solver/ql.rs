@@ -70,8 +70,8 @@ impl<I: Element> ColumnsKernel for Tridiagonalise<I> {
     const DTYPES: &'static [Dtype] = &[I::DTYPE];
 }
 
-/// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections, d, e, rotations, windows and
-/// their numbers; λ, info; exponents, the cut, its results, V.
+/// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections, d, e, rotations, windows
+/// and their numbers; λ, info; exponents, the cut, its results, V.
 struct Assemble<O>(PhantomData<O>);
 
 impl<O: Element> ColumnsKernel for Assemble<O> {
@@ -112,7 +112,8 @@ pub(in crate::cuda) struct Job<T: Scalar, I: Element, O: Element> {
     pub vectors: DevicePtr<O>,
 }
 
-/// A is where V will be, as kernels/eigh/prepare.cu leaves it: `PREPARED` of kernels/eigh/entry.cuh.
+/// A is where V will be, as kernels/eigh/prepare.cu leaves it: `PREPARED` of
+/// kernels/eigh/entry.cuh.
 pub(in crate::cuda) const PREPARED: c_int = 3;
 
 /// The solver for matrices of one order.
@@ -164,8 +165,9 @@ impl Ql {
 
     /// None where matrices have more columns than threads have registers for.
     pub fn new<T: Scalar>(n: usize) -> Option<Self> {
-        // The most of 12 kinds of spectra were 1.31, 1.18 and 1.11 n² rotations at n = 8, 16 and 32 in
-        // 32 bits, 1.56, 1.46 and 1.33 in 64, and 2.6 n sweeps. Who needs more gets it in assemble.cu.
+        // The most of 12 kinds of spectra were 1.31, 1.18 and 1.11 n² rotations at n = 8, 16 and 32
+        // in 32 bits, 1.56, 1.46 and 1.33 in 64, and 2.6 n sweeps. Who needs more gets it in
+        // assemble.cu.
         let turns = if size_of::<T::Real>() == 4 { 3 * n * n / 2 } else { 2 * n * n };
         let room = Room { turns: (turns + 64).next_multiple_of(4), sweeps: 6 * n + 16 };
         Columns::new(T::DTYPE, n).map(|columns| Self { n, columns, room })
@@ -200,8 +202,8 @@ impl Ql {
     /// Enqueues a job.
     ///
     /// # Safety
-    /// The memory is as above; A is `batch`·n² numbers unless it is prepared, the results are those of
-    /// `batch` matrices or null, as are exponents.
+    /// The memory is as above. A is `batch`·n² numbers unless it is prepared. The results are those
+    /// of `batch` matrices or null, as are exponents.
     pub unsafe fn run<T, I, O>(self, cuda: &Cuda, job: Job<T, I, O>) -> Result<()>
     where
         T: Scalar,
