@@ -4,8 +4,8 @@
 use crate::cuda::device::{Algorithm, Cuda, Solver};
 use crate::cuda::driver::handles::{JacobiInfo, SolverParams};
 use crate::cuda::driver::library::Syev;
-use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
+use crate::cuda::solver::Memory;
 use crate::cuda::solver::certificate::Certificate;
 use crate::cuda::solver::choice::Choice;
 use crate::cuda::solver::jacobi::{OnChip, Repair};
@@ -48,16 +48,6 @@ pub trait Solve: Element {
         lwork: c_int,
         info: syevjInfo_t,
     ) -> cusolverStatus_t;
-}
-
-/// Device memory of one call: n×n matrices column-major, that become eigenvectors; λ; the solver's
-/// info of each; scratch.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory<T: Element> {
-    pub a: DevicePtr<T>,
-    pub lambda: DevicePtr<T::Real>,
-    pub info: DevicePtr<c_int>,
-    pub scratch: DevicePtr<u8>,
 }
 
 const LOWER: cublasFillMode_t = cublasFillMode_t::CUBLAS_FILL_MODE_LOWER;
