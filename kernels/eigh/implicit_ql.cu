@@ -9,7 +9,9 @@
 //   lambda   [batch, n] ascending, info [batch] 0, or n + 1 where the sweeps did not end; written
 //                             where Z is not wanted
 //
-// A warp is a block. d and e of a lane are in its own bank, whatever row each lane is at. All lanes
+// A warp is a block, and its first `lanes` lanes, a divisor of 32, have a matrix: fewer where the
+// batch would leave a device without warps. d and e of a lane are in its own bank, whatever row each
+// lane is at. All lanes
 // begin a sweep together, each in a window of its own.
 //
 // Bytes: 2·n reals a matrix in, some n² of rotations out. Flops: 20 for each of about n² rotations.
@@ -58,16 +60,16 @@ __device__ void sort_values(R* d, int stride, int n) {
 
 template <class S>
 __global__ void __launch_bounds__(32, 1)
-    implicit_ql(long long batch, int n, int most_turns, int most_sweeps, const real_of<S>* __restrict__ diagonal,
+    implicit_ql(long long batch, int n, int lanes, int most_turns, int most_sweeps, const real_of<S>* __restrict__ diagonal,
                 const real_of<S>* __restrict__ beside, real_of<S>* __restrict__ turns, unsigned* __restrict__ windows,
                 int* __restrict__ sweeps, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
     using R = real_of<S>;
     extern __shared__ uint4 memory[];
     R* const d = reinterpret_cast<R*>(memory) + threadIdx.x;
     R* const e = d + n * 32;
-    const long long b = static_cast<long long>(blockIdx.x) * 32 + threadIdx.x;
-    const bool here = b < batch;
-    const long long first = static_cast<long long>(blockIdx.x) * 32 * n + threadIdx.x;
+    const long long b = static_cast<long long>(blockIdx.x) * lanes + threadIdx.x;
+    const bool here = threadIdx.x < lanes && b < batch;
+    const long long first = b / 32 * 32 * n + b % 32;
     R last = 0;
     for (int i = n - 1; i >= 0; --i) {
         const R d_i = here ? diagonal[first + i * 32] : R(0), e_i = here && i < n - 1 ? beside[first + i * 32] : R(0);

@@ -20,6 +20,7 @@ kernels! { Eigenpairs:
         c_int,
         c_int,
         c_int,
+        c_int,
         DevicePtr<RealOf<S>>,
         DevicePtr<RealOf<S>>,
         DevicePtr<RealOf<S>>,
@@ -123,6 +124,8 @@ pub(in crate::cuda) struct Ql {
     columns: Columns,
     /// Rotations of a matrix that have room in memory, and sweeps.
     room: Room,
+    /// Warps of a multiprocessor that hide the latency of a chain of rotations.
+    warps: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,7 +173,7 @@ impl Ql {
         // assemble.cu.
         let turns = if size_of::<T::Real>() == 4 { 3 * n * n / 2 } else { 2 * n * n };
         let room = Room { turns: (turns + 64).next_multiple_of(4), sweeps: 6 * n + 16 };
-        Columns::new(T::DTYPE, n).map(|columns| Self { n, columns, room })
+        Columns::new(T::DTYPE, n).map(|columns| Self { n, columns, room, warps: 16 })
     }
 
     /// Bytes of scratch for so many matrices.
@@ -194,6 +197,12 @@ impl Ql {
         unsafe { self.run(cuda, job) }
     }
 
+    /// Matrices that share a warp: fewer where multiprocessors would have too few warps.
+    fn lanes(self, batch: usize, multiprocessors: usize) -> usize {
+        let enough = |lanes: &usize| batch >= lanes * self.warps * multiprocessors;
+        [32, 16].into_iter().find(enough).unwrap_or(8)
+    }
+
     /// Whether [`Ql::run`] makes the results of the cut.
     pub fn cuts(self, with_vectors: bool) -> bool {
         with_vectors || self.columns.is_small()
@@ -210,7 +219,7 @@ impl Ql {
         I: Element<Scalar = T>,
         O: Element<Scalar: Element<Real = T::Real>>,
     {
-        let Self { n, columns, room } = self;
+        let Self { n, columns, room, .. } = self;
         let Job { batch, from, a, memory, exponent, cut, spectrum, vectors } = job;
         let Memory { a: matrices, lambda, info, scratch } = memory;
         let (count, order, with_vectors) = (batch as i64, n as c_int, !vectors.is_null());
@@ -229,8 +238,10 @@ impl Ql {
         let (most_turns, most_sweeps) = (room.turns as c_int, room.sweeps as c_int);
         let (of_z, of_windows) = (turns.only_if(with_vectors), windows.only_if(with_vectors));
         let shared = (64 * n * size_of::<T::Real>()) as u32;
-        let shape = LaunchShape { blocks: batch.div_ceil(32) as u32, threads: (32, 1), shared };
-        let arguments = (count, order, most_turns, most_sweeps, diagonal, beside, of_z, of_windows, sweeps, lambda, info);
+        let lanes = self.lanes(batch, cuda.multiprocessors());
+        let shape = LaunchShape { blocks: batch.div_ceil(lanes) as u32, threads: (32, 1), shared };
+        let arguments =
+            (count, order, lanes as c_int, most_turns, most_sweeps, diagonal, beside, of_z, of_windows, sweeps, lambda, info);
         // SAFETY: as above; what is null is not written.
         unsafe { cuda.launch::<ImplicitQl<T>>(shape, arguments) }?;
         if !with_vectors {
@@ -317,7 +328,8 @@ mod tests {
         for n in [9, 20, 33] {
             let Some(ql) = Ql::new::<T>(n) else { continue };
             let a = matrices::<T>(n);
-            for ql in [ql, ql.without_room()] {
+            // On the emulator eight matrices share a warp unless none are wanted.
+            for ql in [ql, ql.without_room(), Ql { warps: 0, ..ql }] {
                 let error = error(&cuda, ql, &a);
                 assert!(error < 10.0, "{ql:?}: {error}");
             }
