@@ -63,7 +63,7 @@ template <class S, int N>
 __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, int sweeps, const real_of<S>* turns,
                                           const unsigned* windows, real_of<S> (&z)[N]) {
     using R = real_of<S>;
-    constexpr int THREADS = team_of_columns<N>::THREADS;
+    constexpr int THREADS = TEAM_OF<N>;
     using team = columns_team<THREADS>;
     const int j = threadIdx.x;
     const bool finds = sweeps < 0;
@@ -113,7 +113,7 @@ __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, 
 template <class S, int N>
 __device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
     using R = real_of<S>;
-    using team = columns_team<team_of_columns<N>::THREADS>;
+    using team = columns_team<TEAM_OF<N>>;
     const int j = threadIdx.x;
     R quotient = 0;
     if (mine) {
@@ -143,7 +143,7 @@ __device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int 
 template <class S, int N>
 __device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, int n, bool mine, const S* v, S (&x)[N]) {
     using M = assemble_memory<S, N>;
-    using team = columns_team<team_of_columns<N>::THREADS>;
+    using team = columns_team<TEAM_OF<N>>;
     constexpr int AT_ONCE = M::AT_ONCE;
     const int j = threadIdx.x;
     const S zero = make<S>::from(0, 0);
@@ -186,8 +186,8 @@ __device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, i
     }
 }
 
-template <class T, int N, int BYTES>
-__global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
+template <class T, int N, int TEAMS, int BYTES>
+__global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     assemble(long long batch, int n, int most_turns, int most_sweeps, const scalar_of<T>* v, const real_of<T>* __restrict__ diagonal,
              const real_of<T>* __restrict__ beside, const real_of<T>* __restrict__ turns, const unsigned* __restrict__ windows,
              const int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
@@ -195,8 +195,8 @@ __global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N
     using S = scalar_of<T>;
     using R = real_of<T>;
     using M = assemble_memory<S, N>;
-    using team = columns_team<team_of_columns<N>::THREADS>;
-    static_assert(team_of_columns<N>::TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
+    using team = columns_team<TEAM_OF<N>>;
+    static_assert(TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
     extern __shared__ uint4 memory[];
     M& shared = reinterpret_cast<M*>(memory)[threadIdx.y];
     const int j = threadIdx.x;

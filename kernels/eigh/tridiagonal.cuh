@@ -154,13 +154,9 @@ private:
     __device__ R& at(R* x, int k) const { return x[k * stride]; }
 };
 
-// How many columns a team takes, and what it has of them: T threads, a power of two, take the
-// columns of a matrix of up to N, and TEAMS of them are a block.
+// Threads of a team, a power of two, which take the columns of a matrix of up to N.
 template <int N>
-struct team_of_columns {
-    static constexpr int THREADS = N <= 16 ? 16 : N <= 32 ? 32 : N <= 64 ? 64 : 128;
-    static constexpr int TEAMS = THREADS < 128 && THREADS <= 32 ? 128 / THREADS : 1;
-};
+constexpr int TEAM_OF = N <= 16 ? 16 : N <= 32 ? 32 : N <= 64 ? 64 : 128;
 
 // What the threads of such a team do together. `box` is shared memory for a number of each warp.
 template <int THREADS>

@@ -36,7 +36,7 @@ template <class T, int N, class S>
 __device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared, int n, int from, bool here, const T* a, S (&column)[N + 1],
                                             int* exponent, unsigned* status) {
     using R = real_of<S>;
-    using team = columns_team<team_of_columns<N>::THREADS>;
+    using team = columns_team<TEAM_OF<N>>;
     const int j = threadIdx.x;
     const bool mine = here && j < n;
     R largest = 0;
@@ -62,14 +62,14 @@ __device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared,
     }
 }
 
-template <class T, int N, int BYTES>
-__global__ void __launch_bounds__(team_of_columns<N>::THREADS* team_of_columns<N>::TEAMS, 1)
+template <class T, int N, int TEAMS, int BYTES>
+__global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     tridiagonalise(long long batch, int n, int from, int vectors, const T* a_of, scalar_of<T>* v, int* __restrict__ exponent,
                    unsigned* __restrict__ status, real_of<T>* __restrict__ diagonal, real_of<T>* __restrict__ beside) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     using M = tridiagonalise_memory<S, N>;
-    constexpr int THREADS = team_of_columns<N>::THREADS, TEAMS = team_of_columns<N>::TEAMS, AT_ONCE = M::AT_ONCE;
+    constexpr int THREADS = TEAM_OF<N>, AT_ONCE = M::AT_ONCE;
     using team = columns_team<THREADS>;
     static_assert(TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
     extern __shared__ uint4 memory[];

@@ -6,6 +6,9 @@ use crate::cuda::kernel::launch::{Arguments, LaunchShape};
 use crate::cuda::kernel::table::{Instantiation, computed, in_cuda};
 use crate::{Dtype, Result};
 
+/// Shared memory that every device gives a block, and that leaves room for several.
+const SHARED: usize = 48 << 10;
+
 /// A kernel of kernels/eigh/ whose template takes types and a number of rows.
 pub(in crate::cuda) trait ColumnsKernel {
     /// As [`Kernel::Arguments`](crate::cuda::kernel::launch::Kernel::Arguments).
@@ -47,18 +50,26 @@ impl Columns {
         matches!(self, Self::OfThread(_))
     }
 
-    /// Threads of a team, and teams of a block: `team_of_columns` of kernels/eigh/tridiagonal.cuh.
-    fn threads(self) -> (usize, usize) {
+    /// Threads of a team: `TEAM_OF` of kernels/eigh/tridiagonal.cuh; of a warp where a thread has a
+    /// matrix.
+    fn team(self) -> usize {
         match self {
-            Self::OfThread(_) => (32, 1),
-            Self::Each(rows) if rows <= 32 => (rows.next_power_of_two(), 128 / rows.next_power_of_two()),
-            Self::Each(rows) => (rows.next_power_of_two(), 1),
+            Self::OfThread(_) => 32,
+            Self::Each(rows) => rows.next_power_of_two(),
         }
     }
 
-    /// Bytes of dynamic shared memory of a block: `tridiagonalise_memory` and `assemble_memory`,
-    /// which say so if that is another size.
-    fn shared(self, kernel: &str, dtype: Dtype) -> usize {
+    /// Teams of a block: 128 threads in warps, unless they want more shared memory than every device
+    /// gives. A team of several warps is a block: its barriers are the block's.
+    fn teams(self, kernel: &str, dtype: Dtype) -> usize {
+        let most = if self.is_small() || self.team() > 32 { 1 } else { 128 / self.team() };
+        let fits = |teams: &usize| *teams == 1 || teams * self.each(kernel, dtype) <= SHARED;
+        std::iter::successors(Some(most), |teams| Some(teams / 2)).find(fits).unwrap_or(1)
+    }
+
+    /// Bytes of dynamic shared memory of a team: `tridiagonalise_memory` and `assemble_memory`, which
+    /// say so if that is another size.
+    fn each(self, kernel: &str, dtype: Dtype) -> usize {
         let Self::Each(rows) = self else { return 0 };
         let (scalar, real) = match computed(dtype) {
             Dtype::F32 => (4, 4),
@@ -73,15 +84,16 @@ impl Columns {
             "tridiagonalise" => (2 * length + 1 + square) * scalar + 8 * real,
             _ => 4 * row * real + 2 * (length + 1) * scalar + 5 * rows * real + 4 * rows + 16 + square * real,
         };
-        self.threads().1 * matrix.next_multiple_of(16)
+        matrix.next_multiple_of(16)
     }
 
     /// A kernel for the types that its template takes.
     pub fn instantiation(self, kernel: &'static str, dtypes: &[Dtype]) -> Instantiation {
         let (Self::OfThread(n) | Self::Each(n)) = self;
-        let (dtype, shared) = (dtypes[0], self.shared(kernel, dtypes[0]));
+        let (dtype, teams) = (dtypes[0], self.teams(kernel, dtypes[0]));
+        let shared = teams * self.each(kernel, dtype);
         let types = dtypes.iter().copied().map(in_cuda).collect::<Vec<_>>().join(", ");
-        let bytes = if self.is_small() { String::new() } else { format!(", {shared}") };
+        let bytes = if self.is_small() { String::new() } else { format!(", {teams}, {shared}") };
         let expression = format!("eigengrad::{kernel}<{types}, {n}{bytes}>");
         Instantiation { kernel, dtype, n: Some(n), shared, expression }
     }
@@ -95,11 +107,11 @@ impl Columns {
     }
 
     fn shape(self, kernel: &str, dtype: Dtype, batch: usize) -> LaunchShape {
-        let (team, teams) = self.threads();
+        let (team, teams) = (self.team(), self.teams(kernel, dtype));
         let of_block = if self.is_small() { team } else { teams };
         // more than 2³¹ − 1 the driver refuses
         let blocks = u32::try_from(batch.div_ceil(of_block)).unwrap_or(u32::MAX);
-        LaunchShape { blocks, threads: (team as u32, teams as u32), shared: self.shared(kernel, dtype) as u32 }
+        LaunchShape { blocks, threads: (team as u32, teams as u32), shared: (teams * self.each(kernel, dtype)) as u32 }
     }
 }
 
