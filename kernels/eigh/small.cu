@@ -22,7 +22,7 @@ namespace eigengrad {
 // A warp's matrices in shared memory, by words: a thread's next ones are in another bank.
 template <class I, class O, int N>
 struct small_memory {
-    static constexpr int words_of(int bytes) { return (bytes + 3) / 4; }
+    __device__ static constexpr int words_of(int bytes) { return (bytes + 3) / 4; }
     static constexpr int A = words_of(N * N * sizeof(I)), V = words_of(N * N * sizeof(O)), S = words_of(N * N * sizeof(scalar_of<I>));
     static constexpr int OF_T = words_of(2 * N * sizeof(real_of<I>)); // d and e, in the place of A
     static constexpr int MOST_OF_MATRICES = A > V ? (A > S ? A : S) : (V > S ? V : S);
