@@ -176,7 +176,7 @@ impl Contest<'_> {
         peers: &mut [Peer],
     ) -> Result<Vec<Figure>> {
         let mut figures = Vec::new();
-        for _ in 0..self.arguments.rounds {
+        for round in 0..self.arguments.rounds {
             if !peers.is_empty() {
                 std::thread::sleep(BUSY);
             }
@@ -185,8 +185,14 @@ impl Contest<'_> {
             self.bar.inc(1);
             for (name, device) in solvers {
                 self.bar.set_message(format!("{name} on {}, {case}", device::name(device)));
-                // One that does not take such matrices has no figure.
-                figures.extend(work::measure_solver(name, device, case, self.arguments.reps).unwrap_or_default());
+                match work::measure_solver(name, device, case, self.arguments.reps) {
+                    Ok(figure) => figures.extend(figure),
+                    // Once a case: it may not take such matrices.
+                    Err(failure) if round == 0 => {
+                        self.bar.suspend(|| report::complain(&format_args!("{name}, {case}: {failure}")));
+                    }
+                    Err(_) => {}
+                }
             }
             for peer in &mut *peers {
                 self.bar.set_message(format!("{} on {}, {case}", peer.name, device::name(device)));

@@ -60,6 +60,9 @@ fn cuda_where_it_can_be_had() {
     assert_eq!(said.lines().filter(|line| line.contains("a copy moves ")).count(), 1 + found, "{said}");
     let json = String::from_utf8(place.bytes("b.json")).unwrap();
     assert_eq!((json.lines().count(), json.contains(r#""device":"cuda:1""#)), (1 + 2 + 6 * found, found > 1), "{json}");
+    let large = place.run("bench --n 65 --dtype float32 --batch 1 --reps 1 --rounds 2 --device cuda").warned();
+    assert_eq!(large.lines().count(), 1, "{large}");
+    assert!(large.contains("ql, float32, n = 65: ") && large.contains("do not fit in registers"), "{large}");
     let solvers = [("EIGENGRAD_SOLVERS", "solvers")];
     let said = place.run_with(&solvers, &format!("{bench} --device cuda --tune")).ok();
     assert!(said.contains("solvers  9.0 float32 1-2 "), "{said}");
