@@ -40,7 +40,7 @@ pub enum Solver {
     /// What the user's [`SolverTable`](crate::cuda::SolverTable) says. Otherwise [`Solver::OnChip`]
     /// up to n = 48. Beyond, [`Solver::Syev`], or where the library lacks it [`Solver::Jacobi`].
     /// What a routine of cuSOLVER fails on, or [`Cuda::certified`] would not pass, our solver
-    /// decomposes again, on the device and up to n = 1024.
+    /// decomposes again, on the device and up to n = 256. Beyond, what fails has a status.
     #[default]
     Auto,
     /// Our own, by Jacobi rotations: a matrix and its vectors stay in the shared memory of a

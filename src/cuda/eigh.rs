@@ -195,14 +195,16 @@ impl<S: Element> EighPart<'_, S> {
         let mut defect = DevicePtr::NULL;
         if let Some(solver) = &mut *lock(&workspace.solver) {
             let _range = range(c"eigengrad::solve");
-            if cuda.certified || solver.repairs() {
+            let measured = cuda.certified || solver.is_measured(cuda);
+            if measured {
                 // SAFETY: the matrices and the regions are those of a part of this size.
                 unsafe { certificate.probe(cuda, n, batch, matrices) }?;
             }
             let memory = Memory { a: matrices, lambda, info, scratch };
             // SAFETY: as above.
             unsafe { solver.solve(cuda, batch, with_vectors, memory, certificate) }?;
-            if cuda.certified {
+            // What is repaired was measured before.
+            if cuda.certified || measured && !solver.repairs() {
                 // SAFETY: as above.
                 unsafe { certificate.measure(cuda, n, batch, vectors, lambda) }?;
                 defect = certificate.defect;

@@ -140,6 +140,10 @@ fn is_wrong() {
     auto.1.check().unwrap();
     assert_eq!(auto.0.values().row(1), ours.0.values().row(1));
     assert_eq!(auto.1.values().row(1), ours.1.values().row(1));
+    // Too large to be decomposed again in time: told, certified or not.
+    let batch = HermitianBatch::on(&device().unwrap(), matrices::<f64>(3, 260, 4).view()).unwrap();
+    let pairs = eigh(&batch, &Options::default()).unwrap().to_host().unwrap();
+    assert_eq!(pairs.status().to_vec(), [Status::OK, Status::LARGE_RESIDUAL, Status::OK]);
 }
 
 /// Without a solver of the user's choice: with the bits of ours. Its neighbours have cuSOLVER's.

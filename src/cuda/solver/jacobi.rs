@@ -88,6 +88,10 @@ fn bytes<T: Scalar>(n: usize, with_vectors: bool) -> usize {
     (scalars * size_of::<T>() + pairs * size_of::<T::Real>()).next_multiple_of(16)
 }
 
+/// The largest order that is decomposed again. At n = 256 a sweep is predicted to take a
+/// multiprocessor of an H200 10 ms, of which there are 10, and at most 60; the time grows as n³.
+const MOST_REPAIRED: usize = 256;
+
 /// The matrices of a part as they were, and the memory in which those that failed are decomposed
 /// again.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +106,9 @@ pub(in crate::cuda) struct Repair {
 }
 
 impl Repair {
-    /// For parts of so many matrices; none where those are beyond the kernel's indices.
+    /// For parts of so many matrices; none where one of them would take too long.
     pub fn new<T: Scalar>(cuda: &Cuda, n: usize, part: usize) -> Option<Self> {
-        if n > 1 << 10 {
+        if n > MOST_REPAIRED {
             return None;
         }
         let blocks = part.min(cuda.multiprocessors());

@@ -134,8 +134,12 @@ impl Prepared {
         if let Method::Ql(ql) = self.way { Some(ql) } else { None }
     }
 
-    /// Whether matrices that cuSOLVER fails on are decomposed again, for which they must have been
-    /// probed.
+    /// Whether what comes back has to be measured: it is cuSOLVER's, which nobody named.
+    pub fn is_measured(&self, cuda: &Cuda) -> bool {
+        matches!(self.way, Method::Library(_)) && cuda.solver == Solver::Auto
+    }
+
+    /// Whether matrices that cuSOLVER fails on are decomposed again.
     pub fn repairs(&self) -> bool {
         self.repair.is_some()
     }
