@@ -8,8 +8,8 @@
 use crate::options::Problem;
 use crate::{
     Array, Backend, Cotangents, Derivative, DoubleGradient, Eigenpairs, Element, ElementOf, FactorBatch, FactorGradient,
-    FactorPairs, FactorProblem, Gradient, HermitianBatch, HermitianResult, Result, Scalar, SchurMultiplier, Spectral, Spectrum,
-    Status, Tangents, View, ViewMut,
+    FactorPairs, FactorProblem, Gradient, HermitianBatch, HermitianResult, PairLoss, PairLosses, Result, Scalar, SchurMultiplier,
+    Spectral, Spectrum, Status, Tangents, Targets, View, ViewMut,
 };
 use std::fmt::Debug;
 
@@ -126,6 +126,22 @@ pub trait Backward<T: Scalar>: Workspaces<T> {
         cotangents: Cotangents<O, Self, View<'a>>,
         out: Gradient<G, Self, ViewMut<'a>>,
         workspace: &Self::Workspace,
+    ) -> Result<()>;
+}
+
+/// A loss of (λ, V) against targets.
+pub trait Loss<T: Scalar>: Workspaces<T> {
+    /// The loss of each matrix, λ̄ and V̄: docs/derivation.md §15.
+    ///
+    /// # Errors
+    /// As [`Eigh::eigh`].
+    fn loss<'a, O: ElementOf<T>>(
+        &self,
+        problem: &Problem,
+        loss: &PairLoss,
+        pairs: Eigenpairs<O, Self, View<'a>>,
+        targets: Targets<O, Self, View<'a>>,
+        out: PairLosses<O, Self, ViewMut<'a>>,
     ) -> Result<()>;
 }
 
@@ -267,11 +283,20 @@ pub trait BackwardFactor<T: Scalar>: Workspaces<T> {
 
 /// Every operation.
 pub trait Compute<T: Scalar>:
-    Eigh<T> + Backward<T> + Jvp<T> + BackwardJvp<T> + DoubleBackward<T> + SpectralFunctions<T> + EighFactor<T> + BackwardFactor<T>
+    Eigh<T>
+    + Loss<T>
+    + Backward<T>
+    + Jvp<T>
+    + BackwardJvp<T>
+    + DoubleBackward<T>
+    + SpectralFunctions<T>
+    + EighFactor<T>
+    + BackwardFactor<T>
 {
 }
 impl<T: Scalar, B> Compute<T> for B where
     B: Eigh<T>
+        + Loss<T>
         + Backward<T>
         + Jvp<T>
         + BackwardJvp<T>

@@ -41,6 +41,7 @@
 //!   [`FactorPairs`].
 //! - *Derivatives*: [`Cotangents`], [`Gradient`], [`Report`], [`Tangents`], [`DoubleGradient`],
 //!   [`FactorGradient`].
+//! - *Losses*: [`PairLoss`], [`Targets`], [`PairLosses`].
 //! - *Functions*: [`Spectral`], [`Function`], [`HermitianResult`], [`Trace`], [`fidelity()`],
 //!   [`Fidelity`].
 //! - *Findings*: [`Status`], [`Error`].
@@ -135,6 +136,8 @@ mod double_backward;
 
 mod spectral;
 
+mod loss;
+
 mod factor;
 
 mod cpu;
@@ -163,6 +166,7 @@ use factor::FactorProblem;
 pub use factor::{FactorBatch, FactorGradient, FactorPairs, FactorPlan, eigh_factor, eigh_factor_as};
 pub use hermitian::{HermitianBatch, Read, Triangle};
 pub use jvp::Tangents;
+pub use loss::{PairLoss, PairLosses, Targets};
 pub use options::{Cut, Dropped, GradientForm, Options, TieRule};
 pub use plan::Plan;
 pub use spectral::{Fidelity, Function, HermitianResult, Spectral, Trace, fidelity};

@@ -6,7 +6,7 @@ use crate::clock::Times;
 use crate::input;
 use crate::run::{Field, Result, Run};
 use eigengrad::cuda::{Cuda, Graph};
-use eigengrad::{Array, Backend, Cotangents, HermitianBatch, Options, Plan};
+use eigengrad::{Array, Backend, Cotangents, HermitianBatch, Options, PairLoss, Plan, Targets};
 use ndarray::Array2;
 use num_complex::Complex;
 
@@ -23,6 +23,10 @@ pub fn measure(run: &mut Run) -> Result<()> {
         }
         let (cuda, reps) = (Cuda::new(0)?, run.reps);
         run.case("capture", labels("backward", n, Way::Auto), || backward(&cuda, n, reps));
+        for way in run.ways.clone() {
+            let cuda = Cuda::new(0)?.with_solver(way.solver(f32::EPSILON.into()));
+            run.case("capture", labels("training step", n, way), || training_step(&cuda, n, reps));
+        }
     }
     Ok(())
 }
@@ -87,4 +91,34 @@ fn backward(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
     let graph = cuda.capture(|| plan.backward_into(pairs.view(), cotangents.view(), gradient.view_mut(), &workspace))?;
     plan.backward_into(pairs.view(), other.view(), gradient.view_mut(), &workspace)?;
     compared(cuda, reps, &calls, graph, || Ok(gradient.to_host()?.a_bar() == expected))
+}
+
+/// Forward, a loss against other matrices, and backward.
+fn training_step(cuda: &Cuda, n: usize, reps: usize) -> Result<Vec<Field>> {
+    let a = input::on_device::<C>(cuda, &input::positive(BATCH, n, n), BATCH)?;
+    let zero: HermitianBatch<C, Cuda> = HermitianBatch::of(Array::zeros(cuda, [BATCH, n, n])?, eigengrad::Triangle::Lower)?;
+    let plan = Plan::<C, Cuda>::new(cuda, BATCH, n, &Options::default())?;
+    let (workspace, mut pairs) = (plan.workspace()?, plan.eigenpairs::<C>()?);
+    let (mut losses, mut gradient) = (plan.losses::<C>()?, plan.gradient::<C>()?);
+    plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?;
+    let mut turned = Targets::of(&pairs)?; // each matrix against the next one's pairs
+    turned.vectors.rotate_left(n * n);
+    let targets = turned.on(cuda)?;
+    let loss = PairLoss { spectral: 1.0, overlap: 1.0, intensity: 1.0 };
+    let mut step = |a: &HermitianBatch<C, Cuda>| {
+        plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?;
+        plan.loss_into(&loss, pairs.view(), targets.view(), losses.view_mut())?;
+        let cotangents = Cotangents::from_columns(Some(losses.values_bar.view()), Some(losses.vectors_bar.view()));
+        plan.backward_into(pairs.view(), cotangents, gradient.view_mut(), &workspace)
+    };
+    let calls = Times::of(cuda, reps, || Ok(step(&a)?))?;
+    let graph = cuda.capture(|| step(&a))?;
+    step(&a)?;
+    let expected = cuda.download(gradient.a_bar.view().memory())?;
+    let mut step = |a: &HermitianBatch<C, Cuda>| {
+        plan.eigh_into(a.view(), pairs.view_mut(), &workspace)?;
+        plan.backward_into(pairs.view(), Cotangents::from_columns(None, None), gradient.view_mut(), &workspace)
+    };
+    step(&zero)?;
+    compared(cuda, reps, &calls, graph, || Ok(cuda.download(gradient.a_bar.view().memory())? == expected))
 }

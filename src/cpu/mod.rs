@@ -14,6 +14,7 @@ mod eigh_factor;
 mod foreign;
 mod jvp;
 mod lanes;
+mod loss;
 mod memory;
 mod parallel;
 mod range;

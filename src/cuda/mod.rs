@@ -15,6 +15,7 @@ mod eigh;
 mod eigh_factor;
 mod jvp;
 mod kernel;
+mod loss;
 mod memory;
 mod part;
 mod solver;

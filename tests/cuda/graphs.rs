@@ -8,7 +8,7 @@ use crate::sample::{Results, assert_same, bytes, matrices, numbers, run};
 use eigengrad::cuda::{Cuda, Graph, Solver, Workspace};
 use eigengrad::{
     Array, Backend, Cotangents, Dropped, Eigenpairs, Element, ElementOf, Engine, Error, Gradient, GradientForm, HermitianBatch,
-    Options, Plan, Result, Triangle,
+    Options, PairLoss, Plan, Result, Targets, Triangle,
 };
 use half::{bf16, f16};
 use num_complex::Complex;
@@ -183,6 +183,40 @@ fn forward_and_backward() {
     both::<C, C>(Solver::JACOBI, 5, of_form(GradientForm::Triangle(Triangle::Upper)));
     both::<f16, f32>(Solver::Auto, 33, Options::default());
     both::<f32, f32>(Solver::Auto, 66, Options::default());
+}
+
+/// A training step: the loss and the gradient of what is in the memory of the matrices by then.
+#[test]
+fn a_training_step() {
+    let Some(cuda) = device() else { return };
+    for solver in [Solver::Auto, Solver::Ql] {
+        let cuda = cuda.clone().with_solver(solver);
+        let mut pass = Pass::<C, C>::new(&cuda, 9, &Options::default());
+        pass.give_matrices(30);
+        pass.forward().unwrap();
+        let targets = Targets::of(&pass.pairs).unwrap().on(&cuda).unwrap();
+        let loss = PairLoss { spectral: 0.5, overlap: 1.0, intensity: 2.0 };
+        let mut losses = pass.plan.losses::<C>().unwrap();
+        let mut step = |pass: &mut Pass<C, C>| {
+            pass.forward()?;
+            pass.plan.loss_into(&loss, pass.pairs.view(), targets.view(), losses.view_mut())?;
+            let cotangents = Cotangents::from_columns(Some(losses.values_bar.view()), Some(losses.vectors_bar.view()));
+            pass.plan.backward_into(pass.pairs.view(), cotangents, pass.gradient.view_mut(), &pass.workspace)
+        };
+        let expected = [31, 32].map(|seed| {
+            pass.give_matrices(seed);
+            step(&mut pass).unwrap();
+            pass.results()
+        });
+        assert_ne!(bytes(expected[0].1.a_bar()), bytes(expected[1].1.a_bar()));
+        let mut graph = cuda.capture(|| step(&mut pass)).unwrap();
+        for (seed, expected) in [31, 32].into_iter().zip(&expected) {
+            pass.give_matrices(seed);
+            replay(&mut graph);
+            assert_same(expected, &pass.results());
+        }
+        assert!(losses.to_host().unwrap().loss().iter().all(|&loss| loss > 0.0));
+    }
 }
 
 /// A graph may be the last that knows of its stream, and be replayed by another thread.

@@ -21,6 +21,7 @@ mod hvp;
 mod input;
 mod isolation;
 mod layouts;
+mod losses;
 mod numbers;
 mod operations;
 mod oracle;
@@ -92,6 +93,7 @@ macro_rules! of_scalars {
                 fidelity_of_what_is_no_state entropy_of_states;
             operations: the_same_bits_of_every_operation one_bad_matrix_beside_others operations_reuse_their_memory wrong_lengths_for_jvp wrong_lengths_for_second_derivatives
                 wrong_lengths_for_functions scratch_of_another_plan;
+            losses: losses_by_the_formulas losses_keep_to_themselves;
             layouts: means_of_both_triangles triangles_are_compared cotangents_by_rows several_losses_at_once
                 one_workspace_for_several_threads;
             input: two_and_three_dimensions the_first_entry_that_is_not_hermitian every_entry_and_its_mirror the_ends_of_the_range
@@ -110,6 +112,7 @@ macro_rules! of_f64 {
             hvp: hessians_by_differences hessians_of_fixed_rank hessians_are_symmetric;
             spectral: functions_by_differences;
             fidelity: fidelity_by_differences;
+            losses: losses_by_differences;
             factor: differences_by_factors;
         }
     })* };
@@ -138,6 +141,7 @@ macro_rules! of_halves {
                 the_ends_of_the_range_of_halves;
             operations: operations_stored_as_halves results_that_overflow_halves;
             factor: factors_of_halves;
+            losses: losses_of_halves;
             layouts: directions_stored_as_halves;
         }
     })* };

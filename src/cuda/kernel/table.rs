@@ -11,6 +11,8 @@ pub(in crate::cuda) enum Family {
     Derivatives,
     /// Factors.
     Factors,
+    /// Losses against targets.
+    Losses,
 }
 
 /// The kernels of a family.
@@ -41,14 +43,17 @@ const DERIVATIVES: Table = Table {
 
 const FACTORS: Table = Table { stored: &["factorise", "mask_columns", "store_columns"], scalar: &["compose", "scale_rows"] };
 
+const LOSSES: Table = Table { stored: &["loss"], scalar: &[] };
+
 impl Family {
-    pub const ALL: [Self; 3] = [Self::Eigenpairs, Self::Derivatives, Self::Factors];
+    pub const ALL: [Self; 4] = [Self::Eigenpairs, Self::Derivatives, Self::Factors, Self::Losses];
 
     const fn table(self) -> Table {
         match self {
             Self::Eigenpairs => EIGENPAIRS,
             Self::Derivatives => DERIVATIVES,
             Self::Factors => FACTORS,
+            Self::Losses => LOSSES,
         }
     }
 
