@@ -13,7 +13,7 @@
 //
 // Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep,
 // which it reads from shared memory. Z then changes hands: thread j has a column, in ascending
-// order, and reflects it. Where the rotations did not fit into memory, the team finds them here.
+// order, or two threads have every other row of one, and reflects it. Where the rotations did not fit into memory, the team finds them here.
 //
 // Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
 // 2·n³ real ones, complex 8·n³.
@@ -25,13 +25,12 @@ namespace eigengrad {
 template <class S, int N>
 struct assemble_memory {
     using R = real_of<S>;
-    static constexpr int AT_ONCE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
-    static constexpr int ROW = (N + CHUNK + 1) / 2 * 2;
-    static constexpr int LENGTH = (N + CHUNK + AT_ONCE) / AT_ONCE * AT_ONCE;
+    static constexpr int SPLIT = SPLIT_OF<S, N>, ROW = (N + CHUNK + 1) / 2 * 2;
     // Rotations of two sweeps, reflections of two steps: one is worked on while the next arrives.
     alignas(16) shears<R> turns[2][ROW];
-    alignas(16) S reflection[2][LENGTH];
+    shared_vector<S, N> reflection[2];
     S tau[2];
+    S partial[SPLIT > 1 ? TEAM_OF<S, N> : 1];
     R d[N], e[N], working_d[N], working_e[N], quotients[N];
     int order[N];
     unsigned window[2];
@@ -58,15 +57,15 @@ __device__ unsigned find_turns(ql_iteration<R>& ql, int& sweeps, bool& ended, sh
     return window;
 }
 
-// Z, of which thread j has row j.
+// Z, of which thread j has row j. Threads beyond the columns do nothing.
 template <class S, int N>
 __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, int sweeps, const real_of<S>* turns,
                                           const unsigned* windows, real_of<S> (&z)[N]) {
     using R = real_of<S>;
-    constexpr int THREADS = TEAM_OF<N>;
+    constexpr int THREADS = TEAM_OF<S, N>;
     using team = columns_team<THREADS>;
     const int j = threadIdx.x;
-    const bool finds = sweeps < 0;
+    const bool works = j < COLUMNS_OF<N>, finds = sweeps < 0;
     ql_iteration<R> ql(shared.working_d, shared.working_e, 1, n);
     bool ended = true;
     int found = 0;
@@ -93,6 +92,7 @@ __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, 
         team::barrier();
         if (finds) here = shared.window[sweep % 2];
         if (!(THREADS > 32 ? here != 0 : __any_sync(ALL_LANES, here != 0))) return ended;
+        if (!works) continue;
         const int l = here & 0xffff, m = here >> 16;
 #pragma unroll
         for (int chunk = (N - 2) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
@@ -113,7 +113,7 @@ __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, 
 template <class S, int N>
 __device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
     using R = real_of<S>;
-    using team = columns_team<TEAM_OF<N>>;
+    using team = columns_team<TEAM_OF<S, N>>;
     const int j = threadIdx.x;
     R quotient = 0;
     if (mine) {
@@ -139,55 +139,56 @@ __device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int 
     team::barrier();
 }
 
-// Qx for column x of thread j.
+// Qx for column x of thread j, of which it has the rows h, h + SPLIT, …
 template <class S, int N>
-__device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, int n, bool mine, const S* v, S (&x)[N]) {
-    using M = assemble_memory<S, N>;
-    using team = columns_team<TEAM_OF<N>>;
-    constexpr int AT_ONCE = M::AT_ONCE;
-    const int j = threadIdx.x;
+__device__ __forceinline__ void reflect_columns(assemble_memory<S, N>& shared, int n, bool mine, const S* v,
+                                                S (&x)[N / SPLIT_OF<S, N>]) {
+    using team = columns_team<TEAM_OF<S, N>>;
+    constexpr int SPLIT = SPLIT_OF<S, N>, ROWS = N / SPLIT, AT_ONCE = shared_vector<S, N>::AT_ONCE;
+    const int j = threadIdx.x % COLUMNS_OF<N>, h = threadIdx.x / COLUMNS_OF<N>;
+    const bool first = h == 0;
     const S zero = make<S>::from(0, 0);
-    S next = mine && n > 1 ? v[(n - 2) * n + j] : zero;
+    S next = mine && first && n > 1 ? v[(n - 2) * n + j] : zero;
 #pragma unroll 1
     for (int k = n - 2; k >= 0; --k) {
-        S* const now = shared.reflection[k % 2];
-        if (j < n) now[j] = j <= k ? zero : next;
-        if (j == k) shared.tau[k % 2] = next;
-        next = mine && k > 0 ? v[(k - 1) * n + j] : zero;
+        shared_vector<S, N>& now = shared.reflection[k % 2];
+        if (j < n && first) now[j] = j <= k ? zero : next;
+        if (j == k && first) shared.tau[k % 2] = next;
+        next = mine && first && k > 0 ? v[(k - 1) * n + j] : zero;
         team::barrier();
         S even = zero, odd = zero;
 #pragma unroll
-        for (int chunk = (N - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
-            if (chunk >= n || chunk + CHUNK <= k + 1) continue;
+        for (int chunk = (ROWS - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
+            if (SPLIT * chunk >= n || SPLIT * (chunk + CHUNK) <= k + 1) continue;
 #pragma unroll
-            for (int t = chunk; t < chunk + CHUNK && t < N; t += AT_ONCE) {
-                const pack<S, AT_ONCE> some = read<AT_ONCE>(now + t);
+            for (int r = chunk; r < chunk + CHUNK && r < ROWS; r += AT_ONCE) {
+                const pack<S, AT_ONCE> some = now.rows(h, r);
 #pragma unroll
                 for (int u = 0; u < AT_ONCE; ++u)
-                    if (t + u < N) {
-                        S& sum = (t + u) % 2 ? odd : even;
-                        sum = add_adjoint_product(sum, some.at[u], x[t + u]);
+                    if (r + u < ROWS) {
+                        S& sum = (r + u) % 2 ? odd : even;
+                        sum = add_adjoint_product(sum, some.at[u], x[r + u]);
                     }
             }
         }
-        const S product = make<S>::from(re(even) + re(odd), im(even) + im(odd));
+        const S product = sum_of_column<S, N>(make<S>::from(re(even) + re(odd), im(even) + im(odd)), shared.partial);
         const S by = subtract_product(zero, shared.tau[k % 2], product);
 #pragma unroll
-        for (int chunk = (N - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
-            if (chunk >= n || chunk + CHUNK <= k + 1) continue;
+        for (int chunk = (ROWS - 1) / CHUNK * CHUNK; chunk >= 0; chunk -= CHUNK) {
+            if (SPLIT * chunk >= n || SPLIT * (chunk + CHUNK) <= k + 1) continue;
 #pragma unroll
-            for (int t = chunk; t < chunk + CHUNK && t < N; t += AT_ONCE) {
-                const pack<S, AT_ONCE> some = read<AT_ONCE>(now + t);
+            for (int r = chunk; r < chunk + CHUNK && r < ROWS; r += AT_ONCE) {
+                const pack<S, AT_ONCE> some = now.rows(h, r);
 #pragma unroll
                 for (int u = 0; u < AT_ONCE; ++u)
-                    if (t + u < N) x[t + u] = add_product(x[t + u], some.at[u], by);
+                    if (r + u < ROWS) x[r + u] = add_product(x[r + u], some.at[u], by);
             }
         }
     }
 }
 
 template <class T, int N, int TEAMS, int BYTES>
-__global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
+__global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
     assemble(long long batch, int n, int most_turns, int most_sweeps, const scalar_of<T>* v, const real_of<T>* __restrict__ diagonal,
              const real_of<T>* __restrict__ beside, const real_of<T>* __restrict__ turns, const unsigned* __restrict__ windows,
              const int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
@@ -195,13 +196,14 @@ __global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     using S = scalar_of<T>;
     using R = real_of<T>;
     using M = assemble_memory<S, N>;
-    using team = columns_team<TEAM_OF<N>>;
+    using team = columns_team<TEAM_OF<S, N>>;
+    constexpr int SPLIT = M::SPLIT, ROWS = N / SPLIT;
     static_assert(TEAMS * sizeof(M) == BYTES, "as src/cuda/kernel/columns.rs has it");
     extern __shared__ uint4 memory[];
     M& shared = reinterpret_cast<M*>(memory)[threadIdx.y];
-    const int j = threadIdx.x;
+    const int j = threadIdx.x % COLUMNS_OF<N>, h = threadIdx.x / COLUMNS_OF<N>;
     const long long b = matrix_of_team(), at = b < batch ? b : 0;
-    const bool here = b < batch, mine = here && j < n;
+    const bool here = b < batch, mine = here && j < n, first = h == 0;
     const S zero = make<S>::from(0, 0);
     v += at * n * n;
     to += at * n * n;
@@ -213,9 +215,10 @@ __global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     R z[N];
 #pragma unroll
     for (int i = 0; i < N; ++i) z[i] = i == j ? R(1) : R(0);
-    for (int i = j; i < M::ROW; i += blockDim.x) shared.turns[0][i] = shared.turns[1][i] = {0, 0};
-    for (int i = j; i < M::LENGTH; i += blockDim.x) shared.reflection[0][i] = shared.reflection[1][i] = zero;
-    if (mine) {
+    for (int i = threadIdx.x; i < M::ROW; i += blockDim.x) shared.turns[0][i] = shared.turns[1][i] = {0, 0};
+    for (int i = threadIdx.x; i < SPLIT * shared_vector<S, N>::LENGTH; i += blockDim.x)
+        shared.reflection[0].of[i] = shared.reflection[1].of[i] = zero;
+    if (mine && first) {
         const R d = diagonal[j * 32], e = j < n - 1 ? beside[j * 32] : R(0), next = j < n - 1 ? diagonal[(j + 1) * 32] : R(0);
         shared.d[j] = shared.working_d[j] = d;
         shared.e[j] = e;
@@ -223,12 +226,12 @@ __global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     }
     team::barrier();
     const bool ended = turn_rows<S, N>(shared, n, count, turns + at * most_turns, windows + at * most_sweeps, z);
-    if (j < n)
+    if (j < n && first)
 #pragma unroll
         for (int i = 0; i < N; ++i) shared.z[j][i] = z[i];
     team::barrier();
-    sort_columns<S, N>(shared, n, mine, lambda);
-    if (here && j == 0) {
+    sort_columns<S, N>(shared, n, mine && first, lambda);
+    if (here && threadIdx.x == 0) {
         bool failed = false;
         if (out.values) {
             const unsigned found = out.status[b], all = found & NOT_FINITE || ended ? found : found | NOT_CONVERGED;
@@ -238,10 +241,10 @@ __global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
         }
         shared.failed = failed;
     }
-    S x[N];
+    S x[ROWS];
     const int from = mine ? shared.order[j] : 0;
 #pragma unroll
-    for (int i = 0; i < N; ++i) x[i] = make<S>::from(i < n ? shared.z[i][from] : R(0), 0);
+    for (int r = 0; r < ROWS; ++r) x[r] = make<S>::from(SPLIT * r + h < n ? shared.z[SPLIT * r + h][from] : R(0), 0);
     reflect_columns<S, N>(shared, n, mine, v, x);
 
     // Out through shared memory: what is contiguous there is a thread's here.
@@ -249,21 +252,23 @@ __global__ void __launch_bounds__(TEAM_OF<N>* TEAMS, 1)
     const bool failed = shared.failed;
     if (j < n)
 #pragma unroll
-        for (int i = 0; i < N; ++i) shared.z[j][i] = re(x[i]);
+        for (int r = 0; r < ROWS; ++r) shared.z[j][SPLIT * r + h] = re(x[r]);
     team::barrier();
 #pragma unroll
-    for (int i = 0; i < N; ++i) z[i] = i < n && j < n ? shared.z[i][j] : R(0);
+    for (int r = 0; r < ROWS; ++r) z[r] = SPLIT * r + h < n && j < n ? shared.z[SPLIT * r + h][j] : R(0);
     team::barrier();
     if (j < n)
 #pragma unroll
-        for (int i = 0; i < N; ++i) shared.z[j][i] = im(x[i]);
+        for (int r = 0; r < ROWS; ++r) shared.z[j][SPLIT * r + h] = im(x[r]);
     team::barrier();
 #pragma unroll
-    for (int i = 0; i < N; ++i)
+    for (int r = 0; r < ROWS; ++r) {
+        const int i = SPLIT * r + h;
         if (mine && i < n) {
             const R nan = limits<R>::nan();
-            to[i * n + j] = narrow<T>::from(failed ? make<S>::from(nan, nan) : make<S>::from(z[i], shared.z[i][j]));
+            to[i * n + j] = narrow<T>::from(failed ? make<S>::from(nan, nan) : make<S>::from(z[r], shared.z[i][j]));
         }
+    }
 }
 
 } // namespace eigengrad

@@ -154,9 +154,18 @@ private:
     __device__ R& at(R* x, int k) const { return x[k * stride]; }
 };
 
-// Threads of a team, a power of two, which take the columns of a matrix of up to N.
+// Threads, a power of two, that have the columns of a matrix of up to N.
 template <int N>
-constexpr int TEAM_OF = N <= 16 ? 16 : N <= 32 ? 32 : N <= 64 ? 64 : 128;
+constexpr int COLUMNS_OF = N <= 16 ? 16 : N <= 32 ? 32 : N <= 64 ? 64 : 128;
+
+// Threads that share a column: thread h has its rows h, h + SPLIT, …, so that none is without work
+// as columns become shorter.
+template <class S, int N>
+constexpr int SPLIT_OF = N > (!is_complex(S()) ? 96 : sizeof(S) == 8 ? 64 : 32) ? 2 : 1;
+
+// Threads of a team: first one for each column, then the next ones.
+template <class S, int N>
+constexpr int TEAM_OF = COLUMNS_OF<N> * SPLIT_OF<S, N>;
 
 // What the threads of such a team do together. `box` is shared memory for a number of each warp.
 template <int THREADS>
@@ -199,7 +208,35 @@ struct columns_team {
     }
 };
 
-// Rows that are worked on at once: whole chunks, of which zeros are the rest.
+// Rows of a thread that are worked on at once: whole chunks, of which zeros are the rest.
 constexpr int CHUNK = 4;
+
+// A vector of up to N in shared memory, where the threads that share a column read their rows 16
+// bytes at once: those of the first one, then those of the next.
+template <class S, int N>
+struct shared_vector {
+    static constexpr int SPLIT = SPLIT_OF<S, N>, AT_ONCE = sizeof(S) < 16 ? 16 / sizeof(S) : 1;
+    static constexpr int LENGTH = (N / SPLIT + CHUNK + AT_ONCE) / AT_ONCE * AT_ONCE;
+    alignas(16) S of[SPLIT * LENGTH];
+
+    __device__ S& operator[](int t) { return of[t % SPLIT * LENGTH + t / SPLIT]; }
+    // Rows SPLIT·r + h from r on.
+    __device__ pack<S, AT_ONCE> rows(int h, int r) const { return read<AT_ONCE>(of + h * LENGTH + r); }
+};
+
+// The sum of what the threads of column j have of it, in each of them. It is a barrier where they are
+// several; `partial` is free again behind the next one.
+template <class S, int N>
+__device__ S sum_of_column(S x, S* partial) {
+    if constexpr (SPLIT_OF<S, N> > 1) {
+        const int j = threadIdx.x % COLUMNS_OF<N>;
+        partial[threadIdx.x] = x;
+        __syncthreads();
+        x = partial[j];
+#pragma unroll
+        for (int h = 1; h < SPLIT_OF<S, N>; ++h) x = x + partial[h * COLUMNS_OF<N> + j];
+    }
+    return x;
+}
 
 } // namespace eigengrad

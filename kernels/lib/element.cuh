@@ -61,6 +61,13 @@ using real_of = typename element<T>::real;
 template <class T>
 using stored_real_of = typename element<T>::stored_real;
 
+constexpr __device__ bool is_complex(float) { return false; }
+constexpr __device__ bool is_complex(double) { return false; }
+template <class R>
+constexpr __device__ bool is_complex(complex<R>) {
+    return true;
+}
+
 // The least e of normal numbers 2^e.
 __device__ inline int least_exponent(float) { return -126; }
 __device__ inline int least_exponent(double) { return -1022; }

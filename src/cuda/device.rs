@@ -47,8 +47,8 @@ pub enum Solver {
     /// multiprocessor, which holds orders up to about 165, 117, 117 and 83 in f32, complex64, f64
     /// and complex128. The bits depend neither on the batch nor on the place in it.
     OnChip,
-    /// Our own, by Householder's reflections and implicit QL, with matrices in registers: n ≤ 64,
-    /// complex128 n ≤ 32. Backward stable as LAPACK's solvers are: errors of eigenvalues are small
+    /// Our own, by Householder's reflections and implicit QL, with matrices in registers: n ≤ 128 in
+    /// f32 and complex64, n ≤ 64 in f64 and complex128. Backward stable as LAPACK's solvers are: errors of eigenvalues are small
     /// beside ‖A‖₂, where [`Solver::OnChip`] has small eigenvalues of graded matrices right to
     /// their last digits. The bits depend neither on the batch nor on the place in it. Not yet run
     /// on a GPU.

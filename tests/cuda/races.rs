@@ -17,10 +17,10 @@ fn decompositions() {
     for n in [3, 6, 9, 20, 41] {
         solvers::ratios::<f32>(&cuda.clone().with_solver(Solver::OnChip), n);
     }
-    for n in [4, 13, 27, 41] {
+    for n in [4, 13, 27, 41, 66] {
         solvers::ratios::<f32>(&cuda.clone().with_solver(Solver::Ql), n);
     }
-    for n in [3, 10] {
+    for n in [3, 10, 34] {
         solvers::ratios::<C>(&cuda.clone().with_solver(Solver::Ql), n);
     }
     for n in [5, 13, 17, 49] {

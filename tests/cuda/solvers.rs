@@ -45,13 +45,14 @@ where
         if solver == syev[1] && !is_known(&cuda) {
             continue;
         }
-        for n in [1, 2, 3, 8, 31, 32, 33, 40, 49, 65] {
+        let more: &[usize] = if solver == Solver::Ql { &[100, 128, 129] } else { &[] };
+        for &n in [1, 2, 3, 8, 31, 32, 33, 40, 49, 65].iter().chain(more) {
             if solver == Solver::OnChip && 2 * n * n * size_of::<T>() > most_shared(&cuda) {
                 let refused = Plan::<T, Cuda>::new(&cuda, 1, n, &Options::default()).and_then(|plan| plan.workspace().map(drop));
                 assert!(refused.unwrap_err().to_string().contains("do not fit in shared memory"), "n = {n}");
                 continue;
             }
-            if solver == Solver::Ql && n > if size_of::<T>() == 16 { 32 } else { 64 } {
+            if solver == Solver::Ql && !ql_takes::<T>(&cuda, n) {
                 let refused = Plan::<T, Cuda>::new(&cuda, 1, n, &Options::default()).and_then(|plan| plan.workspace().map(drop));
                 assert!(refused.unwrap_err().to_string().contains("do not fit in registers"), "n = {n}");
                 continue;
@@ -60,6 +61,13 @@ where
             assert!(residual <= 10.0 && orthogonality <= 10.0, "{solver:?}, n = {n}: {residual}, {orthogonality}");
         }
     }
+}
+
+/// Whether Householder and QL take matrices of this order: in registers, and beyond n = 64 with Z in
+/// shared memory for once, beside a little.
+fn ql_takes<T: Scalar>(cuda: &Cuda, n: usize) -> bool {
+    let (real, rows) = (size_of::<T::Real>(), n.next_multiple_of(16));
+    n <= if real == 8 { 64 } else { 128 } && (n <= 64 || rows * (rows + 1) * real + (8 << 10) <= most_shared(cuda))
 }
 
 /// The most shared memory that a block may have, in bytes: CUDA's programming guide, by compute

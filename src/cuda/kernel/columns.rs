@@ -29,20 +29,23 @@ pub(in crate::cuda) enum Columns {
 }
 
 impl Columns {
-    /// None where threads have too few registers.
-    pub fn new(computed: Dtype, n: usize) -> Option<Self> {
+    /// None where threads have too few registers, or a block too little shared memory.
+    pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
         // No spills on any architecture: `scripts/kernel-report`.
         let (small, most) = match computed {
             Dtype::F64 => (7, 64),
-            Dtype::Complex128 => (6, 32),
-            _ => (8, 64),
+            Dtype::Complex128 => (6, 64),
+            _ => (8, 128),
         };
-        match n {
-            0 => None,
-            _ if n <= small => Some(Self::OfThread(n)),
-            _ if n <= most => Some(Self::Each(n.next_multiple_of(8).max(16))),
-            _ => None,
-        }
+        let columns = match n {
+            0 => return None,
+            _ if n <= small => Self::OfThread(n),
+            ..=64 if n <= most => Self::Each(n.next_multiple_of(8).max(16)),
+            _ if n <= most => Self::Each(n.next_multiple_of(16)),
+            _ => return None,
+        };
+        let fits = |kernel| columns.each(kernel, computed) <= most_shared;
+        ["tridiagonalise", "assemble"].into_iter().all(fits).then_some(columns)
     }
 
     /// Whether a thread has a matrix.
@@ -50,19 +53,27 @@ impl Columns {
         matches!(self, Self::OfThread(_))
     }
 
-    /// Threads of a team: `TEAM_OF` of kernels/eigh/tridiagonal.cuh; of a warp where a thread has a
-    /// matrix.
-    fn team(self) -> usize {
+    /// Threads that share a column: `SPLIT_OF` of kernels/eigh/tridiagonal.cuh.
+    fn split(self, computed: Dtype) -> usize {
+        match (self, computed) {
+            (Self::Each(33..), Dtype::Complex128) | (Self::Each(65..), Dtype::Complex64) | (Self::Each(97..), Dtype::F32) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Threads of a team: `TEAM_OF` there; of a warp where a thread has a matrix.
+    fn team(self, dtype: Dtype) -> usize {
         match self {
             Self::OfThread(_) => 32,
-            Self::Each(rows) => rows.next_power_of_two(),
+            Self::Each(rows) => rows.next_power_of_two() * self.split(computed(dtype)),
         }
     }
 
     /// Teams of a block: 128 threads in warps, unless they want more shared memory than every device
     /// gives. A team of several warps is a block: its barriers are the block's.
     fn teams(self, kernel: &str, dtype: Dtype) -> usize {
-        let most = if self.is_small() || self.team() > 32 { 1 } else { 128 / self.team() };
+        let team = self.team(dtype);
+        let most = if self.is_small() || team > 32 { 1 } else { 128 / team };
         let fits = |teams: &usize| *teams == 1 || teams * self.each(kernel, dtype) <= SHARED;
         std::iter::successors(Some(most), |teams| Some(teams / 2)).find(fits).unwrap_or(1)
     }
@@ -77,12 +88,16 @@ impl Columns {
             Dtype::F64 => (8, 8),
             _ => (16, 8),
         };
-        let at_once = (16 / scalar).max(1);
-        let (row, length) = ((rows + 5) / 2 * 2, (rows + 4 + at_once) / at_once * at_once);
+        let (at_once, split) = ((16 / scalar).max(1), self.split(computed(dtype)));
+        let (row, vector) = ((rows + 5) / 2 * 2, (rows / split + 4 + at_once) / at_once * at_once * split);
         let square = rows * (rows | 1);
+        let partial = if split > 1 { split * rows.next_power_of_two() } else { 1 };
         let matrix = match kernel {
-            "tridiagonalise" => (2 * length + 1 + square) * scalar + 8 * real,
-            _ => 4 * row * real + 2 * (length + 1) * scalar + 5 * rows * real + 4 * rows + 16 + square * real,
+            "tridiagonalise" => {
+                let entries = if split == 1 && rows <= 64 { square } else { 1 };
+                (2 * vector + 1 + partial + entries) * scalar + 16 * real
+            }
+            _ => 4 * row * real + (2 * vector + 2 + partial) * scalar + 5 * rows * real + 4 * rows + 16 + square * real,
         };
         matrix.next_multiple_of(16)
     }
@@ -107,7 +122,7 @@ impl Columns {
     }
 
     fn shape(self, kernel: &str, dtype: Dtype, batch: usize) -> LaunchShape {
-        let (team, teams) = (self.team(), self.teams(kernel, dtype));
+        let (team, teams) = (self.team(dtype), self.teams(kernel, dtype));
         let of_block = if self.is_small() { team } else { teams };
         // more than 2³¹ − 1 the driver refuses
         let blocks = u32::try_from(batch.div_ceil(of_block)).unwrap_or(u32::MAX);

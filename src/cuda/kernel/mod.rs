@@ -29,7 +29,7 @@ pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
         |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
     let of_columns = DTYPES.into_iter().flat_map(|dtype| {
-        let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(computed(dtype), n)).collect();
+        let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(computed(dtype), n, usize::MAX)).collect();
         columns.into_iter().flat_map(move |columns| columns.kernels(dtype)).map(|kernel| vec![kernel])
     });
     DTYPES.into_iter().flat_map(|dtype| Family::ALL.map(|family| family.of(dtype))).chain(of_orders).chain(of_columns).collect()

@@ -39,7 +39,7 @@ impl Choice {
             }
             Some(Solver::Ql) => {
                 let beyond = || refused("the solver by QL", &format!("matrices of {n}×{n} do not fit in registers"));
-                Self::Ql(Ql::new::<T>(n).ok_or_else(beyond)?)
+                Self::Ql(Ql::new::<T>(n, cuda.most_shared()).ok_or_else(beyond)?)
             }
             Some(Solver::Jacobi { tolerance, sweeps }) => Self::Jacobi { tolerance, sweeps },
             Some(Solver::Syev(algorithm)) => Self::Syev { algorithm, functions: library::syev()? },

@@ -166,14 +166,15 @@ impl Ql {
         Self { room: Room { turns: 4, sweeps: 1 }, ..self }
     }
 
-    /// None where matrices have more columns than threads have registers for.
-    pub fn new<T: Scalar>(n: usize) -> Option<Self> {
+    /// None where matrices have more columns than threads have registers for, or a block too little
+    /// shared memory.
+    pub fn new<T: Scalar>(n: usize, most_shared: usize) -> Option<Self> {
         // The most of 12 kinds of spectra were 1.31, 1.18 and 1.11 n² rotations at n = 8, 16 and 32
         // in 32 bits, 1.56, 1.46 and 1.33 in 64, and 2.6 n sweeps. Who needs more gets it in
         // assemble.cu.
         let turns = if size_of::<T::Real>() == 4 { 3 * n * n / 2 } else { 2 * n * n };
         let room = Room { turns: (turns + 64).next_multiple_of(4), sweeps: 6 * n + 16 };
-        Columns::new(T::DTYPE, n).map(|columns| Self { n, columns, room, warps: 16 })
+        Columns::new(T::DTYPE, n, most_shared).map(|columns| Self { n, columns, room, warps: 16 })
     }
 
     /// Bytes of scratch for so many matrices.
@@ -325,8 +326,8 @@ mod tests {
     /// Where rotations have no room in memory the last kernel finds them.
     fn check<T: Scalar>() {
         let Ok(cuda) = Cuda::new(0) else { return }; // tests/cuda says so, or fails
-        for n in [9, 20, 33] {
-            let Some(ql) = Ql::new::<T>(n) else { continue };
+        for n in [9, 20, 33, 47, 66, 100] {
+            let Some(ql) = Ql::new::<T>(n, cuda.most_shared()) else { continue };
             let a = matrices::<T>(n);
             // On the emulator eight matrices share a warp unless none are wanted.
             for ql in [ql, ql.without_room(), Ql { warps: 0, ..ql }] {
@@ -339,6 +340,11 @@ mod tests {
     #[test]
     fn float32() {
         check::<f32>();
+    }
+
+    #[test]
+    fn complex64() {
+        check::<Complex<f32>>();
     }
 
     #[test]
