@@ -1,6 +1,5 @@
-// X = VᴴV̄ ↦ G = diag λ̄ + F ∘ skew(X), equation (8) of docs/derivation.md, or where it divides by λ
-// G' = ½(G − X Λ⁻¹) of equation (10), in place; and the gauge defect ρ and the tie defect of the
-// cotangents.
+// X = VᴴV̄ ↦ G in place, of factors: backward/weighing.cuh; and the gauge defect ρ and the tie defect
+// of the cotangents.
 //
 //   x          [batch, n, n] column-major, X in, G or G' out; columns outside K are not read
 //   v_bar      [batch, n, rows] V̄, one column after the other; those outside K are not read
@@ -12,27 +11,9 @@
 //
 // Refused matrices, failed ones and under that rule tied ones, report nothing. Bytes: X in and out,
 // V̄ once, n² and n·rows scalars. Flops: about 30·n² a matrix, complex.
-#include "lib/gap.cuh"
-#include "lib/status.cuh"
-#include "lib/team.cuh"
+#include "backward/weighing.cuh"
 
 namespace eigengrad {
-
-// ‖x‖ of one column, by the lanes of a team that lie in one warp, scaled so that no square over- or
-// underflows.
-template <class S>
-__device__ real_of<S> norm_of_lanes(int n, const S* x) {
-    using R = real_of<S>;
-    const unsigned lanes = lanes_of_team(), lane = threadIdx.x % lanes;
-    R largest = limits<R>::least_normal();
-    for (int i = lane; i < n; i += lanes) largest = larger(largest, size(x[i]));
-    largest = largest_of_lanes(largest);
-    const R scale = 1 / largest;
-    R squares = 0;
-    for (int i = lane; i < n; i += lanes) squares += square(times(x[i], scale));
-    squares = sum_of_lanes(squares);
-    return squares == 0 ? R(0) : largest * square_root(squares);
-}
 
 template <class S>
 __global__ void __launch_bounds__(256, 3)
@@ -54,7 +35,7 @@ __global__ void __launch_bounds__(256, 3)
         const bool counts = reports && labels[k];
         const R norm = norm_of_lanes(counts ? rows : 0, v_bar + static_cast<long long>(k) * rows);
         if (!here || threadIdx.x % lanes != 0) continue;
-        const R defect = norm == 0 ? R(0) : magnitude(im(x[column + k])) / norm; // X_kk = v_kᴴ v̄_k
+        const R defect = gauge_of(x[column + k], norm); // X_kk = v_kᴴ v̄_k
         norms[k] = norm;
         gauge_defect[k] = defect;
         largest_defect = larger(largest_defect, defect);
@@ -63,29 +44,16 @@ __global__ void __launch_bounds__(256, 3)
     largest_defect = largest_of_team(largest_defect);
 
     R tie = 0;
-    const gaps of(here ? n : 0, lambda, labels);
+    const weighing<S> weigh(here ? n : 0, lambda, labels, lambda_bar, inverse, by_lambda);
     const unsigned entries = here ? static_cast<unsigned>(n) * n : 0;
-    const S zero = make<S>::from(0, 0);
-    const R half = R(0.5);
     for (unsigned k = threadIdx.x; here && k < static_cast<unsigned>(n); k += blockDim.x) {
-        const S g = make<S>::from(lambda_bar[k], 0), x_kk = labels[k] ? x[k * n + k] : zero;
-        x[k * n + k] = by_lambda ? times(g - times(x_kk, inverse[k]), half) : g;
+        x[k * n + k] = weigh.diagonal(k, x[k * n + k]);
     }
     for (unsigned ij = threadIdx.x; ij < entries; ij += blockDim.x) {
         const int j = ij / n, i = ij % n;
         if (i >= j) continue;
         const unsigned ji = static_cast<unsigned>(i) * n + j;
-        const S x_ij = labels[j] ? x[ij] : zero;
-        const S x_ji = labels[i] ? x[ji] : zero;
-        const S skew = times(x_ij - conj(x_ji), half);
-        const bool tied = !of.apart(i, j);
-        const R norm = larger(norms[i], norms[j]);
-        if (tied && norm > 0) tie = larger(tie, square_root(square(make<S>::from(re(skew) / norm, im(skew) / norm))));
-        // In equation (10) D takes no part.
-        const bool apart = by_lambda && (!labels[i] || !labels[j]);
-        const S g = apart ? zero : of.times_f(skew, i, j);
-        x[ij] = !by_lambda ? g : apart ? zero : times(g - times(x_ij, inverse[j]), half);
-        x[ji] = !by_lambda ? conj(g) : apart ? zero : times(conj(g) - times(x_ji, inverse[i]), half);
+        tie = larger(tie, weigh.pair(i, j, x[ij], x[ji], larger(norms[i], norms[j])));
     }
     tie = largest_of_team(tie);
     if (here && threadIdx.x == 0 && reports) {

@@ -1,5 +1,5 @@
-//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by matrix products
-//! around elementwise kernels; small matrices in one kernel.
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by products that weigh
+//! what they make; small matrices in one kernel.
 
 use super::device::{Cuda, lock};
 use crate::compute::Backward;
@@ -8,7 +8,7 @@ use crate::cuda::driver::nvtx::range;
 use crate::cuda::kernel::launch::{LaunchShape, OnChipKernel, RealOf, kernels};
 use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::pointer::DevicePtr;
-use crate::cuda::memory::workspace::Workspace;
+use crate::cuda::memory::workspace::{EDGE, Workspace, WorkspaceRegions, tiles};
 use crate::options::Problem;
 use crate::{
     Cotangents, Dropped, Dtype, Eigenpairs, Element, ElementOf, Gradient, GradientForm, Real, Result, Scalar, Status, Triangle,
@@ -54,7 +54,7 @@ impl<O: Element, G: Copy> Operands<O, G> {
     }
 }
 
-kernels! { Eigenpairs:
+kernels! { Products:
     /// kernels/backward/columns.cu: rules, pairs, λ̄; λ, labels, λ̄ on K, whether (10) is used, 1/λ,
     /// defects, statuses.
     Label<O> = "label"(
@@ -96,7 +96,42 @@ kernels! { Eigenpairs:
         DevicePtr<RealOf<S>>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/outer.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā,
+    /// kernels/backward/inner.cu: V, V̄, what [`Label`] found; G, ρ, tie defects of tiles.
+    Inner<S> = "inner"(
+        c_int,
+        DevicePtr<S>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<c_int>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<Status>,
+        DevicePtr<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+    );
+    /// kernels/backward/inner.cu: tiles of a matrix, what [`Inner`] found; tie defects, statuses.
+    Report<S> = "report"(
+        i64,
+        c_int,
+        c_int,
+        RealOf<S>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<S>>,
+        DevicePtr<Status>,
+    );
+    /// kernels/backward/outer.cu: form, G, V; Ā, statuses.
+    Outer<G> = "outer"(
+        c_int,
+        c_int,
+        DevicePtr<G::Scalar>,
+        DevicePtr<G::Scalar>,
+        DevicePtr<G>,
+        DevicePtr<Status>,
+    );
+    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā,
     /// statuses.
     Finish<G> = "finish"(
         c_int,
@@ -238,10 +273,12 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
             return self.finish(v, Factor { x: v, weight: regions.lambda_bar, by: 1.0, ..Factor::default() });
         }
         let v_bar = self.widened(self.at.vectors_bar, wide_v_bar)?;
-        let product = |a, b, c| Product { batch: self.batch, shape: [self.problem.n; 3], alpha: 1.0, a, b, beta: 0.0, c };
-        self.multiply(product((Form::Adjoint, v), (Form::Plain, v_bar), x))?; // X = VᴴV̄
-        self.f_matrix(x, v_bar)?;
-        self.multiply(product((Form::Plain, v), (Form::Plain, x), m))?; // V G
+        self.inner(v, v_bar, x)?;
+        if self.problem.dropped == Dropped::AsComputed && self.outer_bytes() <= self.cuda.most_shared() {
+            return self.outer(x, v);
+        }
+        let (batch, shape, a, b) = (self.batch, [self.problem.n; 3], (Form::Plain, v), (Form::Plain, x));
+        self.multiply(Product { batch, shape, alpha: 1.0, a, b, beta: 0.0, c: m })?; // V G
         self.finish(
             v,
             match self.problem.dropped {
@@ -297,6 +334,41 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         unsafe { self.cuda.launch::<Label<O>>(LaunchShape::thread_each(self.batch), arguments) }
     }
 
+    /// G of V and V̄, and what the report has of it.
+    fn inner(&self, v: DevicePtr<T>, v_bar: DevicePtr<T>, g: DevicePtr<T>) -> Result<()> {
+        let _range = range(c"eigengrad::inner");
+        let WorkspaceRegions { lambda, labels, lambda_bar, divides, inverse, ties, .. } = self.workspace.regions;
+        let Operands { gauge_defect, tie_defect, status, .. } = self.at;
+        let (n, of_matrix) = (self.problem.n, tiles(self.problem.n));
+        let shape = LaunchShape { blocks: (self.batch * of_matrix) as u32, threads: (128, 1), shared: 0 };
+        let divides = divides.only_if(self.declared_zero());
+        let arguments = (n as c_int, v, v_bar, lambda, labels, lambda_bar, divides, inverse, status, g, gauge_defect, ties);
+        // SAFETY: the operands and the regions hold a part of this size; whether (10) is used may be
+        // null.
+        unsafe { self.cuda.launch::<Inner<T>>(shape, arguments) }?;
+        let round_off = <T::Real as Real>::of(self.problem.round_off::<O>());
+        let arguments =
+            (self.batch as i64, n as c_int, of_matrix as c_int, round_off, ties, gauge_defect, tie_defect, status);
+        // SAFETY: as above.
+        unsafe { self.cuda.launch::<Report<T>>(LaunchShape::thread_each(self.batch), arguments) }
+    }
+
+    /// Of shared memory for a block: `outer_tile::SIZE` of kernels/backward/outer.cu, and a panel.
+    fn outer_bytes(&self) -> usize {
+        let columns = self.problem.n.next_multiple_of(EDGE);
+        (2 * EDGE * (EDGE + 1) + EDGE * columns) * size_of::<T>()
+    }
+
+    /// Ā = V G Vᴴ.
+    fn outer(&self, g: DevicePtr<T>, v: DevicePtr<T>) -> Result<()> {
+        let _range = range(c"eigengrad::outer");
+        let n = self.problem.n;
+        let (blocks, shared) = ((self.batch * n.div_ceil(EDGE)) as u32, self.outer_bytes() as u32);
+        let arguments = (n as c_int, form(self.problem.gradient), g, v, self.at.a_bar, self.at.status);
+        // SAFETY: the operands and the regions hold a part of this size.
+        unsafe { self.cuda.launch::<Outer<G>>(LaunchShape { blocks, threads: (128, 1), shared }, arguments) }
+    }
+
     pub fn f_matrix(&self, x: DevicePtr<T>, v_bar: DevicePtr<T>) -> Result<()> {
         let _range = range(c"eigengrad::f_matrix");
         let regions = self.workspace.regions;
@@ -338,7 +410,7 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
         let arguments = (n as c_int, form, m, x, weight, by, v, divides, a_bar, status);
-        // `struct block_tile` of kernels/backward/outer.cu
+        // `struct block_tile` of kernels/backward/finish.cu
         let edge = if size_of::<T>() == 4 { 64 } else { 32 };
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the
         // statuses may be null.
@@ -346,7 +418,7 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
     }
 }
 
-/// M of kernels/backward/outer.cu: `m` and `x` times `weight` times `by`; where `divides` both
+/// M of kernels/backward/finish.cu: `m` and `x` times `weight` times `by`; where `divides` both
 /// halves of (10) are taken. Addresses may be null.
 #[derive(Clone, Copy)]
 struct Factor<T: Scalar> {

@@ -4,7 +4,7 @@
 use crate::gpu::device;
 use crate::sample::{matrices, run};
 use eigengrad::cuda::Cuda;
-use eigengrad::{Array, Backend, FactorBatch, HermitianBatch, Options, Plan, Triangle, eigh_factor_as, eigvalsh};
+use eigengrad::{Array, Backend, Dropped, FactorBatch, HermitianBatch, Options, Plan, Triangle, eigh_factor_as, eigvalsh};
 use half::f16;
 use ndarray::s;
 use num_complex::Complex;
@@ -33,6 +33,7 @@ fn work(cuda: &Cuda) {
     run::<f32, f32>(cuda, &matrices(2, 3, 1), &options);
     run::<f16, f16>(cuda, &matrices(1, 129, 2), &options);
     run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 73, 3), &options);
+    run::<f32, f32>(cuda, &matrices(1, 66, 6), &options.with_dropped(Dropped::Zero));
     eigvalsh(&HermitianBatch::on(cuda, matrices::<f64>(2, 3, 4).view()).unwrap(), &options).unwrap();
 
     let factor = FactorBatch::on(cuda, matrices::<f16>(2, 9, 5).slice(s![.., .., ..4])).unwrap();
@@ -84,10 +85,11 @@ fn ranges_are_nested_and_end() {
         "backward",
         "backward finish",
         "backward fused",
+        "backward inner",
         "backward label",
         "backward load",
+        "backward outer",
         "backward product",
-        "backward f_matrix",
     ];
     let of_factors = ["backward_factor", "eigh_factor"].map(str::to_owned);
     let inside = [

@@ -44,8 +44,8 @@ impl Function {
 }
 
 impl Module {
-    /// Compiles instantiations, or takes them from the cache, and loads them. The solver on chip
-    /// may share as much as a block can have.
+    /// Compiles instantiations, or takes them from the cache, and loads them. Those of any order that
+    /// keep matrices or panels on chip may share as much as a block can have.
     pub fn load(
         context: &Arc<CudaContext>,
         wanted: &[Instantiation],
@@ -61,7 +61,7 @@ impl Module {
         let mut module = Self { raw, functions: Vec::new(), context: context.clone() };
         for (name, of) in compiled.names.iter().zip(wanted) {
             let function = module.find(name)?;
-            match if of.kernel == "jacobi" { most_shared } else { of.shared } {
+            match if ["jacobi", "outer"].contains(&of.kernel) { most_shared } else { of.shared } {
                 0 => {}
                 bytes => function.may_share(bytes)?,
             }

@@ -5,8 +5,10 @@ use crate::Dtype;
 /// A module for each stored type. Who takes no more than a gradient compiles none of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cuda) enum Family {
-    /// Eigenpairs, and the gradient by matrix products.
+    /// Eigenpairs.
     Eigenpairs,
+    /// The gradient of larger matrices.
+    Products,
     /// Derivatives beyond the gradient, and functions of the spectrum.
     Derivatives,
     /// Factors.
@@ -24,9 +26,11 @@ struct Table {
 }
 
 const EIGENPAIRS: Table = Table {
-    stored: &["prepare", "spectrum", "label", "finish", "store", "load", "gather"],
-    scalar: &["probe", "certificate", "f_matrix", "jacobi", "repair", "implicit_ql"],
+    stored: &["prepare", "spectrum", "store", "load", "gather"],
+    scalar: &["probe", "certificate", "jacobi", "repair", "implicit_ql"],
 };
+
+const PRODUCTS: Table = Table { stored: &["label", "outer", "finish"], scalar: &["inner", "report", "f_matrix"] };
 
 const DERIVATIVES: Table = Table {
     stored: &["mask", "hermitian", "evaluate", "trace", "store_matrices", "store_vectors"],
@@ -46,11 +50,12 @@ const FACTORS: Table = Table { stored: &["factorise", "mask_columns", "store_col
 const LOSSES: Table = Table { stored: &["loss"], scalar: &[] };
 
 impl Family {
-    pub const ALL: [Self; 4] = [Self::Eigenpairs, Self::Derivatives, Self::Factors, Self::Losses];
+    pub const ALL: [Self; 5] = [Self::Eigenpairs, Self::Products, Self::Derivatives, Self::Factors, Self::Losses];
 
     const fn table(self) -> Table {
         match self {
             Self::Eigenpairs => EIGENPAIRS,
+            Self::Products => PRODUCTS,
             Self::Derivatives => DERIVATIVES,
             Self::Factors => FACTORS,
             Self::Losses => LOSSES,

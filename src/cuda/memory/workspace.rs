@@ -23,6 +23,15 @@ pub(in crate::cuda) fn at_once(batch: usize, entries: usize) -> usize {
     batch.min(ELEMENTS_AT_ONCE / entries.max(1)).max(1)
 }
 
+/// Rows and columns of the tiles of kernels/backward/inner.cu and outer.cu.
+pub(in crate::cuda) const EDGE: usize = 32;
+
+/// Those of a matrix on and below the diagonal.
+pub(in crate::cuda) fn tiles(n: usize) -> usize {
+    let side = n.div_ceil(EDGE);
+    side * (side + 1) / 2
+}
+
 /// The kernels count the entries of a matrix in 32 bits.
 pub(in crate::cuda) fn indexed(n: usize) -> Result<()> {
     if n < 1 << 16 {
@@ -60,10 +69,12 @@ pub(in crate::cuda) struct WorkspaceRegions<T: Scalar> {
     pub matrices: [DevicePtr<T>; 4],
     /// `part`·n reals: λ.
     pub lambda: DevicePtr<T::Real>,
-    /// `part`·n reals each: λ̄ on K; 1/λ; ‖V̄_k‖.
+    /// `part`·n reals each: λ̄ on K; 1/λ; of factors ‖V̄_k‖.
     pub lambda_bar: DevicePtr<T::Real>,
     pub inverse: DevicePtr<T::Real>,
     pub norms: DevicePtr<T::Real>,
+    /// `part` times as many reals as `tiles`: tie defects.
+    pub ties: DevicePtr<T::Real>,
     /// `part`·n ints.
     pub labels: DevicePtr<c_int>,
     /// `part` ints each: whether equation (10) is used, null where it never is; the solver's info;
@@ -95,6 +106,7 @@ impl<T: Scalar> WorkspaceRegions<T> {
             lambda_bar: cursor.take::<T::Real>(by_products(vectors))?,
             inverse: cursor.take::<T::Real>(by_products(vectors))?,
             norms: cursor.take::<T::Real>(by_products(vectors))?,
+            ties: cursor.take::<T::Real>(by_products(part.checked_mul(tiles(n))?))?,
             labels: cursor.take::<c_int>(by_products(vectors))?,
             divides: cursor.take::<c_int>(by_products(part))?,
             info: cursor.take::<c_int>(part)?,
