@@ -347,8 +347,7 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         // null.
         unsafe { self.cuda.launch::<Inner<T>>(shape, arguments) }?;
         let round_off = <T::Real as Real>::of(self.problem.round_off::<O>());
-        let arguments =
-            (self.batch as i64, n as c_int, of_matrix as c_int, round_off, ties, gauge_defect, tie_defect, status);
+        let arguments = (self.batch as i64, n as c_int, of_matrix as c_int, round_off, ties, gauge_defect, tie_defect, status);
         // SAFETY: as above.
         unsafe { self.cuda.launch::<Report<T>>(LaunchShape::thread_each(self.batch), arguments) }
     }

@@ -1,4 +1,4 @@
-"""Writes the fixtures that tests/reference.rs reads, from the reference implementation beside this file.
+"""Writes the fixtures that tests/suite/reference.rs reads, from the reference implementation beside this file.
 
     python3 tests/reference/make_fixtures.py        # needs numpy; writes tests/reference/*.npy
 

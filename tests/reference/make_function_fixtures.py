@@ -1,4 +1,4 @@
-"""Writes the fixtures of functions of the spectrum that tests/reference.rs reads, computed with 60 digits.
+"""Writes the fixtures of functions of the spectrum that tests/suite/reference.rs reads, computed with 60 digits.
 
     python3 tests/reference/make_function_fixtures.py        # needs numpy and mpmath; writes tests/reference/functions/*.npy
 

@@ -13,6 +13,7 @@ mod exact_ties;
 mod extremes;
 mod factor;
 mod fidelity;
+mod fuzz;
 mod gauge;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -29,6 +30,7 @@ mod oracle;
 mod parity;
 mod plan;
 mod random;
+mod reference;
 mod run;
 mod second;
 mod spectra;

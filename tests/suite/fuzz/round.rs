@@ -1,7 +1,7 @@
 //! Every operation of the interface on one batch of arbitrary choices, and what the contract
 //! promises of any input.
 
-use crate::source::Source;
+use super::source::Source;
 use eigengrad::{
     Cotangents, Cpu, Cut, Device, Dropped, Dtype, Element, Engine, Error, FactorBatch, Function, GradientForm, HermitianBatch,
     HermitianResult, Operation, Options, Precision, Real, Result, Scalar, Spectral, Status, TieRule, Triangle, dispatch, eigh,

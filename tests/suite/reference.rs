@@ -7,7 +7,7 @@ use ndarray_npy::{ReadableElement, read_npy};
 use num_complex::Complex;
 use std::path::Path;
 
-#[path = "reference/functions.rs"]
+#[path = "../reference/functions.rs"]
 mod functions;
 
 const CASES: [&str; 5] = ["random", "rank_deficient", "tied_null", "ragged", "badly_scaled"];
