@@ -137,7 +137,7 @@ ends = [s["exit"] for s in steps if "exit" in s]
 whole = not any("missing" in s for s in steps)
 result = shown() | dict(commit=a.commit, date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(), section=a.section,
                         seconds=a.seconds, ok=whole and not any(ends) if ends else None)
-if a.section == "peers":
+if a.section in ("peers", "cusolverdx"):
     result["ratios"] = ratios(steps)
 if a.section in ("backward", "peers"):
     result["verdicts"] = verdicts(steps, result["gpu"])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
 set -uo pipefail
-readonly sections=(conformance suite sanitizer python candle forward backward calculus peers)
+readonly sections=(conformance suite sanitizer python candle forward backward calculus cusolverdx peers)
 readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
 readonly section=${1:?$usage}
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -150,6 +150,17 @@ backward() {
 calculus() {
     step warm 60 "$here/eigengrad" warm
     measured calculus 440 calculus
+}
+
+# Linking takes most of the time: some 8 s for an order and a type. Ours before and behind.
+cusolverdx() {
+    mkdir -p "$work/mathdx"
+    gunzip -c "$here/libmathdx.so.0.gz" >"$work/mathdx/libmathdx.so.0"
+    step warm 60 "$here/eigengrad" warm
+    measured ours-before 60 times --n 4 8 16 32 64
+    step cusolverdx 340 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$work/mathdx" \
+        python3 "$here/cusolverdx.py" --elements "$elements" --n 4 8 16 32 64
+    measured ours-behind 60 times --n 4 8 16 32 64
 }
 
 peers() {
