@@ -99,11 +99,14 @@ sanitizer() {
     fi
     unpack_suite
     step warm 60 "$here/eigengrad" warm
-    for tool in memcheck racecheck initcheck synccheck; do # beside each other: what takes the time is a processor's work
-        for test in complex64::every_rank_in_one_batch float64::the_formula complex128::dropped_eigenvalues_declared_zero \
-            complex64::ties_to_round_off complex_float16::stored_as_halves float32::exact_ties_show; do
+    # An order of each path of each kernel, then what is stored as halves. Beside each other: what takes the time is a processor's work.
+    for tool in memcheck racecheck initcheck synccheck; do
+        for test in races::decompositions races::gradients races::factors_of_both_shapes races::derivatives races::functions \
+            races::losses cuda::complex_float16::stored_as_halves cuda::float32::exact_ties_show; do
+            local program=$work/suite
+            [[ $test == races::* ]] && program=$here/cuda
             step "$tool-${test//::/-}" $((limit * 4 / 5)) "$sanitizer" --tool "$tool" --error-exitcode 86 \
-                "$work/suite" --exact "cuda::$test" --test-threads=1
+                "$program" --exact "$test" --test-threads=1
         done &
     done
     wait

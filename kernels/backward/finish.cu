@@ -7,6 +7,7 @@
 //     read where that is 0; may be null
 //   v       [batch, n, n] one vector after the other
 //   divides [batch] as backward/columns.cu leaves it, or null for nowhere
+//   alone   whether matrices where it is 0 are another kernel's
 //   a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused
 //                         matrices
 //   status  [batch] GRADIENT_NOT_FINITE; blocks of a matrix that find it all store the same number,
@@ -31,7 +32,7 @@ template <class T>
 __global__ void __launch_bounds__(64, 1)
     finish(int n, int form, const scalar_of<T>* __restrict__ m, const scalar_of<T>* __restrict__ x,
            const real_of<T>* __restrict__ weight, real_of<T> factor, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
-           T* __restrict__ a_bar, volatile unsigned* status) {
+           int alone, T* __restrict__ a_bar, volatile unsigned* status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     constexpr int TILE = block_tile<S>::TILE, EDGE = block_tile<S>::EDGE, CHUNK = block_tile<S>::CHUNK;
@@ -49,6 +50,7 @@ __global__ void __launch_bounds__(64, 1)
     const long long b = blockIdx.x / tiles, first = b * n * n;
     const unsigned before = status[b];
     const bool refuse = refused(before), both = divides && divides[b];
+    if (alone && !both) return;
 
     const int u = threadIdx.x % 8 * TILE, w = threadIdx.x / 8 * TILE;
     tile<S, TILE> a;

@@ -3,6 +3,8 @@
 //
 //   g       [batch, n, n] Hermitian G, one column after the other
 //   v       [batch, n, n] one vector after the other
+//   divides [batch] as backward/columns.cu leaves it: matrices where it is 1 are left to
+//     backward/finish.cu; or null
 //   a_bar   [batch, n, n] row-major, as T: Ā, or by the entries of one triangle, or NaN for refused
 //                         matrices
 //   status  [batch] GRADIENT_NOT_FINITE; blocks of a matrix that find it all store the same number,
@@ -59,8 +61,8 @@ struct rows_of {
 
 template <class T>
 __global__ void __launch_bounds__(128, 1)
-    outer(int n, int form, const scalar_of<T>* __restrict__ g, const scalar_of<T>* __restrict__ v, T* __restrict__ a_bar,
-          volatile unsigned* status) {
+    outer(int n, int form, const scalar_of<T>* __restrict__ g, const scalar_of<T>* __restrict__ v, const int* __restrict__ divides,
+          T* __restrict__ a_bar, volatile unsigned* status) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     using shape = outer_tile<S>;
@@ -71,6 +73,7 @@ __global__ void __launch_bounds__(128, 1)
 
     const int side = (n + EDGE - 1) / EDGE, I = blockIdx.x % side * EDGE;
     const long long b = blockIdx.x / side, first = b * n * n;
+    if (divides && divides[b]) return;
     const unsigned before = status[b];
     const bool refuse = refused(before);
     g += first, v += first, a_bar += first;

@@ -4,12 +4,11 @@
 //   v        [batch, n, n] the reflections
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e
 //   turns, windows, sweeps as eigh/implicit_ql.cu leaves them
-//   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz, ascending
-//   out, to  what the cut makes of them, eigh/cut.cuh, whose status is read, too, and exponent
-//            [batch];
-//            V [batch, n, n] as T, one eigenvector after the other, which may lie where v does
-//   info     [batch] 0, or n + 1 where the sweeps did not end; written where `out` is null: λ and V
-//            are as they are
+//   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz of 2^-e·A, ascending; info [batch] 0, or n + 1
+//     where the sweeps did not end
+//   exponent [batch] e, status [batch] as eigh/tridiagonalise.cu leaves them, or null for e = 0
+//   to       [batch, n, n] V as T, one eigenvector after the other, which may lie where v does; NaN
+//     where there is a status and the matrix failed or λ overflows
 //
 // Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep,
 // which it reads from shared memory. Z then changes hands: thread j has a column, in ascending
@@ -17,8 +16,8 @@
 //
 // Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
 // 2·n³ real ones, complex 8·n³.
-#include "eigh/cut.cuh"
 #include "eigh/tridiagonal.cuh"
+#include "lib/status.cuh"
 
 namespace eigengrad {
 
@@ -34,7 +33,6 @@ struct assemble_memory {
     R d[N], e[N], working_d[N], working_e[N], quotients[N];
     int order[N];
     unsigned window[2];
-    int failed, unused;
     // Odd: neither rows nor columns meet in a bank.
     R z[N][N | 1];
 };
@@ -111,7 +109,7 @@ __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, 
 
 // λ of column j, and the places of all in ascending order.
 template <class S, int N>
-__device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
+__device__ __forceinline__ real_of<S> sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
     using R = real_of<S>;
     using team = columns_team<TEAM_OF<S, N>>;
     const int j = threadIdx.x;
@@ -137,6 +135,7 @@ __device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int 
         lambda[before] = quotient;
     }
     team::barrier();
+    return quotient;
 }
 
 // Qx for column x of thread j, of which it has the rows h, h + SPLIT, …
@@ -192,7 +191,7 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
     assemble(long long batch, int n, int most_turns, int most_sweeps, const scalar_of<T>* v, const real_of<T>* __restrict__ diagonal,
              const real_of<T>* __restrict__ beside, const real_of<T>* __restrict__ turns, const unsigned* __restrict__ windows,
              const int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
-             cut cut, spectrum_results<T> out, T* to) {
+             const unsigned* __restrict__ status, T* to) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     using M = assemble_memory<S, N>;
@@ -230,17 +229,14 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
 #pragma unroll
         for (int i = 0; i < N; ++i) shared.z[j][i] = z[i];
     team::barrier();
-    sort_columns<S, N>(shared, n, mine && first, lambda);
-    if (here && threadIdx.x == 0) {
-        bool failed = false;
-        if (out.values) {
-            const unsigned found = out.status[b], all = found & NOT_FINITE || ended ? found : found | NOT_CONVERGED;
-            failed = cut_spectrum<T>(cut, n, lambda, exponent[b], all, b, out);
-        } else {
-            info[b] = ended ? 0 : n + 1;
-        }
-        shared.failed = failed;
+    const R value = sort_columns<S, N>(shared, n, mine && first, lambda);
+    if (here && threadIdx.x == 0) info[b] = ended ? 0 : n + 1;
+    bool fails = false;
+    if (status && here) {
+        const R stored = widen(narrow<stored_real_of<T>>::from(scaled(value, exponent[b])));
+        fails = !ended || !finite(stored) || status[b] & NOT_FINITE;
     }
+    const bool failed = team::largest(fails ? R(1) : R(0), shared.working_d) > 0;
     S x[ROWS];
     const int from = mine ? shared.order[j] : 0;
 #pragma unroll
@@ -249,7 +245,6 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
 
     // Out through shared memory: what is contiguous there is a thread's here.
     team::barrier();
-    const bool failed = shared.failed;
     if (j < n)
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) shared.z[j][SPLIT * r + h] = re(x[r]);

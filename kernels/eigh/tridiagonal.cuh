@@ -49,9 +49,9 @@ struct reflection_of {
         tau = scale = make<S>::from(0, 0);
         beta = a;
         if (!(beside > negligible_square(R()))) return;
-        const R norm = square_root(a * a + beside);
+        const R squares = a * a + beside, inverse = inverse_root(squares), norm = squares * inverse;
         beta = a < 0 ? norm : -norm;
-        const R by_beta = 1 / beta, from_beta = a - beta, by_square = 1 / (from_beta * from_beta + b * b);
+        const R by_beta = a < 0 ? inverse : -inverse, from_beta = a - beta, by_square = 1 / (from_beta * from_beta + b * b);
         tau = make<S>::from(-from_beta * by_beta, -b * by_beta);
         scale = make<S>::from(from_beta * by_square, -b * by_square);
     }

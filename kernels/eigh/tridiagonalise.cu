@@ -33,6 +33,23 @@ struct tridiagonalise_memory {
     S entries[MIRRORS ? N : 1][MIRRORS ? N | 1 : 1];
 };
 
+// Column j from its first row on, and its mirror image, into shared memory; the largest component,
+// infinite where an entry is not finite.
+template <int FROM, class T, int N, class S>
+__device__ real_of<S> read_triangle(tridiagonalise_memory<S, N>& shared, int n, const T* a, int first, int j) {
+    using R = real_of<S>;
+    R largest = 0;
+#pragma unroll 4
+    for (int i = 0; i < n; ++i) {
+        if (i < first) continue;
+        const S x = lower_entry(a, n, FROM, i, j);
+        shared.entries[i][j] = x;
+        shared.entries[j][i] = conj(x);
+        largest = larger(largest, finite(x) ? size(x) : limits<R>::infinity());
+    }
+    return largest;
+}
+
 // Rows of column j of A in registers, both triangles by one of them.
 template <class T, int N, class S>
 __device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared, int n, int from, bool here, const T* a,
@@ -44,12 +61,10 @@ __device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared,
     const bool mine = here && j < n;
     R largest = 0;
     if constexpr (M::MIRRORS) {
-        for (int i = 0; i < n; ++i) {
-            if (!mine || i < j) continue;
-            const S x = lower_entry(a, n, from, i, j);
-            shared.entries[i][j] = x;
-            largest = larger(largest, finite(x) ? size(x) : limits<R>::infinity());
-        }
+        const int first = mine ? j : n;
+        if (from == READ_LOWER) largest = read_triangle<READ_LOWER>(shared, n, a, first, j);
+        else if (from == READ_UPPER) largest = read_triangle<READ_UPPER>(shared, n, a, first, j);
+        else largest = read_triangle<READ_MEAN>(shared, n, a, first, j);
     } else {
 #pragma unroll
         for (int r = 0; r < N / M::SPLIT; ++r) {
@@ -66,11 +81,13 @@ __device__ __forceinline__ void read_column(tridiagonalise_memory<S, N>& shared,
     const int e = is_finite && largest > 0 ? binary_exponent(largest) : 0;
 #pragma unroll
     for (int r = 0; r < N / M::SPLIT; ++r) {
-        const int i = M::SPLIT * r + h;
-        const bool inside = mine && i < n;
         S x = column[r];
-        if constexpr (M::MIRRORS) x = !inside ? make<S>::from(0, 0) : i >= j ? shared.entries[i][j] : conj(shared.entries[j][i]);
-        column[r] = is_finite ? scaled_down(x, e) : make<S>::from(inside && i == j ? 1 : 0, 0);
+        if constexpr (M::MIRRORS) x = mine && r < n ? shared.entries[r][j] : make<S>::from(0, 0);
+        column[r] = scaled_down(x, e);
+    }
+    if (!is_finite) {
+#pragma unroll
+        for (int r = 0; r < N / M::SPLIT; ++r) column[r] = make<S>::from(mine && M::SPLIT * r + h == j ? 1 : 0, 0);
     }
     if (here && threadIdx.x == 0) {
         *exponent = e;

@@ -122,16 +122,17 @@ kernels! { Products:
         DevicePtr<RealOf<S>>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/outer.cu: form, G, V; Ā, statuses.
+    /// kernels/backward/outer.cu: form, G, V, whether (10) is used; Ā, statuses.
     Outer<G> = "outer"(
         c_int,
         c_int,
         DevicePtr<G::Scalar>,
         DevicePtr<G::Scalar>,
+        DevicePtr<c_int>,
         DevicePtr<G>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used; Ā,
+    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used, and whether there alone; Ā,
     /// statuses.
     Finish<G> = "finish"(
         c_int,
@@ -142,6 +143,7 @@ kernels! { Products:
         RealOf<G>,
         DevicePtr<G::Scalar>,
         DevicePtr<c_int>,
+        c_int,
         DevicePtr<G>,
         DevicePtr<Status>,
     );
@@ -274,8 +276,12 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         }
         let v_bar = self.widened(self.at.vectors_bar, wide_v_bar)?;
         self.inner(v, v_bar, x)?;
-        if self.problem.dropped == Dropped::AsComputed && self.outer_bytes() <= self.cuda.most_shared() {
-            return self.outer(x, v);
+        let fits = self.outer_bytes() <= self.cuda.most_shared();
+        if fits {
+            self.outer(x, v)?;
+            if !self.declared_zero() {
+                return Ok(());
+            }
         }
         let (batch, shape, a, b) = (self.batch, [self.problem.n; 3], (Form::Plain, v), (Form::Plain, x));
         self.multiply(Product { batch, shape, alpha: 1.0, a, b, beta: 0.0, c: m })?; // V G
@@ -284,7 +290,7 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
             match self.problem.dropped {
                 Dropped::AsComputed => Factor { m, ..Factor::default() },
                 // V G' + ½ V̄ Λ⁻¹
-                Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides },
+                Dropped::Zero => Factor { m, x: v_bar, weight: regions.inverse, by: 0.5, divides: regions.divides, alone: fits },
             },
         )
     }
@@ -358,12 +364,13 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         (2 * EDGE * (EDGE + 1) + EDGE * columns) * size_of::<T>()
     }
 
-    /// Ā = V G Vᴴ.
+    /// Ā = V G Vᴴ where (10) is not used.
     fn outer(&self, g: DevicePtr<T>, v: DevicePtr<T>) -> Result<()> {
         let _range = range(c"eigengrad::outer");
         let n = self.problem.n;
         let (blocks, shared) = ((self.batch * n.div_ceil(EDGE)) as u32, self.outer_bytes() as u32);
-        let arguments = (n as c_int, form(self.problem.gradient), g, v, self.at.a_bar, self.at.status);
+        let divides = self.workspace.regions.divides.only_if(self.declared_zero());
+        let arguments = (n as c_int, form(self.problem.gradient), g, v, divides, self.at.a_bar, self.at.status);
         // SAFETY: the operands and the regions hold a part of this size.
         unsafe { self.cuda.launch::<Outer<G>>(LaunchShape { blocks, threads: (128, 1), shared }, arguments) }
     }
@@ -405,10 +412,10 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
     fn finish(&self, v: DevicePtr<T>, factor: Factor<T>) -> Result<()> {
         let _range = range(c"eigengrad::finish");
         let n = self.problem.n;
-        let Factor { m, x, weight, by, divides } = factor;
+        let Factor { m, x, weight, by, divides, alone } = factor;
         let (form, by) = (form(self.problem.gradient), <T::Real as Real>::of(by));
         let Operands { a_bar, status, .. } = self.at;
-        let arguments = (n as c_int, form, m, x, weight, by, v, divides, a_bar, status);
+        let arguments = (n as c_int, form, m, x, weight, by, v, divides, c_int::from(alone), a_bar, status);
         // `struct block_tile` of kernels/backward/finish.cu
         let edge = if size_of::<T>() == 4 { 64 } else { 32 };
         // SAFETY: the operands and the regions hold a part of this size; all but V, Ā and the
@@ -426,11 +433,13 @@ struct Factor<T: Scalar> {
     weight: DevicePtr<T::Real>,
     by: f64,
     divides: DevicePtr<c_int>,
+    /// Whether Ā is there of matrices that do not divide.
+    alone: bool,
 }
 
 impl<T: Scalar> Default for Factor<T> {
     fn default() -> Self {
-        Self { m: DevicePtr::NULL, x: DevicePtr::NULL, weight: DevicePtr::NULL, by: 0.0, divides: DevicePtr::NULL }
+        Self { m: DevicePtr::NULL, x: DevicePtr::NULL, weight: DevicePtr::NULL, by: 0.0, divides: DevicePtr::NULL, alone: false }
     }
 }
 

@@ -179,7 +179,7 @@ impl<S: Element> EighPart<'_, S> {
         };
         // SAFETY: A, the outputs, the matrices and the regions are those of a part of this size.
         unsafe { ql.run(cuda, job) }?;
-        if ql.cuts(!self.out.vectors.is_null()) { Ok(()) } else { self.spectrum(cuda, regions, DevicePtr::NULL, DevicePtr::NULL) }
+        if ql.cuts() { Ok(()) } else { self.spectrum(cuda, regions, DevicePtr::NULL, DevicePtr::NULL) }
     }
 
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the

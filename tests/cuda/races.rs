@@ -3,8 +3,10 @@
 //! turn, and wants one of these to fail.
 
 use crate::gpu::device;
+use crate::sample::matrices;
 use crate::{calculus, factors, orders, solvers};
 use eigengrad::cuda::Solver;
+use eigengrad::{HermitianBatch, Options, PairLoss, Targets, eigh};
 use num_complex::Complex;
 
 type C = Complex<f64>;
@@ -51,4 +53,25 @@ fn functions() {
 fn factors_of_both_shapes() {
     factors::in_parts::<f64, f64>((23, 9, 4));
     factors::in_parts::<Complex<f32>, Complex<f32>>((7, 40, 11));
+}
+
+/// Teams of each size, beside the CPU's.
+#[test]
+fn losses() {
+    let Some(cuda) = device() else { return };
+    let loss = PairLoss { spectral: 0.5, overlap: 1.0, intensity: 2.0 };
+    for n in [1, 3, 20, 67] {
+        let of = |seed| matrices::<C>(3, n, seed);
+        let targets = Targets::of(&eigh(&HermitianBatch::new(of(8).view()).unwrap(), &Options::default()).unwrap()).unwrap();
+        let pairs = eigh(&HermitianBatch::on(&cuda, of(9).view()).unwrap(), &Options::default()).unwrap();
+        let got = pairs.loss(&loss, &targets.on(&cuda).unwrap()).unwrap().to_host().unwrap();
+        let expected = pairs.to_host().unwrap().loss(&loss, &targets).unwrap();
+        let unit = 30.0 * n as f64 * f64::EPSILON;
+        for (x, y) in got.loss().iter().zip(expected.loss()) {
+            assert!((x - y).abs() <= unit * y.abs().max(1.0), "n = {n}: {x} for {y}");
+        }
+        for (x, y) in got.vectors_bar().iter().zip(expected.vectors_bar()) {
+            assert!((x - y).norm() <= unit * 10.0, "n = {n}: {x} for {y}");
+        }
+    }
 }

@@ -72,7 +72,7 @@ impl<I: Element> ColumnsKernel for Tridiagonalise<I> {
 }
 
 /// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections, d, e, rotations, windows
-/// and their numbers; λ, info; exponents, the cut, its results, V.
+/// and their numbers; λ, info; exponents, statuses, V.
 struct Assemble<O>(PhantomData<O>);
 
 impl<O: Element> ColumnsKernel for Assemble<O> {
@@ -90,8 +90,7 @@ impl<O: Element> ColumnsKernel for Assemble<O> {
         DevicePtr<RealOf<O>>,
         DevicePtr<c_int>,
         DevicePtr<c_int>,
-        Cut,
-        SpectrumResults<O>,
+        DevicePtr<Status>,
         DevicePtr<O>,
     );
     const NAME: &'static str = "assemble";
@@ -205,8 +204,8 @@ impl Ql {
     }
 
     /// Whether [`Ql::run`] makes the results of the cut.
-    pub fn cuts(self, with_vectors: bool) -> bool {
-        with_vectors || self.columns.is_small()
+    pub fn cuts(self) -> bool {
+        self.columns.is_small()
     }
 
     /// Enqueues a job.
@@ -262,8 +261,7 @@ impl Ql {
             lambda,
             info,
             exponent,
-            cut,
-            spectrum,
+            spectrum.status,
             vectors,
         );
         // SAFETY: as above.
