@@ -133,7 +133,6 @@ __global__ void __launch_bounds__(128, 1)
             norms[c / EDGE][c % EDGE] = norm;
             if (diagonal && c < EDGE && column < n) gauge_defect[column] = gauge_of(x_ij[c * OUT + c], norm);
         }
-        __syncthreads();
     } else if (threadIdx.x < EDGE) {
         norms[0][threadIdx.x] = norms[1][threadIdx.x] = 0;
     }

@@ -248,7 +248,7 @@ fn of_destructors() {
         || {
             // Handles are made when matrices are too large for our own kernels.
             let cuda = device().unwrap().with_solver(Solver::JACOBI);
-            let pass = Pass::<f64, f64>::new(cuda.clone(), (1, 67), &Options::default());
+            let pass = Pass::<f64, f64>::new(cuda.clone(), (1, 67), &Options::default().with_dropped(Dropped::Zero));
             pass.forward().and_then(|()| pass.backward(true, true)).unwrap();
             cuda
         },
