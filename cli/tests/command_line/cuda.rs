@@ -60,9 +60,9 @@ fn cuda_where_it_can_be_had() {
     assert_eq!(said.lines().filter(|line| line.contains("a copy moves ")).count(), 1 + found, "{said}");
     let json = String::from_utf8(place.bytes("b.json")).unwrap();
     assert_eq!((json.lines().count(), json.contains(r#""device":"cuda:1""#)), (1 + 2 + 6 * found, found > 1), "{json}");
-    let large = place.run("bench --n 65 --dtype float32 --batch 1 --reps 1 --rounds 2 --device cuda").warned();
+    let large = place.run("bench --n 65 --dtype float64 --batch 1 --reps 1 --rounds 2 --device cuda").warned();
     assert_eq!(large.lines().count(), 1, "{large}");
-    assert!(large.contains("ql, float32, n = 65: ") && large.contains("do not fit in registers"), "{large}");
+    assert!(large.contains("ql, float64, n = 65: ") && large.contains("do not fit in registers"), "{large}");
     let solvers = [("EIGENGRAD_SOLVERS", "solvers")];
     let said = place.run_with(&solvers, &format!("{bench} --device cuda --tune")).ok();
     assert!(said.contains("solvers  9.0 float32 1-2 "), "{said}");
@@ -140,7 +140,7 @@ fn cuda_without_a_compiler_but_with_a_cache() {
     let Some((place, folder)) = without("libnvrtc.so.13") else { return };
     let cache = place.path("cache").display().to_string();
     let written = place.run_with(&[("EIGENGRAD_CACHE", &*cache)], "warm --n 2 1000").ok();
-    assert_eq!(written.lines().count(), 72, "three files for each type, and six for n = 2\n{written}");
+    assert_eq!(written.lines().count(), 88, "five files for each type, and six for n = 2\n{written}");
     let environment = [("EIGENGRAD_CUDA_LIB_DIR", &*folder), ("EIGENGRAD_CACHE", &*cache)];
     place.run_with(&environment, DECOMPOSE).ok();
     place.put("l.npy", f8(&[2], &[1.0, 2.0]));
