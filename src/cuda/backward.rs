@@ -132,8 +132,8 @@ kernels! { Products:
         DevicePtr<G>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used, and whether there alone; Ā,
-    /// statuses.
+    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used, and whether
+    /// only where it is; Ā, statuses.
     Finish<G> = "finish"(
         c_int,
         c_int,
