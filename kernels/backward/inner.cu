@@ -9,8 +9,8 @@
 //   ties       [batch, tiles] the largest |skew(X)_ij| / max ‖v̄‖ of ties in a tile and its mirror
 //     image
 //
-// A block makes a tile of X on or below the diagonal, and its mirror image, by 64 threads each; of a
-// tile on the diagonal each half of the threads sums half of the products. Bytes: V and V̄ n/EDGE
+// A block makes a tile of X on or below the diagonal, and its mirror image, by 64 threads each; of
+// a tile on the diagonal each half of the threads sums half of the products. Bytes: V and V̄ n/EDGE
 // times, all but 2·n² scalars of it from the cache, and n² written. Flops: 8·n³ a matrix, complex.
 #include "backward/weighing.cuh"
 #include "lib/tile.cuh"

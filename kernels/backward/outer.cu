@@ -1,5 +1,5 @@
-// The last two products in one: Z = V G, a panel of rows at a time, and Ā = Z Vᴴ, which is Hermitian,
-// as it is stored, and whether it is finite.
+// The last two products in one: Z = V G, a panel of rows at a time, and Ā = Z Vᴴ, which is
+// Hermitian, as it is stored, and whether it is finite.
 //
 //   g       [batch, n, n] Hermitian G, one column after the other
 //   v       [batch, n, n] one vector after the other
@@ -11,9 +11,9 @@
 //                   so that no atomics are needed
 //
 // A block makes EDGE rows of Z, which stay in shared memory, then the tiles of Ā on and left of the
-// diagonal in these rows, and their mirror images. Each half of the threads makes a tile; of the last
-// one of an odd number each sums half of the products. Bytes: V and G n/EDGE times, all but 2·n²
-// scalars of it from the cache, and n²·sizeof(T) written. Flops: 12·n³ a matrix, complex.
+// diagonal in these rows, and their mirror images. Each half of the threads makes a tile; of the
+// last one of an odd number each sums half of the products. Bytes: V and G n/EDGE times, all but
+// 2·n² scalars of it from the cache, and n²·sizeof(T) written. Flops: 12·n³ a matrix, complex.
 #include "lib/form.cuh"
 #include "lib/status.cuh"
 #include "lib/tile.cuh"

@@ -6,8 +6,8 @@
 //   losses         [batch] the loss, NaN of a matrix without eigenpairs
 //   values_bar     [batch, n] λ̄; vectors_bar [batch, n, n] V̄; 0 where a pair does not count
 //
-// A team shares a matrix, and some of its lanes a vector. Bytes: V and V* read twice, from the cache
-// the second time, V̄ written once. Flops, complex: 24·n a pair that counts.
+// A team shares a matrix, and some of its lanes a vector. Bytes: V and V* read twice, from the
+// cache the second time, V̄ written once. Flops, complex: 24·n a pair that counts.
 #include "lib/status.cuh"
 #include "lib/team.cuh"
 

@@ -1,5 +1,5 @@
-//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by products that weigh
-//! what they make; small matrices in one kernel.
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by products that
+//! weigh what they make; small matrices in one kernel.
 
 use super::device::{Cuda, lock};
 use crate::compute::Backward;
@@ -132,8 +132,8 @@ kernels! { Products:
         DevicePtr<G>,
         DevicePtr<Status>,
     );
-    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used, and whether
-    /// only where it is; Ā, statuses.
+    /// kernels/backward/finish.cu: form; M as [`Factor`] has it; V; whether (10) is used, and
+    /// whether only where it is; Ā, statuses.
     Finish<G> = "finish"(
         c_int,
         c_int,
@@ -349,8 +349,8 @@ impl<T: Scalar, O: ElementOf<T>, G: ElementOf<T>> BackwardPart<'_, T, O, G> {
         let shape = LaunchShape { blocks: (self.batch * of_matrix) as u32, threads: (128, 1), shared: 0 };
         let divides = divides.only_if(self.declared_zero());
         let arguments = (n as c_int, v, v_bar, lambda, labels, lambda_bar, divides, inverse, status, g, gauge_defect, ties);
-        // SAFETY: the operands and the regions hold a part of this size; whether (10) is used may be
-        // null.
+        // SAFETY: the operands and the regions hold a part of this size; whether (10) is used may
+        // be null.
         unsafe { self.cuda.launch::<Inner<T>>(shape, arguments) }?;
         let round_off = <T::Real as Real>::of(self.problem.round_off::<O>());
         let arguments = (self.batch as i64, n as c_int, of_matrix as c_int, round_off, ties, gauge_defect, tie_defect, status);

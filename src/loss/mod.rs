@@ -160,7 +160,8 @@ impl<O: Element, B: Engine<O::Scalar>> Eigenpairs<O, B> {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the targets have another shape than the pairs;
-    /// [`Error::Backend`](crate::Error::Backend). A matrix that has no eigenpairs has a loss of NaN.
+    /// [`Error::Backend`](crate::Error::Backend). A matrix that has no eigenpairs has a loss of
+    /// NaN.
     ///
     /// # Source
     /// docs/derivation.md §15.
