@@ -77,6 +77,9 @@ struct eg_host_functions {
     // Waits for the lanes of the mask; the value of lane `source`, or for 32 which lanes gave one that is not zero.
     unsigned long long (*warp)(unsigned mask, unsigned long long value, unsigned source, int line, const char* file);
     unsigned (*alive)();
+    // Writes 16 bytes when the calling thread awaits its copies.
+    void (*copy)(void* to, unsigned long long low, unsigned long long high);
+    void (*await_copies)();
     void (*fail)(const char* text, int line, const char* file);
     // Tells of an access that is about to happen, where races are looked for.
     void (*access)(const void* at, size_t bytes, int writes, const void* code);
@@ -105,6 +108,20 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, EG_SITE) {
 inline int __any_sync(unsigned mask, int predicate, EG_SITE) { return eg_host->warp(mask, predicate != 0, 32, line, file) != 0; }
 inline int __all_sync(unsigned mask, int predicate, EG_SITE) { return eg_host->warp(mask, predicate == 0, 32, line, file) == 0; }
 inline unsigned __activemask() { return eg_host->alive(); }
+// Until they are awaited, NaN patterns are where copies go.
+inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, size_t zeros = 0, EG_SITE) {
+    if (bytes != 16 || (zeros != 0 && zeros != 16)) eg_host->fail("16 bytes are copied at once, or zeros", line, file);
+    unsigned long long low = 0, high = 0, nan = ~0ull;
+    if (zeros == 0) {
+        __builtin_memcpy(&low, from, 8);
+        __builtin_memcpy(&high, static_cast<const char*>(from) + 8, 8);
+    }
+    __builtin_memcpy(to, &nan, 8);
+    __builtin_memcpy(static_cast<char*>(to) + 8, &nan, 8);
+    eg_host->copy(to, low, high);
+}
+// All of this thread's.
+inline void __pipeline_wait_prior(int) { eg_host->await_copies(); }
 [[noreturn]] inline void __trap(EG_SITE) {
     eg_host->fail("__trap", line, file);
     __builtin_unreachable();

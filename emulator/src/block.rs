@@ -5,7 +5,7 @@ use crate::fiber::{STACKS, Stacks};
 use crate::kernel::{Block, Thread};
 use crate::race::{Moment, Shadow};
 use crate::wait::{Passed, State, Wait};
-use std::ffi::{c_uint, c_void};
+use std::ffi::{c_uint, c_ulonglong, c_void};
 
 /// What a thread of the block calls, with the parameters of the kernel.
 pub(crate) type Body = (unsafe extern "C" fn(*mut c_void), *mut c_void);
@@ -18,6 +18,8 @@ pub(crate) struct Fiber {
     pub(crate) view: Thread,
     pub(crate) stack_pointer: *mut c_void,
     pub(crate) fake_stack: *mut c_void,
+    /// What the thread copies and has not awaited: where to, and what.
+    pub(crate) copies: Vec<(*mut [c_ulonglong; 2], [c_ulonglong; 2])>,
 }
 
 /// The state of the block that is running, in one thread of the host.
@@ -79,7 +81,13 @@ impl Scheduler {
             assert!(fiber < STACKS);
             let view = Thread { thread: [0; 3], block: &raw const self.block };
             let stack_pointer = self.stacks.fresh(fiber, entry);
-            self.fibers.push(Box::new(Fiber { thread: 0, view, stack_pointer, fake_stack: std::ptr::null_mut() }));
+            self.fibers.push(Box::new(Fiber {
+                thread: 0,
+                view,
+                stack_pointer,
+                fake_stack: std::ptr::null_mut(),
+                copies: Vec::new(),
+            }));
             fiber
         })
     }
@@ -101,6 +109,7 @@ impl Scheduler {
         let [x, y, _] = self.block.threads;
         let linear = thread as c_uint;
         fiber.thread = thread;
+        fiber.copies.clear();
         fiber.view.thread = [linear % x, linear / x % y, linear / x / y];
         self.run
     }

@@ -26,6 +26,8 @@ pub(crate) struct HostFunctions {
     pub(crate) block: extern "C" fn(c_uint, c_int, *const c_char) -> c_uint,
     pub(crate) warp: extern "C" fn(c_uint, c_ulonglong, c_uint, c_int, *const c_char) -> c_ulonglong,
     pub(crate) alive: extern "C" fn() -> c_uint,
+    pub(crate) copy: extern "C" fn(*mut [c_ulonglong; 2], c_ulonglong, c_ulonglong),
+    pub(crate) await_copies: extern "C" fn(),
     pub(crate) fail: extern "C" fn(*const c_char, c_int, *const c_char),
     pub(crate) access: extern "C" fn(*const c_void, usize, c_int, *const c_void),
 }

@@ -14,7 +14,8 @@ use crate::wait::{Passed, State, Wait, release};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 
-pub(crate) static HOST: HostFunctions = HostFunctions { block: wait_for_block, warp: wait_for_warp, alive, fail, access };
+pub(crate) static HOST: HostFunctions =
+    HostFunctions { block: wait_for_block, warp: wait_for_warp, alive, copy, await_copies, fail, access };
 
 /// A kernel that is launched, in this thread of the host.
 pub(crate) struct Launch {
@@ -244,6 +245,23 @@ extern "C" fn alive() -> c_uint {
     let (thread, threads) = unsafe { ((&(*own).fibers)[(*own).current].thread, &(*own).threads) };
     let warp = threads.iter().skip(thread / 32 * 32).take(32);
     warp.enumerate().filter(|(_, state)| !matches!(state, State::Ended)).fold(0, |mask, (lane, _)| mask | 1 << lane)
+}
+
+/// Remembers what the current thread copies.
+extern "C" fn copy(to: *mut [c_ulonglong; 2], low: c_ulonglong, high: c_ulonglong) {
+    let own = own();
+    // SAFETY: as in `wait`.
+    unsafe { (&mut (*own).fibers)[(*own).current].copies.push((to, [low, high])) }
+}
+
+extern "C" fn await_copies() {
+    let own = own();
+    // SAFETY: as in `wait`; the thread has written to these places itself.
+    unsafe {
+        for (to, value) in (&mut (*own).fibers)[(*own).current].copies.drain(..) {
+            to.write_unaligned(value);
+        }
+    }
 }
 
 /// Ends the launch with an error; does not return.
