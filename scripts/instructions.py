@@ -25,7 +25,7 @@ class Instruction:
 
 
 def disassembled(text):
-    """The kernel's instructions up to its end, and their loops, innermost only, as spans."""
+    """The kernel's instructions up to its end, and their loops as spans."""
     instructions, labels, places, fresh = [], {}, [], True
     for line in text.splitlines():
         if found := LINE.search(line):
@@ -39,9 +39,7 @@ def disassembled(text):
             instructions.append(Instruction(found[1], found[2], tuple(dict.fromkeys(places))))
             fresh = True
     end = max(at for at, i in enumerate(instructions) if i.name == "EXIT") + 1  # behind it are the slow ways of divisions
-    back = {(labels[i.target], at) for at, i in enumerate(instructions[:end]) if i.target and labels[i.target] <= at}
-    inner = [one for one in back if not any(other != one and one[0] <= other[0] and other[1] <= one[1] for other in back)]
-    return instructions[:end], sorted(inner)
+    return instructions[:end], sorted({(labels[i.target], at) for at, i in enumerate(instructions[:end]) if i.target and labels[i.target] <= at})
 
 
 class Source:
@@ -61,110 +59,118 @@ class Source:
 
 
 def phases(source, n, tile, matrices, dtype, form):
-    """Line of the kernel ↦ (threads that come by, what its loops are measured by, how much of it for the threads of a warp)."""
-    side = -(-n // tile)
-    team, lower = side * side, side * (side + 1) // 2
-    threads, factor = matrices * team, 4 if "complex" in dtype else 1
+    """Line of the kernel ↦ (threads that come by, for each depth of its loops what they are measured by, and how much of it a warp has)."""
+    rows_of = min(tile, 4)
+    side, across = -(-n // rows_of), -(-n // tile)
+    team, factor = side * across, 4 if "complex" in dtype else 1
+    threads = matrices * team
     size = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}[dtype]
     at_once = 16 // size
     rank = max(n // 4, 1) if form == "kept block" else n
     rows, whole = (rank if form == "kept block" else n), n % at_once == 0
     packs = -(-n // at_once)
     moves = -(-matrices * n // (threads // packs)) if whole else -(-matrices * n * n // at_once // threads)
-    columns, multiply = -(-matrices * n // threads), "DFMA" if size // (2 if factor == 4 else 1) == 8 else "FFMA"
+    multiply = "DFMA" if size // (2 if factor == 4 else 1) == 8 else "FFMA"
     each = lambda number: lambda lanes: number
-    teams = lambda lanes: [t % team for t in lanes]
+    columns, of_team = each(-(-matrices * n // threads)), each(-(-rank // team))
+    lanes_of = min(32, max(2, 1 << (n - 1).bit_length()))  # of a matrix, a column each
+    at_a_time, warps = 32 // lanes_of, threads // 32
+    by_columns = lambda lanes: len(range(lanes[0] // 32 * at_a_time, matrices, warps * at_a_time)) if lanes[0] // 32 < warps else 0
+    tiles = lambda lanes: [(t % team % side, tile * (t % team // side)) for t in lanes]
+    product = lambda number: number * rows_of * tile * factor
 
-    def trapezoid(lanes):
-        return max(max(rows - tile * (t // side) - tile, 0) for t in teams(lanes)) * tile * tile * factor
+    def weighed(lanes):
+        return tile * sum(any(i + u * side < rows and i + u * side > first and first < rank for i, first in tiles(lanes)) for u in range(rows_of))
 
     found = {
-        "e < here * N; e += THREADS) {": (threads, "STS", each(3 * columns)),
-        "arrange<N>(all[m]": (matrices, "STS", each(2 * n)),
-        "fill(all[e / N]": (threads, "STS", each(3 * columns)),
-        "q < 2 * MATRICES * on::PADDED": (threads, "STS", each(-(-2 * matrices * side * tile // threads))),
-        "gather<N, THREADS>(vectors +": (threads, "LDG", each(moves)),
-        "if (vectors_bar) gather": (threads, "LDG", each(moves)),
-        "c.norm[k] = norm<": (threads, "LDS.128", lambda lanes: packs if any(t < rank for t in teams(lanes)) else 0),
-        "add_inner<": (threads, multiply, lambda lanes: n * tile * tile * factor * any(tile * (t // side) < rank for t in teams(lanes))),
-        "p < N * (N + 1) / 2": (threads, "pair", each(-(-n * (n + 1) // 2 // team))),
-        "c.tie[k] = tie_defect_of": (threads, None, each(-(-rank // team))),
-        "add_trapezoid<": (threads, multiply, trapezoid),
-        "add_outer<": (threads, multiply, each(rank * tile * tile * factor)),
-        "scatter<N, THREADS>": (threads, "STG", each(moves)),
-        "gauge_defect[first * N + e] =": (threads, "STG", each(columns)),
-        "k < c.kept; ++k) {": (matrices, "LDS", each(2 * rank)),
-        "q < on::LOWER": (matrices, "LDS", each(lower)),
+        "C& c = all[e / N];": [("STS", lambda lanes: 3 * columns(lanes))],
+        "arrange<N>(lanes": [("loop", by_columns)],
+        "gather<N, THREADS, 2": [("LDG", each(2 * moves))],
+        "fill(all[e / N]": [("loop", columns)],
+        "q < 2 * MATRICES * on::PADDED": [("loop", each(-(-2 * matrices * across * tile // threads)))],
+        "c.norm[k] = norm<": [("loop", of_team), ("LDS.128", each(packs))],
+        "add_inner<": [(multiply, lambda lanes: product(n) * any(first < rank for _, first in tiles(lanes)))],
+        "weigh<LD": [("MUFU.RCP", weighed)],
+        "weigh_diagonal<": [("loop", of_team)],
+        "c.tie[k] = tie_defect_of": [("loop", of_team)],
+        "add_trapezoid<": [(multiply, lambda lanes: product(max(max(rows - first - tile, 0) for _, first in tiles(lanes))))],
+        "add_outer<": [(multiply, each(product(rank)))],
+        "scatter_rows<N": [("STG", each(moves))],
+        "gauge_defect[first * N + e] =": [("STG", columns)],
+        "again{all_g": [("loop", by_columns), ("loop", each(-(-n // lanes_of)))],
     }
-    return {source.line(text): value for text, value in found.items()}, threads
+    body = source.line("backward(long long batch")
+    return {source.line(text, after=body): value for text, value in found.items()}, threads
 
 
 def left_out(source, whole, form):
     """Lines that regular input does not reach."""
+    body = source.line("backward(long long batch")
     spans = [
-        source.span("R largest = limits<R>::least_normal();"),  # norms near overflow
-        source.span("const R norm = larger(c.norm[i], c.norm[j]);", head="void weigh_pair"),  # ties
-        source.span("    using R", "gap.cuh", "S times_power("),  # ‖A‖₂ at the ends of the range
+        source.span("R largest = limits<R>::least_normal();", "tile.cuh"),  # norms near overflow
+        source.span("of_group.see(c.lambda_bar[i]);", head="tie_defect_of("),  # ties
+        ("backward.cu", [source.line("c.status & TIED && k < c.kept", after=body), source.line("any_spoilt && e < N * N", after=body)]),
     ]
     lines = {(name, line) for name, lines in spans for line in lines}
     if whole:
-        for head in ("__device__ void gather(", "__device__ void scatter("):
-            name, unaligned = source.span("        return;", "tile.cuh", head)
+        for head in ("__device__ void gather(", "__device__ void scatter_rows("):
+            name, unaligned = source.span("        return;" if "scatter" in head else "    // Each array as it lies", "tile.cuh", head)
             lines |= {(name, line) for line in unaligned}
     if form != "kept block":
-        lines.add(("backward.cu", source.line("// (24)", after=source.line("void weigh_pair"))))
+        lines.add(("backward.cu", source.line("if (c.by_lambda) entry")))
     if form == "values":
-        body = source.lines["backward.cu"]
-        for at in [k for k, line in enumerate(body, 1) if line.startswith("    if (vectors_bar)")]:
-            end = at if not body[at - 1].endswith("{") else next(k for k in range(at, len(body)) if body[k - 1] == "    }")
+        lines_of = source.lines["backward.cu"]
+        for at in [k for k, line in enumerate(lines_of, 1) if k > body and line.startswith("    if (vectors_bar)")]:
+            end = at if not lines_of[at - 1].endswith("{") else next(k for k in range(at, len(lines_of)) if lines_of[k - 1] == "    }")
             lines |= {("backward.cu", line) for line in range(at, end + 1)}
     return lines
 
 
 def executed(text, n, tile, matrices, dtype, form, source):
-    """Instructions of warps for one matrix, by name."""
+    """Instructions of warps for one matrix, by the kernel's line and name."""
     instructions, loops = disassembled(text)
     whole = n * {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}[dtype] % 16 == 0
     table, threads = phases(source, n, tile, matrices, dtype, form)
     skipped = left_out(source, whole, form)
     body = source.line("backward(long long batch")
     top = lambda i: next((line for name, line in reversed(i.places) if name == "backward.cu" and line > body), 0)
-    phase = lambda line: max((at for at in table if at <= line and line - at < 4), default=None)
-    reached = lambda i: not skipped.intersection(i.places)
+    phase = lambda line: max((at for at in table if at <= line and line - at < 5), default=None)
+    reached = [not skipped.intersection(i.places) for i in instructions]
     warps = [range(first, min(first + 32, threads)) for first in range(0, threads, 32)]
-    division = source.line("const S quotient = times(x, R(0.5) /", "gap.cuh")
 
-    def measure(by, i):
-        if by == "pair":
-            return i.name == "MUFU.RCP" and ("gap.cuh", division) in i.places
-        return by is not None and i.name.startswith(by) and (by != "LDS.128" or "128" in i.name)
+    def work(by, first, last):
+        some = [i for i, here in zip(instructions[first : last + 1], reached[first : last + 1]) if here]
+        if by == "loop":
+            return len(some)
+        return sum(i.name.startswith(by.split(".128")[0]) and ("128" in i.name or ".128" not in by) for i in some)
 
-    mains = {}  # of each phase, the loop that does most of its work
-    for first, last in loops:
-        some = [i for i in instructions[first : last + 1] if reached(i)]
-        if not some:
+    # Of each phase and depth, the loop that does most of the work.
+    kept = [span for span in loops if sum(reached[span[0] : span[1] + 1]) * 2 > span[1] + 1 - span[0]]
+    mains, nests = {}, {}
+    for first, last in kept:
+        lines = Counter(phase(top(i)) for i, here in zip(instructions[first : last + 1], reached[first : last + 1]) if here)
+        at = lines.most_common(1)[0][0]
+        depth = sum(nests.get(span) == at and span[0] <= first and last <= span[1] for span in kept if span != (first, last) and span in nests)
+        nests[first, last] = at
+        if at is None or depth >= len(table[at]):
             continue
-        at = phase(Counter(top(i) for i in some).most_common(1)[0][0])
-        if at is not None:
-            work = sum(measure(table[at][1], i) for i in some)
-            if work > mains.get(at, (0,))[0]:
-                mains[at] = (work, first, last)
-    in_loop = [False] * len(instructions)
-    for first, last in loops:
-        in_loop[first : last + 1] = [True] * (last + 1 - first)
+        done = work(table[at][depth][0], first, last)
+        if done > mains.get((at, depth), (0,))[0]:
+            mains[at, depth] = (done, first, last)
+    chosen = {(first, last): (at, depth, done) for (at, depth), (done, first, last) in mains.items()}
     total = Counter()
-    for i, inside in zip(instructions, in_loop):
-        if not inside and reached(i):
-            at = phase(top(i))
-            here = table[at][0] if at else threads
-            total[i.name] += -(-here // 32)
-    for at, (work, first, last) in mains.items():
-        here, _, amount = table[at]
-        times = sum(amount(lanes) for lanes in warps if lanes[0] < here) / work
-        for i in instructions[first : last + 1]:
-            if reached(i):
-                total[i.name] += times
-    return Counter({name: number / matrices for name, number in total.items()})
+    for index, i in enumerate(instructions):
+        around = [span for span in loops if span[0] <= index <= span[1]]
+        if not reached[index] or any(span not in chosen for span in around):
+            continue
+        for lanes in warps:
+            times = 1
+            for span in around:
+                at, depth, done = chosen[span]
+                by, amount = table[at][depth]
+                times *= amount(lanes) / (1 if by == "loop" else done)
+            total[top(i), i.name] += times / matrices
+    return total
 
 
 def floors(n, dtype, form):
@@ -185,7 +191,9 @@ def predicted(text, n, tile, matrices, dtype, source):
     """For each form: the floors, the instructions, and how long they take on an H200 that issues without a pause."""
     lines = []
     for form in ("full", "kept block", "values"):
-        counted = executed(text, n, tile, matrices, dtype, form, source)
+        counted = Counter()
+        for (_, name), number in executed(text, n, tile, matrices, dtype, form, source).items():
+            counted[name] += number
         moved, flops = floors(n, dtype, form)
         double = sum(number for name, number in counted.items() if re.match(r"D(FMA|MUL|ADD|SETP)", name))
         multiplied = sum(number for name, number in counted.items() if re.match(r"[FD](FMA|MUL|ADD)", name))

@@ -56,8 +56,9 @@ struct second_order {
             of.dot[k % N] = keep;
         }
         clear_padding<on, N>(all_v, 4 * MATRICES);
-        gather<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
-        gather<N, THREADS>(e + first * N * N, here * N, all_p, column_at<on, N>);
+        gather_all<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
+        gather_all<N, THREADS>(e + first * N * N, here * N, all_p, column_at<on, N>);
+        await_copies();
         __syncthreads();
         for (int m = threadIdx.x; m < here; m += THREADS) label_columns<N>(all[m], rule, found[first + m]);
         if (works) complete<on, N>(p, t, rule.read);
@@ -70,6 +71,7 @@ struct second_order {
     template <bool ADJOINT>
     __device__ void inner(const O* bar, S* all_to, S* to) const {
         gather_kept<on, N, THREADS>(bar + first * N * N, here, all_to, all);
+        await_copies();
         __syncthreads();
         tile<S, TILE> product;
         const S *const left = ADJOINT ? to : v, *const right = ADJOINT ? v : to;

@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         all[e / N].dot[e % N] = kept[first * N + e];
     }
     clear_padding<on, N>(all_v, MATRICES);
-    gather<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
+    gather_all<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
+    await_copies();
     __syncthreads();
     for (int m = threadIdx.x; m < here; m += THREADS) label_columns<N>(all[m], rule, found[first + m]);
 
@@ -50,7 +51,8 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     for (long long direction = 0; direction < directions; ++direction) {
         const long long at = direction * batch + first;
         clear_padding<on, N>(all_e, MATRICES);
-        gather<N, THREADS>(a_dot + at * N * N, here * N, all_e, column_at<on, N>);
+        gather_all<N, THREADS>(a_dot + at * N * N, here * N, all_e, column_at<on, N>);
+        await_copies();
         __syncthreads();
         if (works) complete<on, N>(e, t, rule.read);
         __syncthreads();

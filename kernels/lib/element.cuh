@@ -211,6 +211,36 @@ __device__ bool finite(T x) { return re(x) - re(x) == 0 && im(x) - im(x) == 0; }
 __device__ inline float square_root(float x) { return sqrtf(x); }
 __device__ inline double square_root(double x) { return sqrt(x); }
 
+
+// 1/x to 20 bits. Subnormal numbers are taken as 0, whose reciprocal is infinite.
+__device__ inline float estimated_reciprocal(float x) {
+#ifdef EIGENGRAD_EMULATED
+    return 1 / x;
+#else
+    asm("rcp.approx.ftz.f32 %0, %0;" : "+f"(x));
+    return x;
+#endif
+}
+__device__ inline double estimated_reciprocal(double x) {
+#ifdef EIGENGRAD_EMULATED
+    return 1 / x;
+#else
+    asm("rcp.approx.ftz.f64 %0, %0;" : "+d"(x));
+    return x;
+#endif
+}
+
+// 1/x within an ulp or two, without a branch, by steps of Newton's. That of 0 is not finite.
+__device__ inline float reciprocal(float x) {
+    const float y = estimated_reciprocal(x);
+    return fmaf(y, fmaf(-x, y, 1.0f), y);
+}
+__device__ inline double reciprocal(double x) {
+    double y = estimated_reciprocal(x);
+    y = fma(y, fma(-x, y, 1.0), y);
+    return fma(y, fma(-x, y, 1.0), y);
+}
+
 template <class R>
 struct limits;
 template <>

@@ -17,12 +17,12 @@ __device__ int unit_of(R first, R last) {
 __device__ inline bool is_extreme(int unit, float) { return unit < -30 || unit >= 30; }
 __device__ inline bool is_extreme(int unit, double) { return unit < -240 || unit >= 240; }
 
-// e: ‖A‖₂ to 1 where it is small; a little less where reciprocals of gaps would be subnormal;
-// otherwise 0, for the bits of the plain way.
+// e: ‖A‖₂ to 1, or as near as a normal 2⁻ᵉ⁻² brings it, where it is small; a little less where
+// reciprocals of gaps would be subnormal; otherwise 0, for the bits of the plain way.
 template <class R>
 __device__ int lift_of_gaps(R first, R last) {
-    const int unit = unit_of(first, last);
-    return unit < 0 && is_extreme(unit, R()) ? unit : unit > -least_exponent(R()) - 8 ? 8 : 0;
+    const int unit = unit_of(first, last), most = least_exponent(R()) + 8;
+    return unit < 0 && is_extreme(unit, R()) ? larger(unit, most) : unit > -most ? 8 : 0;
 }
 
 // x·2^e of a real or complex number, in steps of which none leaves the range of exponents.

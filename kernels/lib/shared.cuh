@@ -24,11 +24,10 @@ __device__ int column_at(unsigned k) {
 
 // The columns of K, and zeros for those of D, which are not read.
 template <class ON, int N, int THREADS, class O, class S, class C>
-__device__ void gather_kept(const O* __restrict__ from, int here, S* all, const C* of) {
-    gather<N, THREADS>(from, here * N, all, [of](unsigned k) { return of[k / N].label[k % N] ? column_at<ON, N>(k) : -1; });
-    for (int k = threadIdx.x; k < here * N; k += THREADS)
-        if (!of[k / N].label[k % N])
-            for (int i = 0; i < N; ++i) all[column_at<ON, N>(k) + i] = make<S>::from(0, 0);
+__device__ void gather_kept(const O* from, int here, S* all, const C* of) {
+    gather<N, THREADS, 1, O, S>({from}, here * N, {all}, [of](unsigned k) {
+        return column_place{column_at<ON, N>(k), {of[k / N].label[k % N] != 0, false}};
+    });
 }
 
 // A Hermitian matrix as it lies in memory, row after row, of which one triangle is right, or the

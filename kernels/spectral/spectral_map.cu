@@ -96,8 +96,9 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
     for (int e = threadIdx.x; e < here * N; e += THREADS)
         sample_column<N>(all[e / N], rule, matrices && !rule.products, e % N, first + e / N, values, kept, given, given_slopes);
     clear_padding<on, N>(all_v, 2 * MATRICES);
-    gather<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
-    if (matrices) gather<N, THREADS>(matrices + first * N * N, here * N, all_e, column_at<on, N>);
+    gather_all<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
+    if (matrices) gather_all<N, THREADS>(matrices + first * N * N, here * N, all_e, column_at<on, N>);
+    await_copies();
     __syncthreads();
     for (int m = threadIdx.x; m < here; m += THREADS) {
         const long long row = (first + m) * N;

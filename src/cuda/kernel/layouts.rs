@@ -19,19 +19,19 @@ pub(in crate::cuda) fn read(triangle: Option<Triangle>) -> c_int {
 
 /// The columns of kernels/jvp/columns.cuh: five real numbers and a label for each, four numbers of
 /// the matrix, and two bytes for each tile.
-const fn columns(n: usize, real: usize, side: usize) -> usize {
+const fn columns(n: usize, real: usize, side: usize, _: usize) -> usize {
     5 * n * real + 4 * n + 24 + 2 * side * side
 }
 
 /// Those of kernels/spectral/spectral_map.cu: four real numbers and a label for each, four numbers
 /// of the matrix, and a byte for each tile.
-const fn mapped(n: usize, real: usize, side: usize) -> usize {
+const fn mapped(n: usize, real: usize, side: usize, _: usize) -> usize {
     4 * n * real + 4 * n + 24 + side * side
 }
 
-const JVP: Demand = Demand { kernel: "jvp", places: 2, columns, up_to: [64; 4] };
+const JVP: Demand = Demand { kernel: "jvp", places: 2, rows: 8, columns, up_to: [64; 4] };
 const MAP: Demand = Demand { kernel: "map", columns: mapped, ..JVP };
-const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, columns, up_to: [64, 64, 64, 48] };
+const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, rows: 8, columns, up_to: [64, 64, 64, 48] };
 const BACKWARD_JVP: Demand = Demand { kernel: "backward_jvp", ..DOUBLE_BACKWARD };
 
 const DEMANDS: [Demand; 4] = [JVP, MAP, DOUBLE_BACKWARD, BACKWARD_JVP];

@@ -13,22 +13,22 @@ pub(in crate::cuda) struct Demand {
     pub kernel: &'static str,
     /// Matrices in shared memory for each of the batch.
     pub places: usize,
-    /// Bytes beside them, by the order, the bytes of a real number and the tiles in a row.
-    pub columns: fn(usize, usize, usize) -> usize,
+    /// Rows of a tile at most.
+    pub rows: usize,
+    /// Bytes beside them, by the order, the bytes of a real number, the tiles in a column, and the
+    /// columns of all tiles.
+    pub columns: fn(usize, usize, usize, usize) -> usize,
     /// The orders up to which the threads that share a matrix have registers enough, on every
     /// device, and most devices shared memory: in f32, complex64, f64 and complex128.
     pub up_to: [usize; 4],
 }
 
-/// Rows and columns of the largest tile, to which `weight` of kernels/backward/backward.cu is
-/// padded.
-const MOST_TILE: usize = 8;
-
 /// That of kernels/backward/backward.cu.
 pub(in crate::cuda) const BACKWARD: Demand = Demand {
     kernel: "backward",
     places: 2,
-    columns: |n, real, side| (6 * n + MOST_TILE) * real + 8 * n + 24 + side * (side + 1) / 2,
+    rows: 4,
+    columns: |n, real, _, padded| (4 * n + 2 * padded) * real + 8 * n + 28,
     up_to: [64; 4],
 };
 
@@ -37,7 +37,7 @@ pub(in crate::cuda) const BACKWARD: Demand = Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cuda) struct Layout {
     n: usize,
-    /// Tiles of so many rows and columns, a thread each.
+    /// Tiles of so many columns, and as many rows or the most, a thread each.
     tile: usize,
     /// In a block.
     matrices: usize,
@@ -66,11 +66,12 @@ impl Layout {
             (17.., 4) => 8,
             _ => 4,
         };
-        let (at_once, side) = ((16 / scalar).max(1), n.div_ceil(tile));
-        let ld = (side * tile).div_ceil(at_once) | 1;
-        let matrix = ((ld * side * tile) | 1) * at_once * scalar;
-        let team = side * side;
-        let each = demand.places * matrix + (demand.columns)(n, real, side).next_multiple_of(16);
+        let (at_once, side, across) = ((16 / scalar).max(1), n.div_ceil(tile.min(demand.rows)), n.div_ceil(tile));
+        let padded = across * tile;
+        let ld = padded.div_ceil(at_once) | 1;
+        let matrix = ((ld * padded) | 1) * at_once * scalar;
+        let team = side * across;
+        let each = demand.places * matrix + (demand.columns)(n, real, side, padded).next_multiple_of(16);
         // As many as leave the fewest lanes of warps idle, in blocks of about 128 threads.
         let idle = |&matrices: &usize| (matrices * team).div_ceil(32) as f64 / matrices as f64;
         let near = |&matrices: &usize| (matrices * team).abs_diff(128);
