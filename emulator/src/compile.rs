@@ -181,7 +181,7 @@ fn leave_out(unit: &Unit, site: &str) -> String {
         }
         match format!("{file}:{line}") == site {
             true => kept.push_str(
-                &["__syncthreads();", "__syncwarp();", "on::team_barrier();", "team_barrier();"]
+                &["__syncthreads();", "__syncwarp();", "on::team_barrier();", "team_barrier();", "await_copies();"]
                     .iter()
                     .fold(text.to_owned(), |text, barrier| text.replace(barrier, ";")),
             ),

@@ -14,7 +14,7 @@
 namespace eigengrad {
 
 template <class T>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     loss(long long batch, int n, real_of<T> spectral, real_of<T> overlap, real_of<T> intensity,
               const stored_real_of<T>* __restrict__ values, const bool* __restrict__ kept, const unsigned* __restrict__ found,
               const T* __restrict__ vectors, const stored_real_of<T>* __restrict__ target_values,
