@@ -42,6 +42,10 @@ def disassembled(text):
     return instructions[:end], sorted({(labels[i.target], at) for at, i in enumerate(instructions[:end]) if i.target and labels[i.target] <= at})
 
 
+def innermost(loops):
+    return [one for one in loops if not any(other != one and one[0] <= other[0] and other[1] <= one[1] for other in loops)]
+
+
 class Source:
     """Lines of the kernel's files, found by what they say."""
 

@@ -9,7 +9,7 @@ import math
 import random
 import re
 
-from instructions import BYTES_PER_SECOND, WARPS_PER_SECOND, disassembled
+from instructions import BYTES_PER_SECOND, WARPS_PER_SECOND, disassembled, innermost
 
 KERNELS = ("small", "tridiagonalise", "implicit_ql", "assemble")
 CHUNK, LANES = 4, 32
@@ -162,7 +162,7 @@ def predicted(kernel, text, n, dtype, expression):
     source, parts = weights(kernel, n, rows, split, dtype, Counts(n, dtype))
     instructions, loops = disassembled(text)
     in_loop, without_turns = {}, set()
-    for first, last in loops:
+    for first, last in innermost(loops):
         memory = sum(i.name.startswith(("LDG", "STG")) for i in instructions[first : last + 1]) or sum(
             i.name.startswith(("LDS", "STS")) for i in instructions[first : last + 1]
         )
