@@ -38,8 +38,7 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, TILE>::TEAM,
         all[e / N].dot[e % N] = kept[first * N + e];
     }
     clear_padding<on, N>(all_v, MATRICES);
-    gather_all<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>);
-    await_copies();
+    gather_all<N, THREADS>(vectors + first * N * N, here * N, all_v, column_at<on, N>); // awaited with Ȧ
     __syncthreads();
     for (int m = threadIdx.x; m < here; m += THREADS) label_columns<N>(all[m], rule, found[first + m]);
 
