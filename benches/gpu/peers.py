@@ -11,6 +11,7 @@ p.add_argument("--elements", type=int, default=1 << 26)
 p.add_argument("--reps", type=int, default=3)
 p.add_argument("--dtype", nargs="+", default=["complex64", "complex128", "float32", "float64"])
 p.add_argument("--n", nargs="+", type=int, default=[4, 8, 16, 32, 33, 64, 128])
+p.add_argument("--program", required=True, help="ours")
 p.add_argument("--library-path", help="LD_LIBRARY_PATH of our program alone")
 a = p.parse_args()
 here = pathlib.Path(__file__).resolve().parent
@@ -36,7 +37,7 @@ def figures(peer, dtype, orders, elements):
     program = [sys.executable, here / "eigh_peers.py", "--device", "cuda", "--peers", peer]
     environment = dict(os.environ)
     if peer == "eigengrad":
-        program = [here / "gpu", "times"]
+        program = [a.program, "times"]
         environment |= dict(LD_LIBRARY_PATH=a.library_path) if a.library_path else {}
     rows, why, text = [], None, b""
     with subprocess.Popen([*program, *common], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:

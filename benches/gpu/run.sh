@@ -11,8 +11,12 @@ elements=${EIGENGRAD_BENCH_ELEMENTS:-67108864} # batch·n² of what is timed
 limit=${EIGENGRAD_BENCH_SECONDS:-510}          # of a section
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
+bin=$work/bin
+mkdir -p -- "$bin"
 for packed in "$here"/*.gz; do
-    [[ $packed == *.tar.gz ]] || { gunzip -c "$packed" >"$work/$(basename "${packed%.gz}")" && chmod +x "$work/$(basename "${packed%.gz}")"; }
+    [[ $packed == *.tar.gz ]] && continue
+    program=$bin/$(basename "${packed%.gz}")
+    gunzip -c "$packed" >"$program" && chmod +x "$program"
 done
 export EIGENGRAD_CACHE=$work/cache EIGENGRAD_REQUIRE_CUDA=1 XLA_PYTHON_CLIENT_PREALLOCATE=false
 
@@ -73,25 +77,25 @@ measured() {
     local name=$1 seconds=$2 left=$((deadline - SECONDS))
     shift 2
     seconds=$((seconds < left ? seconds : left))
-    step "$name" "$seconds" "$work/gpu" "$@" --elements "$elements" --seconds $((seconds > 20 ? seconds - 10 : seconds / 2)) \
+    step "$name" "$seconds" "$bin/gpu" "$@" --elements "$elements" --seconds $((seconds > 20 ? seconds - 10 : seconds / 2)) \
         ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"}
 }
 
 conformance() {
     export EIGENGRAD_CONFORMANCE_OUT=$steps/conformance.facts
-    step conformance 500 "$work/conformance" --test-threads=1 # a call that hangs or breaks the context is the last that is named
+    step conformance 500 "$bin/conformance" --test-threads=1 # a call that hangs or breaks the context is the last that is named
     unset EIGENGRAD_CONFORMANCE_OUT
 }
 
 suite() {
-    step cuda 120 "$work/cuda"
-    step suite 330 "$work/suite" cuda::
+    step cuda 120 "$bin/cuda"
+    step suite 330 "$bin/suite" cuda::
     # The solver by QL, which `Auto` takes where the user's table says so.
     local dtype capability
-    capability=$(ours "$work/eigengrad" devices | sed -n 's/.*capability \([0-9.]*\),.*/\1/p' | head -n 1)
+    capability=$(ours "$bin/eigengrad" devices | sed -n 's/.*capability \([0-9.]*\),.*/\1/p' | head -n 1)
     for dtype in float32 complex64; do printf '%s\n' "$capability $dtype 1-128 ql"; done >"$work/solvers"
     for dtype in float64 complex128; do printf '%s\n' "$capability $dtype 1-64 ql"; done >>"$work/solvers"
-    step suite-by-ql 60 env EIGENGRAD_SOLVERS="$work/solvers" "$work/suite" the_catalogue_of_spectra the_spectrum_of every_rank \
+    step suite-by-ql 60 env EIGENGRAD_SOLVERS="$work/solvers" "$bin/suite" the_catalogue_of_spectra the_spectrum_of every_rank \
         the_same_bits_again matrices_that_are_not_finite --skip cpu::
 }
 
@@ -102,13 +106,13 @@ sanitizer() {
         printf 'compute-sanitizer\tmissing\t0\t\n' >>"$steps/steps"
         return
     fi
-    step warm 60 "$work/eigengrad" warm
+    step warm 60 "$bin/eigengrad" warm
     # An order of each path of each kernel, then what is stored as halves. Beside each other: what takes the time is a processor's work.
     for tool in memcheck racecheck initcheck synccheck; do
         for test in races::decompositions races::gradients races::factors_of_both_shapes races::derivatives races::functions \
             races::losses cuda::complex_float16::stored_as_halves cuda::float32::exact_ties_show; do
-            local program=$work/suite
-            [[ $test == races::* ]] && program=$work/cuda
+            local program=$bin/suite
+            [[ $test == races::* ]] && program=$bin/cuda
             step "$tool-${test//::/-}" $((limit * 4 / 5)) "$sanitizer" --tool "$tool" --error-exitcode 86 \
                 "$program" --exact "$test" --test-threads=1
         done &
@@ -125,22 +129,19 @@ python() {
 
 # candle's training, where the bundle was made with a toolkit.
 candle() {
-    if [[ ! -f $work/digits ]]; then
+    if [[ ! -f $bin/digits ]]; then
         printf 'candle\tnot in this bundle\t0\t\n' >>"$steps/steps"
         return
     fi
-    step candle 120 "$work/digits" "$here/data/digits_covariance.npy" "$steps/digits.svg"
+    step candle 120 "$bin/digits" "$here/data/digits_covariance.npy" "$steps/digits.svg"
 }
 
 forward() {
     export EIGENGRAD_CACHE=$work/empty
     measured cold-empty-cache 60 cold
     measured cold-full-cache 30 cold
-    for packed in "$here"/*.gz; do
-    [[ $packed == *.tar.gz ]] || { gunzip -c "$packed" >"$work/$(basename "${packed%.gz}")" && chmod +x "$work/$(basename "${packed%.gz}")"; }
-done
-export EIGENGRAD_CACHE=$work/cache
-    step warm 60 "$work/eigengrad" warm
+    export EIGENGRAD_CACHE=$work/cache
+    step warm 60 "$bin/eigengrad" warm
     measured copy 30 copy
     for way in auto 'on chip' ql jacobi 'syev fastest'; do
         measured "capture-${way// /-}" 30 capture --solver "$way"
@@ -151,30 +152,30 @@ export EIGENGRAD_CACHE=$work/cache
 }
 
 backward() {
-    step warm 60 "$work/eigengrad" warm
+    step warm 60 "$bin/eigengrad" warm
     measured copy 30 copy
     measured backward 420 backward
 }
 
 calculus() {
-    step warm 60 "$work/eigengrad" warm
+    step warm 60 "$bin/eigengrad" warm
     measured calculus 440 calculus
 }
 
 # Linking takes most of the time: some 8 s for an order and a type. Ours before and behind.
 cusolverdx() {
-    step warm 60 "$work/eigengrad" warm
+    step warm 60 "$bin/eigengrad" warm
     measured ours-before 60 times --n 4 8 16 32 64
-    step cusolverdx 340 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$work" \
+    step cusolverdx 340 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$bin" \
         python3 "$here/cusolverdx.py" --elements "$elements" --n 4 8 16 32 64
     measured ours-behind 60 times --n 4 8 16 32 64
 }
 
 peers() {
-    step warm 60 "$work/eigengrad" warm
+    step warm 60 "$bin/eigengrad" warm
     measured copy 30 copy
     step peers 450 env LD_LIBRARY_PATH="$found" python3 "$here/peers.py" --seconds $((limit > 80 ? limit - 80 : limit / 2)) --elements "$elements" \
-        --library-path "$path" ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"} ${EIGENGRAD_BENCH_N:+--n $EIGENGRAD_BENCH_N} \
+        --program "$bin/gpu" --library-path "$path" ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"} ${EIGENGRAD_BENCH_N:+--n $EIGENGRAD_BENCH_N} \
         ${EIGENGRAD_BENCH_DTYPE:+--dtype $EIGENGRAD_BENCH_DTYPE}
 }
 
@@ -184,7 +185,7 @@ one() {
     deadline=$((SECONDS + limit))
     local start=$SECONDS
     "$1"
-    ours "$work/eigengrad" devices >"$steps/devices" 2>&1
+    ours "$bin/eigengrad" devices >"$steps/devices" 2>&1
     python3 "$here/collect.py" "$1" "$steps" --seconds $((SECONDS - start)) --commit "$(<"$here/COMMIT")" >"$work/$1.json" &&
         mv -- "$work/$1.json" "$out/$1.json" && printf '%s\n' "$out/$1.json"
 }
