@@ -139,7 +139,7 @@ result = shown() | dict(commit=a.commit, date=datetime.datetime.now(datetime.tim
                         seconds=a.seconds, ok=whole and not any(ends) if ends else None)
 if a.section in ("peers", "cusolverdx"):
     result["ratios"] = ratios(steps)
-if a.section in ("backward", "peers"):
+if a.section in ("backward", "peers", "bars"):
     result["verdicts"] = verdicts(steps, result["gpu"])
 if a.section == "forward":
     result["captures"] = captures(steps)

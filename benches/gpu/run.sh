@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a section of the bundle beside this file and writes OUT_DIR/SECTION.json: run.sh SECTION [OUT_DIR]; README.md tells the rest.
 set -uo pipefail
-readonly sections=(conformance suite sanitizer python candle forward backward calculus cusolverdx peers)
+readonly sections=(bars conformance suite sanitizer python candle forward backward calculus cusolverdx peers)
 readonly usage="usage: run.sh ${sections[*]}|all [OUT_DIR]"
 readonly section=${1:?$usage}
 here=$(cd "$(dirname "$0")" && pwd -P)
@@ -79,6 +79,21 @@ measured() {
     seconds=$((seconds < left ? seconds : left))
     step "$name" "$seconds" "$bin/gpu" "$@" --elements "$elements" --seconds $((seconds > 20 ? seconds - 10 : seconds / 2)) \
         ${EIGENGRAD_BENCH_REPS:+--reps "$EIGENGRAD_BENCH_REPS"}
+}
+
+# What is asked of both passes, in one call: batches of 2²⁴/n², every solver in the same run.
+bars() {
+    local elements=${EIGENGRAD_BENCH_ELEMENTS:-16777216} of_256
+    step warm 60 "$bin/eigengrad" warm
+    measured copy 15 copy
+    measured forward-complex64 100 forward --dtype complex64 --n 8 32 64 4 16 48 128
+    measured backward 70 backward --dtype float32 complex64 --n 8 32 96 16 64
+    for of_256 in 8 32; do
+        elements=$((256 * of_256 * of_256)) measured "forward-256-$of_256" 20 forward --dtype complex64 --n "$of_256"
+    done
+    measured forward-others 110 forward --dtype float32 float64 complex128 --n 32 8 64
+    step cusolverdx 110 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$bin" \
+        python3 "$here/cusolverdx.py" --elements "$elements" --dtype complex64 float32 --n 8 32 64
 }
 
 conformance() {
