@@ -136,8 +136,8 @@ def weights(kernel, n, rows, split, dtype, counts):
         sweep_loop, step_loop = source.at("for (int sweep = 0;;", turn), source.at("for (int k = n - 2; k >= 0", reflect)
         return source, [
             (source.between("unsigned find_turns(", "// Z, of which thread j"), 0),
-            (range(source.at("for (int chunk", sweep_loop), source.at("// λ of column j")), turned / all_chunks / split),
-            (range(sweep_loop, source.at("// λ of column j")), sweeps + 1),
+            (range(source.at("for (int chunk", sweep_loop), source.at("// λ in ascending order in working_d")), turned / all_chunks / split),
+            (range(sweep_loop, source.at("// λ in ascending order in working_d")), sweeps + 1),
             (source.between("for (int chunk", "const S product", step_loop)[:-1], each),
             (range(source.at("for (int chunk", source.at("const S by =", step_loop)), source.at("template <class T, int N, int TEAMS", step_loop)), each),
             (range(step_loop, source.at("template <class T, int N, int TEAMS", step_loop)), steps),
@@ -171,11 +171,15 @@ def predicted(kernel, text, n, dtype, expression):
         turns = any(i.name == "MUFU.RSQ" for i in instructions[first : last + 1])
         if kernel == "implicit_ql" and turns and not any(i.name.startswith("STG") for i in instructions[first : last + 1]):
             without_turns |= set(range(first, last + 1))
+    # By a team, only where more are above the threshold than may be kept.
+    cut = Lines("eigh/cut.cuh")
+    walk = cut.between("__device__ dropped select(", "return d;") if kernel == "assemble" else ()
     total = double = multiplied = 0.0
     for at, i in enumerate(instructions):
         lines = [line for name, line in i.places if name == source.name]
         times = next((times for span, times in parts if any(line in span for line in lines)), None)
-        times = 0 if at in without_turns else in_loop.get(at, 1) if times is None else times
+        walks = any(name == cut.name and line in walk for name, line in i.places)
+        times = 0 if at in without_turns or walks else in_loop.get(at, 1) if times is None else times
         total += times
         double += times if re.match(r"D(FMA|MUL|ADD|SETP)", i.name) else 0
         multiplied += times if re.match(r"[FD](FMA|MUL|ADD)", i.name) else 0

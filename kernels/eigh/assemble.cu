@@ -5,10 +5,12 @@
 //   diagonal, beside [⌈batch/32⌉, n, 32] d and e
 //   turns, windows, sweeps as eigh/implicit_ql.cu leaves them
 //   lambda   [batch, n] Rayleigh quotients zᵀTz/zᵀz of 2^-e·A, ascending; info [batch] 0, or n + 1
-//     where the sweeps did not end
-//   exponent [batch] e, status [batch] as eigh/tridiagonalise.cu leaves them, or null for e = 0
+//     where the sweeps did not end; where λ is not cut
+//   exponent [batch] e
+//   out      of eigh/cut.cuh, or null where λ is not cut; its status as eigh/tridiagonalise.cu
+//     leaves it
 //   to       [batch, n, n] V as T, one eigenvector after the other, which may lie where v does; NaN
-//     where there is a status and the matrix failed or λ overflows
+//     where λ was cut and the matrix failed
 //
 // Thread j has row j of Z, n ≤ N numbers in registers, and turns it by the rotations of a sweep,
 // which it reads from shared memory. Z then changes hands: thread j has a column, in ascending
@@ -16,8 +18,8 @@
 //
 // Bytes: 2·n² scalars a matrix, and the rotations. Flops: 6·n for each of about n² rotations, and
 // 2·n³ real ones, complex 8·n³.
+#include "eigh/cut.cuh"
 #include "eigh/tridiagonal.cuh"
-#include "lib/status.cuh"
 
 namespace eigengrad {
 
@@ -33,6 +35,7 @@ struct assemble_memory {
     R d[N], e[N], working_d[N], working_e[N], quotients[N];
     int order[N];
     unsigned window[2];
+    cut_memory<R> cut;
     // Odd: neither rows nor columns meet in a bank.
     R z[N][N | 1];
 };
@@ -107,9 +110,9 @@ __device__ __forceinline__ bool turn_rows(assemble_memory<S, N>& shared, int n, 
     }
 }
 
-// λ of column j, and the places of all in ascending order.
+// λ in ascending order in working_d, and the columns that they are of.
 template <class S, int N>
-__device__ __forceinline__ real_of<S> sort_columns(assemble_memory<S, N>& shared, int n, bool mine, real_of<S>* lambda) {
+__device__ __forceinline__ void sort_columns(assemble_memory<S, N>& shared, int n, bool mine) {
     using R = real_of<S>;
     using team = columns_team<TEAM_OF<S, N>>;
     const int j = threadIdx.x;
@@ -132,10 +135,9 @@ __device__ __forceinline__ real_of<S> sort_columns(assemble_memory<S, N>& shared
             before += other < quotient || (other == quotient && k < j);
         }
         shared.order[before] = j;
-        lambda[before] = quotient;
+        shared.working_d[before] = quotient;
     }
     team::barrier();
-    return quotient;
 }
 
 // Qx for column x of thread j, of which it has the rows h, h + SPLIT, …
@@ -191,7 +193,7 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
     assemble(long long batch, int n, int most_turns, int most_sweeps, const scalar_of<T>* v, const real_of<T>* __restrict__ diagonal,
              const real_of<T>* __restrict__ beside, const real_of<T>* __restrict__ turns, const unsigned* __restrict__ windows,
              const int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
-             const unsigned* __restrict__ status, T* to) {
+             cut cut, spectrum_results<T> out, T* to) {
     using S = scalar_of<T>;
     using R = real_of<T>;
     using M = assemble_memory<S, N>;
@@ -206,7 +208,6 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
     const S zero = make<S>::from(0, 0);
     v += at * n * n;
     to += at * n * n;
-    lambda += at * n;
     diagonal += at / 32 * 32 * n + at % 32;
     beside += at / 32 * 32 * n + at % 32;
     const int count = here ? sweeps[b] : 0;
@@ -229,14 +230,9 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
 #pragma unroll
         for (int i = 0; i < N; ++i) shared.z[j][i] = z[i];
     team::barrier();
-    const R value = sort_columns<S, N>(shared, n, mine && first, lambda);
-    if (here && threadIdx.x == 0) info[b] = ended ? 0 : n + 1;
-    bool fails = false;
-    if (status && here) {
-        const R stored = widen(narrow<stored_real_of<T>>::from(scaled(value, exponent[b])));
-        fails = !ended || !finite(stored) || status[b] & NOT_FINITE;
-    }
-    const bool failed = team::largest(fails ? R(1) : R(0), shared.working_d) > 0;
+    sort_columns<S, N>(shared, n, mine && first);
+    const unsigned found = out.values && here ? out.status[b] | (ended ? 0 : NOT_CONVERGED) : 0;
+    const bool failed = fails<T, team>(shared.working_d, out.values && here ? exponent[b] : 0, found, mine && first && out.values, shared.cut);
     S x[ROWS];
     const int from = mine ? shared.order[j] : 0;
 #pragma unroll
@@ -263,6 +259,12 @@ __global__ void __launch_bounds__(TEAM_OF<scalar_of<T>, N>* TEAMS, 1)
             const R nan = limits<R>::nan();
             to[i * n + j] = narrow<T>::from(failed ? make<S>::from(nan, nan) : make<S>::from(z[r], shared.z[i][j]));
         }
+    }
+    if (out.values) {
+        cut_spectrum<T, team>(cut, n, shared.working_d, here ? exponent[b] : 0, found, failed, b, out, mine && first, shared.cut);
+    } else {
+        if (mine && first) lambda[b * n + j] = shared.working_d[j];
+        if (here && threadIdx.x == 0) info[b] = ended ? 0 : n + 1;
     }
 }
 

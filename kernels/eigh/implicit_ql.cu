@@ -8,13 +8,15 @@
 //   sweeps   [batch] how many, or −1 where the rotations did not fit
 //   lambda   [batch, n] ascending, info [batch] 0, or n + 1 where the sweeps did not end; written
 //                             where Z is not wanted
+//   exponent [batch] e of 2^-e·A, out of eigh/cut.cuh, or null where λ is not cut; its status as
+//                             eigh/tridiagonalise.cu leaves it
 //
 // A warp is a block, and its first `lanes` lanes, a divisor of 32, have a matrix: fewer where the
 // batch would leave a device without warps. d and e of a lane are in its own bank, whatever row each
-// lane is at. All lanes
-// begin a sweep together, each in a window of its own.
+// lane is at. All lanes begin a sweep together, each in a window of its own.
 //
 // Bytes: 2·n reals a matrix in, some n² of rotations out. Flops: 20 for each of about n² rotations.
+#include "eigh/cut.cuh"
 #include "eigh/tridiagonal.cuh"
 
 namespace eigengrad {
@@ -58,12 +60,13 @@ __device__ void sort_values(R* d, int stride, int n) {
     }
 }
 
-template <class S>
+template <class T>
 __global__ void __launch_bounds__(32, 1)
-    implicit_ql(long long batch, int n, int lanes, int most_turns, int most_sweeps, const real_of<S>* __restrict__ diagonal,
-                const real_of<S>* __restrict__ beside, real_of<S>* __restrict__ turns, unsigned* __restrict__ windows,
-                int* __restrict__ sweeps, real_of<S>* __restrict__ lambda, int* __restrict__ info) {
-    using R = real_of<S>;
+    implicit_ql(long long batch, int n, int lanes, int most_turns, int most_sweeps, const real_of<T>* __restrict__ diagonal,
+                const real_of<T>* __restrict__ beside, real_of<T>* __restrict__ turns, unsigned* __restrict__ windows,
+                int* __restrict__ sweeps, real_of<T>* __restrict__ lambda, int* __restrict__ info, const int* __restrict__ exponent,
+                cut cut, spectrum_results<T> out) {
+    using R = real_of<T>;
     extern __shared__ uint4 memory[];
     R* const d = reinterpret_cast<R*>(memory) + threadIdx.x;
     R* const e = d + n * 32;
@@ -78,14 +81,14 @@ __global__ void __launch_bounds__(32, 1)
         last = d_i;
     }
     ql_iteration<R> ql(d, e, 32, n);
-    turn_writer<R> out = {turns ? turns + (here ? b : 0) * most_turns : nullptr};
+    turn_writer<R> to = {turns ? turns + (here ? b : 0) * most_turns : nullptr};
     if (windows) windows += (here ? b : 0) * most_sweeps;
     const int bound = turns ? most_sweeps : SWEEPS_EACH * n;
     int count = 0;
     bool more = here, ended = true;
     for (;;) {
         more = more && ql.next_window();
-        if (more && (count == bound || (turns && out.count + (ql.m - ql.l) > most_turns))) more = ended = false;
+        if (more && (count == bound || (turns && to.count + (ql.m - ql.l) > most_turns))) more = ended = false;
         if (!__any_sync(ALL_LANES, more)) break;
         if (more) {
             if (windows) windows[count] = ql.l | ql.m << 16;
@@ -95,19 +98,21 @@ __global__ void __launch_bounds__(32, 1)
         while (__any_sync(ALL_LANES, more && ql.on())) {
             if (!more || !ql.on()) continue;
             const R u = ql.rotate();
-            if (turns) out.put(u);
+            if (turns) to.put(u);
         }
         if (more) ql.end();
     }
     if (!here) return;
     if (turns) {
-        out.end();
+        to.end();
         sweeps[b] = ended ? count : -1;
         return;
     }
     sort_values(d, 32, n);
-    for (int k = 0; k < n; ++k) lambda[b * n + k] = d[k * 32];
-    info[b] = ended ? 0 : n + 1;
+    lambda += b * n;
+    for (int k = 0; k < n; ++k) lambda[k] = d[k * 32];
+    if (out.values) cut_spectrum<T>(cut, n, lambda, exponent[b], out.status[b] | (ended ? 0 : NOT_CONVERGED), b, out);
+    else info[b] = ended ? 0 : n + 1;
 }
 
 } // namespace eigengrad

@@ -178,8 +178,7 @@ impl<S: Element> EighPart<'_, S> {
             vectors: self.out.vectors,
         };
         // SAFETY: A, the outputs, the matrices and the regions are those of a part of this size.
-        unsafe { ql.run(cuda, job) }?;
-        if ql.cuts() { Ok(()) } else { self.spectrum(cuda, regions, DevicePtr::NULL, DevicePtr::NULL) }
+        unsafe { ql.run(cuda, job) }
     }
 
     /// λ and what the cut makes of it, and unless there is nowhere to put vectors those of the

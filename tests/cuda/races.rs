@@ -25,16 +25,18 @@ fn decompositions() {
     for n in [3, 10, 34] {
         solvers::ratios::<C>(&cuda.clone().with_solver(Solver::Ql), n);
     }
+    solvers::at_most::<f32>(&cuda.clone().with_solver(Solver::Ql), 41);
     for n in [5, 13, 17, 49] {
         solvers::ratios::<C>(&cuda.clone().certified(), n);
     }
 }
 
-/// In one kernel, several matrices a block and one; and by matrix products.
+/// In one kernel, several matrices a block and one, group after group; and by `inner` and `outer`.
 #[test]
 fn gradients() {
     orders::as_on_the_cpu::<f32>([3, 13, 40]);
-    orders::as_on_the_cpu::<C>([5, 73]);
+    orders::as_on_the_cpu::<f64>([66]);
+    orders::as_on_the_cpu::<C>([5, 77]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::gpu::{device, is_emulated};
 use crate::sample::matrices;
 use eigengrad::cuda::{Algorithm, Cuda, Solver};
-use eigengrad::{Engine, Error, HermitianBatch, Options, Plan, Real, Scalar, Status, eigh, eigvalsh};
+use eigengrad::{Cut, Engine, Error, HermitianBatch, Options, Plan, Real, Scalar, Status, eigh, eigvalsh};
 use num_complex::Complex;
 
 /// ‖AV − VΛ‖ and ‖VᴴV − I‖, by the largest entry, in units of n·ε·‖A‖ and n·ε.
@@ -32,6 +32,24 @@ where
         }
     }
     (residual, orthogonality)
+}
+
+/// The largest |λ| and no more are kept.
+pub fn at_most<T: Scalar>(cuda: &Cuda, n: usize)
+where
+    Cuda: Engine<T>,
+{
+    let batch = HermitianBatch::on(cuda, matrices::<T>(6, n, 21).view()).unwrap();
+    let options = Options::default().with_cut(Cut::none().with_at_most(n / 3));
+    let pairs = eigh(&batch, &options).unwrap().to_host().unwrap();
+    for b in 0..6 {
+        let size = |k: usize| pairs.values()[[b, k]].to_f64().abs();
+        let mut largest: Vec<_> = (0..n).collect();
+        largest.sort_by(|&i, &j| size(j).total_cmp(&size(i)));
+        let kept: Vec<_> = (0..n).map(|k| largest[..n / 3].contains(&k)).collect();
+        assert_eq!(pairs.kept().row(b).to_vec(), kept, "n = {n}, matrix {b}");
+        assert_eq!(pairs.rank()[b], (n / 3) as u32, "n = {n}, matrix {b}");
+    }
 }
 
 fn accurate<T: Scalar>(cuda: &Cuda)
@@ -98,6 +116,17 @@ fn all_solvers_in_all_types() {
     accurate::<f64>(&cuda);
     accurate::<Complex<f32>>(&cuda);
     accurate::<Complex<f64>>(&cuda);
+}
+
+#[test]
+fn the_largest_are_kept() {
+    let Some(cuda) = device() else { return };
+    let ql = cuda.clone().with_solver(Solver::Ql);
+    for n in [7, 16, 45, 70] {
+        at_most::<f32>(&ql, n);
+        at_most::<Complex<f32>>(&ql, n);
+        at_most::<Complex<f32>>(&cuda, n);
+    }
 }
 
 /// A workspace has the solver that it was made with: the plan of a backend with another refuses it.

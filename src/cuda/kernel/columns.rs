@@ -97,7 +97,9 @@ impl Columns {
                 let entries = if split == 1 && rows <= 64 { square } else { 1 };
                 (2 * vector + 1 + partial + entries) * scalar + 16 * real
             }
-            _ => 4 * row * real + (2 * vector + 2 + partial) * scalar + 5 * rows * real + 4 * rows + 8 + square * real,
+            _ => {
+                4 * row * real + (2 * vector + 2 + partial) * scalar + 5 * rows * real + 4 * rows + 16 + 8 * real + square * real
+            }
         };
         matrix.next_multiple_of(16)
     }

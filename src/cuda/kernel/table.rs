@@ -26,8 +26,8 @@ struct Table {
 }
 
 const EIGENPAIRS: Table = Table {
-    stored: &["prepare", "spectrum", "store", "load", "gather"],
-    scalar: &["probe", "certificate", "jacobi", "repair", "implicit_ql"],
+    stored: &["prepare", "spectrum", "implicit_ql", "store", "load", "gather"],
+    scalar: &["probe", "certificate", "jacobi", "repair"],
 };
 
 const PRODUCTS: Table = Table { stored: &["label", "outer", "finish"], scalar: &["inner", "report", "f_matrix"] };

@@ -14,20 +14,23 @@ use std::marker::PhantomData;
 
 kernels! { Eigenpairs:
     /// kernels/eigh/implicit_ql.cu: d, e; rotations, windows and their numbers out, or without them
-    /// λ and info.
-    ImplicitQl<S> = "implicit_ql"(
+    /// λ and info; exponents, the cut, its results.
+    ImplicitQl<O> = "implicit_ql"(
         i64,
         c_int,
         c_int,
         c_int,
         c_int,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<RealOf<S>>,
-        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
+        DevicePtr<RealOf<O>>,
         DevicePtr<u32>,
         DevicePtr<c_int>,
-        DevicePtr<RealOf<S>>,
+        DevicePtr<RealOf<O>>,
         DevicePtr<c_int>,
+        DevicePtr<c_int>,
+        Cut,
+        SpectrumResults<O>,
     );
 }
 
@@ -72,7 +75,7 @@ impl<I: Element> ColumnsKernel for Tridiagonalise<I> {
 }
 
 /// kernels/eigh/assemble.cu: room for rotations and sweeps; reflections, d, e, rotations, windows
-/// and their numbers; λ, info; exponents, statuses, V.
+/// and their numbers; λ, info; exponents, the cut, its results, V.
 struct Assemble<O>(PhantomData<O>);
 
 impl<O: Element> ColumnsKernel for Assemble<O> {
@@ -90,7 +93,8 @@ impl<O: Element> ColumnsKernel for Assemble<O> {
         DevicePtr<RealOf<O>>,
         DevicePtr<c_int>,
         DevicePtr<c_int>,
-        DevicePtr<Status>,
+        Cut,
+        SpectrumResults<O>,
         DevicePtr<O>,
     );
     const NAME: &'static str = "assemble";
@@ -203,11 +207,6 @@ impl Ql {
         [32, 16].into_iter().find(enough).unwrap_or(8)
     }
 
-    /// Whether [`Ql::run`] makes the results of the cut.
-    pub fn cuts(self) -> bool {
-        self.columns.is_small()
-    }
-
     /// Enqueues a job.
     ///
     /// # Safety
@@ -240,10 +239,25 @@ impl Ql {
         let shared = (64 * n * size_of::<T::Real>()) as u32;
         let lanes = self.lanes(batch, cuda.multiprocessors());
         let shape = LaunchShape { blocks: batch.div_ceil(lanes) as u32, threads: (32, 1), shared };
-        let arguments =
-            (count, order, lanes as c_int, most_turns, most_sweeps, diagonal, beside, of_z, of_windows, sweeps, lambda, info);
+        let arguments = (
+            count,
+            order,
+            lanes as c_int,
+            most_turns,
+            most_sweeps,
+            diagonal,
+            beside,
+            of_z,
+            of_windows,
+            sweeps,
+            lambda,
+            info,
+            exponent,
+            cut,
+            spectrum,
+        );
         // SAFETY: as above; what is null is not written.
-        unsafe { cuda.launch::<ImplicitQl<T>>(shape, arguments) }?;
+        unsafe { cuda.launch::<ImplicitQl<O>>(shape, arguments) }?;
         if !with_vectors {
             return Ok(());
         }
@@ -261,7 +275,8 @@ impl Ql {
             lambda,
             info,
             exponent,
-            spectrum.status,
+            cut,
+            spectrum,
             vectors,
         );
         // SAFETY: as above.
