@@ -169,6 +169,16 @@ fn without_barrier<'a>(unit: &Unit<'a>) -> Cow<'a, str> {
     }
 }
 
+const BARRIERS: [&str; 7] = [
+    "__syncthreads();",
+    "__syncwarp();",
+    "on::team_barrier();",
+    "team_barrier();",
+    "team::barrier();",
+    "TEAM::barrier();",
+    "await_copies();",
+];
+
 fn leave_out(unit: &Unit, site: &str) -> String {
     let (mut file, mut line) = (unit.name.to_owned(), 1);
     let mut kept = String::with_capacity(unit.source.len());
@@ -180,11 +190,7 @@ fn leave_out(unit: &Unit, site: &str) -> String {
             continue;
         }
         match format!("{file}:{line}") == site {
-            true => kept.push_str(
-                &["__syncthreads();", "__syncwarp();", "on::team_barrier();", "team_barrier();", "await_copies();"]
-                    .iter()
-                    .fold(text.to_owned(), |text, barrier| text.replace(barrier, ";")),
-            ),
+            true => kept.push_str(&BARRIERS.iter().fold(text.to_owned(), |text, barrier| text.replace(barrier, ";"))),
             false => kept.push_str(text),
         }
         line += 1;
