@@ -124,8 +124,8 @@ def left_out(source, whole, form):
         lines.add(("backward.cu", source.line("if (c.by_lambda) entry")))
     if form == "values":
         lines_of = source.lines["backward.cu"]
-        for at in [k for k, line in enumerate(lines_of, 1) if k > body and line.startswith("    if (vectors_bar)")]:
-            end = at if not lines_of[at - 1].endswith("{") else next(k for k in range(at, len(lines_of)) if lines_of[k - 1] == "    }")
+        for at in [k for k, line in enumerate(lines_of, 1) if k > body and line.startswith("        if (vectors_bar)")]:
+            end = at if not lines_of[at - 1].endswith("{") else next(k for k in range(at, len(lines_of)) if lines_of[k - 1] == "        }")
             lines |= {("backward.cu", line) for line in range(at, end + 1)}
     return lines
 
@@ -137,7 +137,7 @@ def executed(text, n, tile, matrices, dtype, form, source):
     table, threads = phases(source, n, tile, matrices, dtype, form)
     skipped = left_out(source, whole, form)
     body = source.line("backward(long long batch")
-    top = lambda i: next((line for name, line in reversed(i.places) if name == "backward.cu" and line > body), 0)
+    top = lambda i: next((line for name, line in i.places if name == "backward.cu" and line > body), 0)
     phase = lambda line: max((at for at in table if at <= line and line - at < 5), default=None)
     reached = [not skipped.intersection(i.places) for i in instructions]
     warps = [range(first, min(first + 32, threads)) for first in range(0, threads, 32)]
@@ -148,7 +148,10 @@ def executed(text, n, tile, matrices, dtype, form, source):
             return len(some)
         return sum(i.name.startswith(by.split(".128")[0]) and ("128" in i.name or ".128" not in by) for i in some)
 
-    # Of each phase and depth, the loop that does most of the work.
+    # Of each phase and depth, the loop that does most of the work. The one over groups of matrices has all phases.
+    ends = {source.line(text, after=body) for text in ("gather<N, THREADS, 2", "scatter_rows<N")}
+    of_groups = {(first, last) for first, last in loops if ends <= {phase(top(i)) for i in instructions[first : last + 1]}}
+    loops = [span for span in loops if span not in of_groups]
     kept = [span for span in loops if sum(reached[span[0] : span[1] + 1]) * 2 > span[1] + 1 - span[0]]
     mains, nests = {}, {}
     for first, last in kept:

@@ -80,9 +80,11 @@ where
     Cuda: Engine<T, Workspace = Workspace<T>>,
 {
     let (reps, batch) = (run.reps, (run.elements / (n * n)).clamp(8, most));
+    let kernels = std::env::var("EIGENGRAD_BACKWARD").unwrap_or_else(|_| "auto".into());
     for &form in forms {
         let mut labels = labels::<T>("backward", n);
         labels.push(("form", form.name().into()));
+        labels.push(("kernels", kernels.as_str().into()));
         run.case("time", labels, || {
             let (pairs, cotangents) = prepared::<T>(cuda, batch, n, form)?;
             let plan = Plan::<T, Cuda>::new(cuda, batch, n, &form.options())?;

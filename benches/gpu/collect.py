@@ -105,14 +105,14 @@ def verdicts(steps, gpu):
         if row.get("peer") == "torch":
             torch.setdefault((row["dtype"], row["n"], row["batch"]), []).append(row["median_ns"])
         elif "flops" in row:
-            ours.setdefault((row["dtype"], row["n"], row["batch"], row["form"]), []).append(row)
+            ours.setdefault((row["dtype"], row["n"], row["batch"], row["form"], row.get("kernels", "auto")), []).append(row)
     middle = lambda times: sorted(times)[(len(times) - 1) // 2]
     found = []
-    for (dtype, n, batch, form), rows in ours.items():
+    for (dtype, n, batch, form, kernels), rows in ours.items():
         ns, other = middle([row["median_ns"] for row in rows]), torch.get((dtype, n, batch), []) if form == "full" else []
         peak = peaks and peaks[dtype in ("float64", "complex128")]
         floor = max(rows[0]["bytes"] / bandwidth, rows[0]["flops"] / peak) * 1e9 if bandwidth and peak else None
-        found.append(dict(dtype=dtype, n=n, batch=batch, form=form, ns=ns, floor_ns=floor, within_2x_of_floor=floor and ns <= 2 * floor,
+        found.append(dict(dtype=dtype, n=n, batch=batch, form=form, kernels=kernels, ns=ns, floor_ns=floor, within_2x_of_floor=floor and ns <= 2 * floor,
                           times_torch=round(middle(other) / ns, 2) if other else None, at_least_5x_torch=middle(other) >= 5 * ns if other else None))
     return found
 

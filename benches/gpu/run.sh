@@ -86,13 +86,16 @@ bars() {
     local elements=${EIGENGRAD_BENCH_ELEMENTS:-16777216} of_256
     step warm 60 "$bin/eigengrad" warm
     measured copy 15 copy
-    measured forward-complex64 100 forward --dtype complex64 --n 8 32 64 4 16 48 128
-    measured backward 70 backward --dtype float32 complex64 --n 8 32 96 16 64
+    measured forward-complex64 95 forward --dtype complex64 --n 8 32 64 4 16 48 128
+    measured backward 60 backward --dtype float32 complex64 --n 8 32 96 16 64
+    # The same where a block has two buffers, and by the kernels of large matrices.
+    EIGENGRAD_BACKWARD=two-buffers measured backward-two-buffers 25 backward --dtype float32 complex64 --n 32 96 64
+    EIGENGRAD_BACKWARD=inner-outer measured backward-inner-outer 25 backward --dtype float32 complex64 --n 96 64
     for of_256 in 8 32; do
         elements=$((256 * of_256 * of_256)) measured "forward-256-$of_256" 20 forward --dtype complex64 --n "$of_256"
     done
-    measured forward-others 110 forward --dtype float32 float64 complex128 --n 32 8 64
-    step cusolverdx 110 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$bin" \
+    measured forward-others 95 forward --dtype float32 float64 complex128 --n 32 8 64
+    step cusolverdx 95 env LD_LIBRARY_PATH="$found" EIGENGRAD_MATHDX="$bin" \
         python3 "$here/cusolverdx.py" --elements "$elements" --dtype complex64 float32 --n 8 32 64
 }
 
@@ -104,14 +107,16 @@ conformance() {
 
 suite() {
     step cuda 120 "$bin/cuda"
-    step suite 330 "$bin/suite" cuda::
+    step suite 280 "$bin/suite" cuda::
     # The solver by QL, which `Auto` takes where the user's table says so.
     local dtype capability
     capability=$(ours "$bin/eigengrad" devices | sed -n 's/.*capability \([0-9.]*\),.*/\1/p' | head -n 1)
     for dtype in float32 complex64; do printf '%s\n' "$capability $dtype 1-128 ql"; done >"$work/solvers"
     for dtype in float64 complex128; do printf '%s\n' "$capability $dtype 1-64 ql"; done >>"$work/solvers"
+    EIGENGRAD_BACKWARD=two-buffers step gradients-two-buffers 30 "$bin/cuda" orders::
+    EIGENGRAD_BACKWARD=inner-outer step gradients-inner-outer 30 "$bin/cuda" orders::
     step suite-by-ql 60 env EIGENGRAD_SOLVERS="$work/solvers" "$bin/suite" the_catalogue_of_spectra the_spectrum_of every_rank \
-        the_same_bits_again matrices_that_are_not_finite --skip cpu::
+        the_same_bits_again matrices_that_are_not_finite at_most_the_largest --skip cpu::
 }
 
 sanitizer() {

@@ -29,16 +29,20 @@ pub(crate) fn capability() -> (c_int, c_int) {
     given.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))).unwrap_or((9, 0))
 }
 
-/// Bytes of shared memory that a block can opt in to, by the CUDA C++ Programming Guide's table of
-/// compute capabilities.
-pub(crate) fn most_shared() -> c_int {
-    let kibibytes = match capability() {
-        (7, 5) => 64,
-        (8, 0 | 7) => 163,
-        (8, _) | (12, _) => 99,
-        _ => 227,
+/// Bytes of shared memory that a block can opt in to, and those of a multiprocessor, by the CUDA C++
+/// Programming Guide's table of compute capabilities.
+fn shared() -> (c_int, c_int) {
+    let (block, multiprocessor) = match capability() {
+        (7, 5) => (64, 64),
+        (8, 0 | 7) => (163, 164),
+        (8, _) | (12, _) => (99, 100),
+        _ => (227, 228),
     };
-    kibibytes << 10
+    (block << 10, multiprocessor << 10)
+}
+
+pub(crate) fn most_shared() -> c_int {
+    shared().0
 }
 
 /// Whether a device has no context for anybody, as one in prohibited compute mode:
@@ -148,7 +152,7 @@ extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_
             14 => 512,        // texture alignment
             // overlap, concurrent kernels, unified addressing, priorities, L1 caches
             15 | 31 | 41 | 78..=80 => 1,
-            16 => 132,                 // multiprocessors
+            16 => setting("EIGENGRAD_EMULATOR_MULTIPROCESSORS", 2) as c_int,
             19 => 1,                   // maps host memory
             32 => 1,                   // ECC
             33 => device as c_int + 1, // PCI bus
@@ -161,7 +165,7 @@ extern "C" fn cuDeviceGetAttribute(out: *mut c_int, attribute: c_int, device: c_
             75 => capability().0,
             76 => capability().1,
             // shared memory per multiprocessor
-            81 => 233_472,
+            81 => shared().1,
             82 => 65_536,          // registers per multiprocessor
             85 => device as c_int, // board group
             87 => 2,               // f32 : f64

@@ -11,9 +11,10 @@
 //     what the backward adds
 //
 // Columns are in the order K, D in shared memory, so that what (23) needs of G is a trapezoid. A
-// team of TEAM threads shares a matrix, a tile each; MATRICES are in a block. Bytes: V, of it in
-// (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex: 8·n²r for X, 8·(n − r/2)nr
-// for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
+// team of TEAM threads shares a matrix, a tile each; MATRICES are in a block. Where a block has two
+// BUFFERS it takes one such group after the other, and the next arrives while one is worked on.
+// Bytes: V, of it in (24) V_K alone, and V̄_K, λ, λ̄ read and Ā written once. Flops, complex: 8·n²r
+// for X, 8·(n − r/2)nr for Z, 8·n²r for Ā = W + Wᴴ, where r = |K|; a quarter of them if real.
 #include "lib/ties.cuh"
 #include "lib/form.cuh"
 #include "lib/gap.cuh"
@@ -35,8 +36,10 @@ constexpr int ROWS_OF = TILE < 4 ? TILE : 4;
 
 // Blocks that a multiprocessor has registers for: so many warps hide what each waits for, and leave
 // each as many registers as it takes.
-template <class S, int THREADS>
-constexpr int RESIDENT = (sizeof(real_of<S>) == 8 ? 12 : 16) / ((THREADS + 31) / 32);
+template <class S>
+constexpr int HIDING = sizeof(real_of<S>) == 8 ? 12 : 16;
+template <class S, int THREADS, int WARPS = (THREADS + 31) / 32>
+constexpr int RESIDENT = WARPS > HIDING<S> ? 1 : HIDING<S> / WARPS;
 
 // The columns of one matrix in the order K, D, and its report. PADDED are read with others.
 template <class R, int N, int PADDED>
@@ -239,7 +242,7 @@ struct gradients {
     }
 };
 
-template <class O, class G, int N, int TILE, int MATRICES, int BYTES>
+template <class O, class G, int N, int TILE, int MATRICES, int BUFFERS, int BYTES>
 __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, ROWS_OF<TILE>, TILE>::TEAM,
                                   RESIDENT<scalar_of<O>, MATRICES * layout<scalar_of<O>, N, ROWS_OF<TILE>, TILE>::TEAM>)
     backward(long long batch, rules rule, const stored_real_of<O>* __restrict__ values, const bool* __restrict__ kept,
@@ -252,117 +255,154 @@ __global__ void __launch_bounds__(MATRICES* layout<scalar_of<O>, N, ROWS_OF<TILE
     using on = layout<S, N, ROWS, TILE>;
     using C = columns<R, N, on::PADDED>;
     constexpr int LD = on::LD, SIZE = on::SIZE, SIDE = on::SIDE, AT_ONCE = on::AT_ONCE, THREADS = MATRICES * on::TEAM;
-    static_assert(MATRICES * (2 * SIZE * sizeof(S) + sizeof(C)) <= BYTES, "the shared memory of the launch holds two matrices and a report each");
+    static_assert(BUFFERS * MATRICES * (2 * SIZE * sizeof(S) + sizeof(C)) <= BYTES,
+                  "the shared memory of the launch holds two matrices and a report each");
     extern __shared__ uint4 memory[];
-    S* const all_v = reinterpret_cast<S*>(memory); // V
-    S* const all_g = all_v + MATRICES * SIZE;      // V̄, X, G, Z, W, in turn
-    C* const all = reinterpret_cast<C*>(all_g + MATRICES * SIZE);
+    S* const matrices = reinterpret_cast<S*>(memory);
+    C* const reports = reinterpret_cast<C*>(matrices + BUFFERS * 2 * MATRICES * SIZE);
 
-    const long long first = static_cast<long long>(blockIdx.x) * MATRICES;
-    const int here = batch - first < MATRICES ? static_cast<int>(batch - first) : MATRICES;
+    const long long own = static_cast<long long>(blockIdx.x) * MATRICES, step = static_cast<long long>(gridDim.x) * MATRICES;
+    const auto some_from = [=](long long first) { return batch - first < MATRICES ? static_cast<int>(batch - first) : MATRICES; };
+    // λ, λ̄ and what was cut into a buffer; V and V̄ are then on their way.
+    const auto bring = [=](long long first, int buffer) {
+        S* const all_v = matrices + buffer * 2 * MATRICES * SIZE; // V
+        S* const all_g = all_v + MATRICES * SIZE;                 // V̄
+        C* const all = reports + buffer * MATRICES;
+        const int here = some_from(first);
 #pragma unroll 2
-    for (int e = threadIdx.x; e < here * N; e += THREADS) {
-        C& c = all[e / N];
-        const bool keep = kept[first * N + e];
-        c.norm[e % N] = widen(values[first * N + e]);
-        c.gauge[e % N] = values_bar && keep ? widen(values_bar[first * N + e]) : R(0);
-        c.tie[e % N] = keep;
-    }
-    __syncthreads();
-    by_columns<N, THREADS>(here, [&](const column_lanes<N>& lanes, int m, bool is_here) {
-        arrange<N>(lanes, all[m], is_here, rule, found[first + m], vectors_bar);
-    });
-    __syncthreads();
-
-    gather<N, THREADS, 2, O, S>({vectors + first * N * N, vectors_bar ? vectors_bar + first * N * N : nullptr}, here * N, {all_v, all_g},
-                                [all](unsigned k) {
-                                    const C& c = all[k / N];
-                                    const int place = c.place[k % N], at = static_cast<int>(k / N) * SIZE + place * LD;
-                                    return column_place{at, {place < c.rows, place < c.bars}};
-                                });
-#pragma unroll 1
-    for (int e = threadIdx.x; e < here * N; e += THREADS) fill(all[e / N], e % N, rule.dropped_zero, vectors_bar);
-    constexpr int PADDING = (AT_ONCE - N % AT_ONCE) % AT_ONCE; // of columns, read with them
-    if (PADDING > 0)
-#pragma unroll 1
-        for (int q = threadIdx.x; q < 2 * MATRICES * on::PADDED; q += THREADS)
-            for (int u = 0; u < PADDING; ++u)
-                all_v[q / on::PADDED * SIZE + q % on::PADDED * LD + N + u] = make<S>::from(0, 0);
-    await_copies();
-    __syncthreads();
-
-    const int m = threadIdx.x / on::TEAM, t = threadIdx.x % on::TEAM, I = t % SIDE, J = t / SIDE;
-    C& c = all[m];
-    S* const v = all_v + m * SIZE;
-    S* const g = all_g + m * SIZE;
-    const int rank = m < here ? c.rank : 0, rows = m < here ? c.rows : 0;
-    const bool works = TILE * J < rank;
-    tile<S, ROWS, TILE> z;
-    if (works && (c.by_lambda || !vectors_bar))
-        z = weighted<LD, S, ROWS, TILE>((vectors_bar ? g : v) + TILE * J * LD + ROWS * I, c.weight + TILE * J);
-    if (vectors_bar) {
-#pragma unroll 1
-        for (int k = t; k < rank; k += on::TEAM) c.norm[k] = norm<N, AT_ONCE>(g + k * LD);
-        // X = VᴴV̄_K, its rows I, I + SIDE, …
-        tile<S, ROWS, TILE> x;
-        if (works) add_inner<SIDE * LD, LD, AT_ONCE>(x, N, v + I * LD, g + TILE * J * LD);
-        on::team_barrier();
-        if (works) write_rows<SIDE * LD>(g + I * LD + TILE * J, x);
-        on::team_barrier();
-#pragma unroll 1
-        for (int k = t; k < rank; k += on::TEAM) weigh_diagonal<LD>(g, c, k);
-    }
-    if (m < here) {
-        R scale = 0;
-#pragma unroll 1
-        for (int k = 0; c.status & TIED && k < c.kept; ++k) scale = larger(scale, magnitude(c.lambda_bar[k]));
-#pragma unroll 1
-        for (int k = t; k < c.kept; k += on::TEAM) c.tie[k] = tie_defect_of<LD>(vectors_bar && rank ? g : nullptr, c, k, scale);
-    }
-    if (vectors_bar) {
-        on::team_barrier();
-        if (works) weigh<LD, SIDE, TILE>(g, c, I, TILE * J);
-        on::team_barrier();
-        if (works) add_trapezoid<LD>(z, TILE * J, rows, v + ROWS * I, g + TILE * J);
-        on::team_barrier();
-    }
-    if (works) write_columns<LD>(g + TILE * J * LD + ROWS * I, z);
-    on::team_barrier();
-
-    tile<S, ROWS, TILE> w; // W = Z V_Kᴴ
-    if (m < here) add_outer<LD>(w, rank, g + ROWS * I, v + TILE * J);
-    on::team_barrier();
-    write_columns<LD>(g + TILE * J * LD + ROWS * I, w);
-    __syncthreads();
-
-    gradients<G, N, on, S, C> rows_of_all{all_g, all, rule.form};
-    scatter_rows<N, THREADS, S>(a_bar + first * N * N, here * N, rows_of_all);
-#pragma unroll 2
-    for (int e = threadIdx.x; e < here * N; e += THREADS) {
-        const C& c = all[e / N];
-        const int place = c.place[e % N];
-        gauge_defect[first * N + e] = place < c.bars ? c.gauge[place] : R(0);
-    }
-    const bool any_spoilt = __syncthreads_or(rows_of_all.spoilt != 0);
-    by_columns<N, THREADS>(here, [&](const column_lanes<N>& lanes, int m, bool is_here) {
-        const C& c = all[m];
-        R tie = 0, defect = 0;
-        for (int k = lanes.lane; k < c.kept; k += lanes.LANES) {
-            tie = larger(tie, c.tie[k]);
-            if (c.bars) defect = larger(defect, c.gauge[k]);
+        for (int e = threadIdx.x; e < here * N; e += THREADS) {
+            C& c = all[e / N];
+            const bool keep = kept[first * N + e];
+            c.norm[e % N] = widen(values[first * N + e]);
+            c.gauge[e % N] = values_bar && keep ? widen(values_bar[first * N + e]) : R(0);
+            c.tie[e % N] = keep;
         }
-        gradients<G, N, on, S, C> again{all_g, all, rule.form};
+        if (BUFFERS == 2 && first + step < batch) {
+            const unsigned count = some_from(first + step) * N;
+            prefetch(kept + (first + step) * N, count);
+            prefetch(values + (first + step) * N, count);
+            if (values_bar) prefetch(values_bar + (first + step) * N, count);
+        }
+        __syncthreads();
+        by_columns<N, THREADS>(here, [=](const column_lanes<N>& lanes, int m, bool is_here) {
+            arrange<N>(lanes, all[m], is_here, rule, found[first + m], vectors_bar);
+        });
+        __syncthreads();
+
+        gather<N, THREADS, 2, O, S>({vectors + first * N * N, vectors_bar ? vectors_bar + first * N * N : nullptr}, here * N, {all_v, all_g},
+                                    [=](unsigned k) {
+                                        const C& c = all[k / N];
+                                        const int place = c.place[k % N], at = static_cast<int>(k / N) * SIZE + place * LD;
+                                        return column_place{at, {place < c.rows, place < c.bars}};
+                                    });
 #pragma unroll 1
-        for (int e = lanes.lane; any_spoilt && e < N * N; e += lanes.LANES) again.template some<1>(m * N + e / N, e % N);
-        tie = lanes.largest(tie);
-        defect = lanes.largest(defect);
-        const bool infinite = lanes.which(again.spoilt != 0) != 0;
-        if (!is_here || lanes.lane != 0) return;
-        tie_defect[first + m] = tie;
-        const R round_off = static_cast<R>(rule.round_off);
-        const unsigned defects = (defect > round_off ? PHASE_DEPENDENT : 0) | (tie > round_off ? TIE_DEFECT : 0);
-        status[first + m] = c.status | (refused(c.status) ? 0 : defects) | (infinite ? GRADIENT_NOT_FINITE : 0);
-    });
+        for (int e = threadIdx.x; e < here * N; e += THREADS) fill(all[e / N], e % N, rule.dropped_zero, vectors_bar);
+        constexpr int PADDING = (AT_ONCE - N % AT_ONCE) % AT_ONCE; // of columns, read with them
+        if (PADDING > 0)
+#pragma unroll 1
+            for (int q = threadIdx.x; q < 2 * MATRICES * on::PADDED; q += THREADS)
+                for (int u = 0; u < PADDING; ++u)
+                    all_v[q / on::PADDED * SIZE + q % on::PADDED * LD + N + u] = make<S>::from(0, 0);
+    };
+
+    // Ā and the report of what is in a buffer.
+    const auto work_on = [=](long long first, int buffer) {
+        S* const all_v = matrices + buffer * 2 * MATRICES * SIZE; // V
+        S* const all_g = all_v + MATRICES * SIZE;                 // V̄, X, G, Z, W, in turn
+        C* const all = reports + buffer * MATRICES;
+        const int here = some_from(first);
+        const int m = threadIdx.x / on::TEAM, t = threadIdx.x % on::TEAM, I = t % SIDE, J = t / SIDE;
+        C& c = all[m];
+        S* const v = all_v + m * SIZE;
+        S* const g = all_g + m * SIZE;
+        const int rank = m < here ? c.rank : 0, rows = m < here ? c.rows : 0;
+        const bool works = TILE * J < rank;
+        tile<S, ROWS, TILE> z;
+        if (works && (c.by_lambda || !vectors_bar))
+            z = weighted<LD, S, ROWS, TILE>((vectors_bar ? g : v) + TILE * J * LD + ROWS * I, c.weight + TILE * J);
+        if (vectors_bar) {
+#pragma unroll 1
+            for (int k = t; k < rank; k += on::TEAM) c.norm[k] = norm<N, AT_ONCE>(g + k * LD);
+            // X = VᴴV̄_K, its rows I, I + SIDE, …; large tiles leave registers for less at a time
+            constexpr int STEP = ROWS * TILE > 32 && AT_ONCE > 2 ? 2 : AT_ONCE;
+            tile<S, ROWS, TILE> x;
+            if (works) add_inner<SIDE * LD, LD, STEP>(x, N, v + I * LD, g + TILE * J * LD);
+            on::team_barrier();
+            if (works) write_rows<SIDE * LD>(g + I * LD + TILE * J, x);
+            on::team_barrier();
+#pragma unroll 1
+            for (int k = t; k < rank; k += on::TEAM) weigh_diagonal<LD>(g, c, k);
+        }
+        if (m < here) {
+            R scale = 0;
+#pragma unroll 1
+            for (int k = 0; c.status & TIED && k < c.kept; ++k) scale = larger(scale, magnitude(c.lambda_bar[k]));
+#pragma unroll 1
+            for (int k = t; k < c.kept; k += on::TEAM) c.tie[k] = tie_defect_of<LD>(vectors_bar && rank ? g : nullptr, c, k, scale);
+        }
+        if (vectors_bar) {
+            on::team_barrier();
+            if (works) weigh<LD, SIDE, TILE>(g, c, I, TILE * J);
+            on::team_barrier();
+            if (works) add_trapezoid<LD>(z, TILE * J, rows, v + ROWS * I, g + TILE * J);
+            on::team_barrier();
+        }
+        if (works) write_columns<LD>(g + TILE * J * LD + ROWS * I, z);
+        on::team_barrier();
+
+        tile<S, ROWS, TILE> w; // W = Z V_Kᴴ
+        if (m < here) add_outer<LD>(w, rank, g + ROWS * I, v + TILE * J);
+        on::team_barrier();
+        write_columns<LD>(g + TILE * J * LD + ROWS * I, w);
+        __syncthreads();
+
+        gradients<G, N, on, S, C> rows_of_all{all_g, all, rule.form};
+        scatter_rows<N, THREADS, S>(a_bar + first * N * N, here * N, rows_of_all);
+#pragma unroll 2
+        for (int e = threadIdx.x; e < here * N; e += THREADS) {
+            const C& c = all[e / N];
+            const int place = c.place[e % N];
+            gauge_defect[first * N + e] = place < c.bars ? c.gauge[place] : R(0);
+        }
+        const bool any_spoilt = __syncthreads_or(rows_of_all.spoilt != 0);
+        by_columns<N, THREADS>(here, [=](const column_lanes<N>& lanes, int m, bool is_here) {
+            const C& c = all[m];
+            R tie = 0, defect = 0;
+            for (int k = lanes.lane; k < c.kept; k += lanes.LANES) {
+                tie = larger(tie, c.tie[k]);
+                if (c.bars) defect = larger(defect, c.gauge[k]);
+            }
+            gradients<G, N, on, S, C> again{all_g, all, rule.form};
+#pragma unroll 1
+            for (int e = lanes.lane; any_spoilt && e < N * N; e += lanes.LANES) again.template some<1>(m * N + e / N, e % N);
+            tie = lanes.largest(tie);
+            defect = lanes.largest(defect);
+            const bool infinite = lanes.which(again.spoilt != 0) != 0;
+            if (!is_here || lanes.lane != 0) return;
+            tie_defect[first + m] = tie;
+            const R round_off = static_cast<R>(rule.round_off);
+            const unsigned defects = (defect > round_off ? PHASE_DEPENDENT : 0) | (tie > round_off ? TIE_DEFECT : 0);
+            status[first + m] = c.status | (refused(c.status) ? 0 : defects) | (infinite ? GRADIENT_NOT_FINITE : 0);
+        });
+    };
+
+    if constexpr (BUFFERS == 1) {
+        bring(own, 0);
+        await_copies();
+        __syncthreads();
+        work_on(own, 0);
+    } else {
+        // The next matrices are on their way while these are worked on.
+        int buffer = 0;
+#pragma unroll 1
+        for (long long next = own;; next += step, buffer ^= 1) {
+            await_copies();
+            __syncthreads();
+            if (next < batch) bring(next, buffer);
+            if (next != own) work_on(next - step, buffer ^ 1);
+            if (next >= batch) return;
+        }
+    }
 }
 
 } // namespace eigengrad

@@ -239,6 +239,15 @@ __device__ inline void await_copies() {
 #endif
 }
 
+// Asks for an array of at most 128 bytes a thread, so that it is near when it is read.
+template <class T>
+__device__ void prefetch(const T* from, unsigned count) {
+#ifndef EIGENGRAD_EMULATED
+    const unsigned first = threadIdx.x * (128 / sizeof(T));
+    if (first < count) asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from + first)));
+#endif
+}
+
 template <class A, class B>
 struct same {
     static constexpr bool TYPES = false;

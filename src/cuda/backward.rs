@@ -1,5 +1,5 @@
-//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), by products that
-//! weigh what they make; small matrices in one kernel.
+//! Ā on the device, part by part: docs/derivation.md, equations (8) and (10), in tiles
+//! that weigh what they make; small matrices in one kernel.
 
 use super::device::{Cuda, lock};
 use crate::compute::Backward;

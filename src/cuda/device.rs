@@ -8,7 +8,7 @@ use crate::cuda::driver::handles::{Blas, SolverHandle};
 use crate::cuda::driver::library;
 use crate::cuda::kernel::columns::Columns;
 use crate::cuda::kernel::module::Module;
-use crate::cuda::kernel::on_chip::Layout;
+use crate::cuda::kernel::on_chip::{BACKWARD, Buffers, Layout, Room};
 use crate::cuda::kernel::table::{Family, Instantiation};
 use crate::{Dtype, Error, Result};
 use cudarc::driver::sys::{CUdevice_attribute, CUstream};
@@ -104,8 +104,9 @@ struct Device {
     /// Loaded when they are first asked for.
     modules: Option<Mutex<HashMap<ModuleKey, Arc<Module>>>>,
     capability: (i32, i32),
-    most_shared: usize,
-    multiprocessors: usize,
+    room: Room,
+    /// None where no gradient is to be made in one kernel.
+    buffers: Option<Buffers>,
     context: Arc<CudaContext>,
 }
 
@@ -360,18 +361,28 @@ impl Cuda {
         if let Some(module) = known.get(&key) {
             return Ok(module.clone());
         }
-        let module = Arc::new(Module::load(&device.context, &wanted(), device.capability, device.most_shared)?);
+        let module = Arc::new(Module::load(&device.context, &wanted(), device.capability, device.room.block)?);
         known.insert(key, module.clone());
         Ok(module)
     }
 
+    /// How a gradient of this order goes in one kernel; none where it goes by those of larger
+    /// matrices.
+    pub(super) fn of_backward(&self, computed: Dtype, n: usize) -> Option<Layout> {
+        Layout::new(&BACKWARD, computed, n, self.room(), self.shared.device.buffers?)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        self.shared.device.room
+    }
+
     /// Bytes of shared memory that a block can have.
     pub(super) fn most_shared(&self) -> usize {
-        self.shared.device.most_shared
+        self.room().block
     }
 
     pub(super) fn multiprocessors(&self) -> usize {
-        self.shared.device.multiprocessors
+        self.room().multiprocessors
     }
 }
 
@@ -401,9 +412,13 @@ impl Device {
             let value = context.attribute(name).map_err(|e| refused("cuDeviceGetAttribute", &e))?;
             Ok(usize::try_from(value).unwrap_or(0))
         };
-        let most_shared = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
-        let multiprocessors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1);
-        Ok(Self { modules: Some(Mutex::default()), capability, most_shared, multiprocessors, context: context.clone() })
+        let room = Room {
+            block: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+            multiprocessor: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
+            multiprocessors: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1),
+        };
+        let buffers = Buffers::from_environment()?;
+        Ok(Self { modules: Some(Mutex::default()), capability, room, buffers, context: context.clone() })
     }
 
     fn modules(&self) -> &Mutex<HashMap<ModuleKey, Arc<Module>>> {

@@ -175,7 +175,7 @@ fn memory_of_another_stream_is_refused() {
 #[test]
 fn workspaces_are_lent() {
     let Some(cuda) = device() else { return };
-    for n in [5, 67] {
+    for n in [5, 89] {
         let a = matrices::<f64>(9, n, 4);
         let (expected, gradient) = run::<f64, f64>(&cuda, &a, &Options::default());
         let plan = Plan::<f64, Cuda>::new(&cuda, 9, n, &Options::default()).unwrap();

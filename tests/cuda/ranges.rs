@@ -31,9 +31,9 @@ fn work(cuda: &Cuda) {
     let cuda = &cuda.clone().certified();
     let options = Options::default();
     run::<f32, f32>(cuda, &matrices(2, 3, 1), &options);
-    run::<f16, f16>(cuda, &matrices(1, 129, 2), &options);
-    run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 73, 3), &options);
-    run::<f32, f32>(cuda, &matrices(1, 66, 6), &options.with_dropped(Dropped::Zero));
+    run::<f16, f16>(cuda, &matrices(1, 153, 2), &options);
+    run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 77, 3), &options);
+    run::<Complex<f64>, Complex<f64>>(cuda, &matrices(1, 78, 6), &options.with_dropped(Dropped::Zero));
     eigvalsh(&HermitianBatch::on(cuda, matrices::<f64>(2, 3, 4).view()).unwrap(), &options).unwrap();
 
     let factor = FactorBatch::on(cuda, matrices::<f16>(2, 9, 5).slice(s![.., .., ..4])).unwrap();

@@ -156,10 +156,10 @@ fn of_the_backward_on_chip() {
 }
 
 #[test]
-fn of_the_backward_by_products() {
+fn of_the_backward_of_larger_matrices() {
     let Some(emulator) = Emulator::take() else { return };
-    backward::<Complex<f64>, Complex<f64>>(&emulator, (1, 65), Dropped::Zero, &["cublasZgemmStridedBatched", "cuLaunchKernel"]);
-    backward::<Complex<bf16>, Complex<bf16>>(&emulator, (1, 65), Dropped::AsComputed, &["cuLaunchKernel"]);
+    backward::<Complex<f64>, Complex<f64>>(&emulator, (1, 77), Dropped::Zero, &["cublasZgemmStridedBatched", "cuLaunchKernel"]);
+    backward::<Complex<bf16>, Complex<bf16>>(&emulator, (1, 109), Dropped::AsComputed, &["cuLaunchKernel"]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn of_destructors() {
         || {
             // Handles are made when matrices are too large for our own kernels.
             let cuda = device().unwrap().with_solver(Solver::JACOBI);
-            let pass = Pass::<f64, f64>::new(cuda.clone(), (1, 67), &Options::default().with_dropped(Dropped::Zero));
+            let pass = Pass::<f64, f64>::new(cuda.clone(), (1, 89), &Options::default().with_dropped(Dropped::Zero));
             pass.forward().and_then(|()| pass.backward(true, true)).unwrap();
             cuda
         },

@@ -1,7 +1,7 @@
 //! The derivatives and functions whose small matrices go in one kernel, and what these kernels are
 //! told.
 
-use crate::cuda::kernel::on_chip::{Demand, Layout};
+use crate::cuda::kernel::on_chip::{Buffers, Demand, Layout, Room};
 use crate::cuda::kernel::table::Instantiation;
 use crate::options::Problem;
 use crate::{Dropped, Dtype, Element, Triangle};
@@ -29,9 +29,10 @@ const fn mapped(n: usize, real: usize, side: usize, _: usize) -> usize {
     4 * n * real + 4 * n + 24 + side * side
 }
 
-const JVP: Demand = Demand { kernel: "jvp", places: 2, rows: 8, columns, up_to: [64; 4] };
+const JVP: Demand =
+    Demand { kernel: "jvp", places: 2, rows: 8, columns, up_to: [64; 4], large_beyond: [64; 4], two_buffers_from: None };
 const MAP: Demand = Demand { kernel: "map", columns: mapped, ..JVP };
-const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, rows: 8, columns, up_to: [64, 64, 64, 48] };
+const DOUBLE_BACKWARD: Demand = Demand { kernel: "double_backward", places: 4, up_to: [64, 64, 64, 48], ..JVP };
 const BACKWARD_JVP: Demand = Demand { kernel: "backward_jvp", ..DOUBLE_BACKWARD };
 
 const DEMANDS: [Demand; 4] = [JVP, MAP, DOUBLE_BACKWARD, BACKWARD_JVP];
@@ -46,8 +47,9 @@ pub(in crate::cuda) struct Layouts {
 }
 
 impl Layouts {
-    pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Self {
-        let [jvp, map, double_backward, backward_jvp] = DEMANDS.map(|demand| Layout::new(&demand, computed, n, most_shared));
+    pub fn new(computed: Dtype, n: usize, room: Room) -> Self {
+        let [jvp, map, double_backward, backward_jvp] =
+            DEMANDS.map(|demand| Layout::new(&demand, computed, n, room, Buffers::One));
         Self { jvp, map, double_backward, backward_jvp }
     }
 
@@ -63,7 +65,7 @@ impl Layouts {
 
 /// The kernels of this order for eigenpairs stored as `dtype`.
 pub(in crate::cuda) fn on_chip(dtype: Dtype, computed: Dtype, n: usize) -> impl Iterator<Item = Instantiation> {
-    let layouts = Layouts::new(computed, n, usize::MAX).each();
+    let layouts = Layouts::new(computed, n, Room::MOST).each();
     DEMANDS.into_iter().zip(layouts).filter_map(move |(demand, layout)| Some(layout?.instantiation(demand.kernel, &[dtype])))
 }
 

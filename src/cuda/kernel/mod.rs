@@ -22,11 +22,9 @@ use table::{DTYPES, Family, Instantiation, computed, expressions};
 /// kernel that it is made for on its own, gradients stored as eigenpairs are.
 pub(in crate::cuda) fn modules(orders: &[usize]) -> Vec<Vec<Instantiation>> {
     let backward = |dtype, n| {
-        Layout::new(&BACKWARD, computed(dtype), n, usize::MAX)
-            .map(|layout| layout.instantiation(BACKWARD.kernel, &[dtype, dtype]))
+        Layout::of_backward(computed(dtype), n).map(move |layout| layout.instantiation(BACKWARD.kernel, &[dtype, dtype]))
     };
-    let alone =
-        |dtype, n| backward(dtype, n).into_iter().chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
+    let alone = |dtype, n| backward(dtype, n).chain(layouts::on_chip(dtype, computed(dtype), n)).map(|kernel| vec![kernel]);
     let of_orders = DTYPES.into_iter().flat_map(|dtype| orders.iter().flat_map(move |&n| alone(dtype, n)));
     let of_columns = DTYPES.into_iter().flat_map(|dtype| {
         let columns: BTreeSet<_> = orders.iter().filter_map(|&n| Columns::new(computed(dtype), n, usize::MAX)).collect();

@@ -77,7 +77,7 @@ impl<T: Scalar> ScratchRegions<T> {
 impl<T: Scalar> Scratch<T> {
     pub(in crate::cuda) fn new(cuda: &Cuda, problem: &Problem, lent: Option<Lent>) -> Result<Self> {
         let n = problem.n;
-        let layouts = Layouts::new(T::DTYPE, n, cuda.most_shared());
+        let layouts = Layouts::new(T::DTYPE, n, cuda.room());
         let limit = lent.map_or_else(|| cuda.workspace_limit(), |lent| Ok(lent.bytes))?;
         let part = Self::part(problem, &layouts, limit)?;
         let memory = Ground::zeros(cuda.stream(), Self::bytes_of(part, n), lent)?;
@@ -89,7 +89,7 @@ impl<T: Scalar> Scratch<T> {
 
     /// Bytes of device memory that one takes.
     pub(in crate::cuda) fn size(cuda: &Cuda, problem: &Problem) -> Result<usize> {
-        let layouts = Layouts::new(T::DTYPE, problem.n, cuda.most_shared());
+        let layouts = Layouts::new(T::DTYPE, problem.n, cuda.room());
         Ok(Self::bytes_of(Self::part(problem, &layouts, cuda.workspace_limit()?)?, problem.n))
     }
 

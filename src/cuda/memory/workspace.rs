@@ -2,7 +2,7 @@
 
 use crate::compute::Lent;
 use crate::cuda::device::{Cuda, Solver, StreamId};
-use crate::cuda::kernel::on_chip::{BACKWARD, Layout};
+use crate::cuda::kernel::on_chip::Layout;
 use crate::cuda::memory::allocation::{Cursor, Ground};
 use crate::cuda::memory::pointer::DevicePtr;
 use crate::cuda::refused;
@@ -131,7 +131,7 @@ impl<T: Scalar> Workspace<T> {
     }
 
     fn plan(cuda: &Cuda, problem: &Problem, limit: usize) -> Result<(WorkspacePlan, Option<Layout>)> {
-        let on_chip = Layout::new(&BACKWARD, T::DTYPE, problem.n, cuda.most_shared());
+        let on_chip = cuda.of_backward(T::DTYPE, problem.n);
         let most = at_once(problem.batch, problem.n * problem.n);
         Ok((WorkspacePlan::new::<T>(cuda, problem.n, most, on_chip.is_some(), 0, limit)?, on_chip))
     }
