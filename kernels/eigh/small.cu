@@ -24,9 +24,10 @@ template <class I, class O, int N>
 struct small_memory {
     __device__ static constexpr int words_of(int bytes) { return (bytes + 3) / 4; }
     static constexpr int A = words_of(N * N * sizeof(I)), V = words_of(N * N * sizeof(O)), S = words_of(N * N * sizeof(scalar_of<I>));
-    static constexpr int OF_T = words_of(2 * N * sizeof(real_of<I>)); // d and e, in the place of A
+    // T and the reflections, in the place of A
+    static constexpr int OF_T = words_of(2 * N * sizeof(real_of<I>)), OF_Q = words_of(N * (N - 1) / 2 * sizeof(scalar_of<I>));
     static constexpr int MOST_OF_MATRICES = A > V ? (A > S ? A : S) : (V > S ? V : S);
-    static constexpr int EACH = (MOST_OF_MATRICES > OF_T ? MOST_OF_MATRICES : OF_T) | 1;
+    static constexpr int EACH = (MOST_OF_MATRICES > OF_T + OF_Q ? MOST_OF_MATRICES : OF_T + OF_Q) | 1;
     unsigned words[32 * EACH];
 
     // Number `at` of a matrix.
@@ -132,6 +133,18 @@ struct small_matrix {
         }
         d[N - 1] = re(a[N - 1][N - 1]);
         e[N - 1] = 0;
+    }
+
+    // Calls f for each number of the reflections.
+    template <class F>
+    __device__ __forceinline__ void each_of_q(F f) {
+        int at = 0;
+#pragma unroll
+        for (int k = 0; k + 1 < N; ++k) {
+            f(at++, tau[k]);
+#pragma unroll
+            for (int i = k + 2; i < N; ++i) f(at++, a[i][k]);
+        }
     }
 
     // x ← Qx.
@@ -263,7 +276,10 @@ __global__ void __launch_bounds__(32, 1)
     int place[N];
     bool ended;
     if (to) {
-        // T itself waits in the lane's own place for the quotients.
+        // T itself waits in the lane's own place for the quotients, and Q for the end: registers are
+        // few while Z turns.
+        constexpr int OF_Q = 2 * N * sizeof(R) / sizeof(S) + (2 * N * sizeof(R) % sizeof(S) != 0);
+        matrix.each_of_q([&](int at, S& x) { shared.put(lane, OF_Q + at, x); });
 #pragma unroll
         for (int k = 0; k < N; ++k) {
             shared.put(lane, k, matrix.d[k]);
@@ -271,6 +287,7 @@ __global__ void __launch_bounds__(32, 1)
 #pragma unroll
             for (int i = 0; i < N; ++i) z[i][k] = i == k ? R(1) : R(0);
         }
+        asm volatile("" ::: "memory"); // or the compiler keeps them in registers
         ended = small_ql<1>(matrix.d, matrix.e, z);
 #pragma unroll
         for (int k = 0; k < N; ++k) {
@@ -284,6 +301,7 @@ __global__ void __launch_bounds__(32, 1)
             }
             quotient[k] = sum / squares;
         }
+        matrix.each_of_q([&](int at, S& x) { x = shared.template get<S>(lane, OF_Q + at); });
     } else {
         ended = small_ql<0>(matrix.d, matrix.e, z);
 #pragma unroll

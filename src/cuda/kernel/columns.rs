@@ -33,7 +33,7 @@ impl Columns {
     pub fn new(computed: Dtype, n: usize, most_shared: usize) -> Option<Self> {
         // No spills on any architecture: `scripts/kernel-report`.
         let (small, most) = match computed {
-            Dtype::F64 => (7, 64),
+            Dtype::F64 => (8, 64),
             Dtype::Complex128 => (6, 64),
             _ => (8, 128),
         };
