@@ -180,8 +180,7 @@ __device__ __forceinline__ bool small_ql(R (&d)[N], R (&e)[N], R (&z)[N][N]) {
         }
         const bool more = l < N, go_on = more && sweep < SWEEPS_EACH * N;
         if (!__any_sync(ALL_LANES, go_on)) return !more;
-        const R half = (d_next - d_l) / (2 * e_l), root = square_root(half * half + 1);
-        R g = d_m - d_l + e_l / (half + (half < 0 ? -root : root)), s = 1, c = 1, p = 0;
+        R g = shifted(d_l, d_next, e_l, d_m), s = 1, c = 1, p = 0;
 #pragma unroll
         for (int i = N - 2; i >= 0; --i) {
             const bool on = go_on && i >= l && i < m;
@@ -200,7 +199,7 @@ __device__ __forceinline__ bool small_ql(R (&d)[N], R (&e)[N], R (&z)[N][N]) {
                 c = cosine;
             }
             if constexpr (VECTORS) {
-                const shears<R> by = {-sine / (1 + cosine), sine};
+                const shears<R> by = {-sine * reciprocal(1 + cosine), sine};
 #pragma unroll
                 for (int row = 0; row < N; ++row) by.turn(z[row][i], z[row][i + 1]);
             }

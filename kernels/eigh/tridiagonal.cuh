@@ -16,14 +16,33 @@ constexpr int SWEEPS_EACH = 30;
 __device__ inline float negligible_square(float) { return 1e-36f; }
 __device__ inline double negligible_square(double) { return 1e-290; }
 
-// 1/√x: the chip's approximation and a Newton step.
+// 1/√x within an ulp or two for normal x, without a branch: the chip's estimate, to 20 bits, and steps
+// of Newton's.
 __device__ inline float inverse_root(float x) {
-    const float y = rsqrtf(x);
-    return y + 0.5f * y * (1.0f - x * y * y);
+#ifdef EIGENGRAD_EMULATED
+    const float y = rsqrtf(x) * (1 + 0x1p-20f);
+#else
+    float y = x;
+    asm("rsqrt.approx.ftz.f32 %0, %0;" : "+f"(y));
+#endif
+    return fmaf(0.5f * y, fmaf(-x * y, y, 1.0f), y);
 }
 __device__ inline double inverse_root(double x) {
-    const double y = rsqrt(x);
-    return y + 0.5 * y * (1.0 - x * y * y);
+#ifdef EIGENGRAD_EMULATED
+    double y = rsqrt(x) * (1 + 0x1p-20);
+#else
+    double y = x;
+    asm("rsqrt.approx.ftz.f64 %0, %0;" : "+d"(y));
+#endif
+    y = fma(0.5 * y, fma(-x * y, y, 1.0), y);
+    return fma(0.5 * y, fma(-x * y, y, 1.0), y);
+}
+
+// Wilkinson's shift of the window from l to m, less d_l: e_l is not negligible.
+template <class R>
+__device__ R shifted(R d_l, R d_next, R e_l, R d_m) {
+    const R half = (d_next - d_l) * reciprocal(2 * e_l), square = half * half + 1, root = square * inverse_root(square);
+    return d_m - d_l + e_l * reciprocal(half + (half < 0 ? -root : root));
 }
 
 // Whether e between diagonal entries a and b is round-off.
@@ -51,7 +70,7 @@ struct reflection_of {
         if (!(beside > negligible_square(R()))) return;
         const R squares = a * a + beside, inverse = inverse_root(squares), norm = squares * inverse;
         beta = a < 0 ? norm : -norm;
-        const R by_beta = a < 0 ? inverse : -inverse, from_beta = a - beta, by_square = 1 / (from_beta * from_beta + b * b);
+        const R by_beta = a < 0 ? inverse : -inverse, from_beta = a - beta, by_square = reciprocal(from_beta * from_beta + b * b);
         tau = make<S>::from(-from_beta * by_beta, -b * by_beta);
         scale = make<S>::from(from_beta * by_square, -b * by_square);
     }
@@ -64,7 +83,7 @@ struct shears {
     R t, s;
 
     // By the tangent of half the angle, s/(1 + c).
-    __device__ static shears by_half_tangent(R u) { return {-u, 2 * u / (1 + u * u)}; }
+    __device__ static shears by_half_tangent(R u) { return {-u, 2 * u * reciprocal(1 + u * u)}; }
     __device__ void turn(R& x, R& y) const {
         x += t * y;
         y += s * x;
@@ -96,9 +115,8 @@ struct ql_iteration {
 
     // Begins a sweep over the window.
     __device__ void begin() {
-        const R d_l = at(d, l), e_l = at(e, l), d_m = at(d, m);
-        const R half = (at(d, l + 1) - d_l) / (2 * e_l), root = square_root(half * half + 1);
-        g = d_m - d_l + e_l / (half + (half < 0 ? -root : root));
+        const R d_m = at(d, m);
+        g = shifted(at(d, l), at(d, l + 1), at(e, l), d_m);
         s = c = 1;
         p = 0;
         i = m - 1;
@@ -136,7 +154,7 @@ struct ql_iteration {
         d_above = d_i;
         d_last = settled;
         --i;
-        return s / (1 + c);
+        return s * reciprocal(1 + c);
     }
 
     // Ends the sweep: the window is now what lies above the highest row where T has come apart.

@@ -211,11 +211,10 @@ __device__ bool finite(T x) { return re(x) - re(x) == 0 && im(x) - im(x) == 0; }
 __device__ inline float square_root(float x) { return sqrtf(x); }
 __device__ inline double square_root(double x) { return sqrt(x); }
 
-
 // 1/x to 20 bits. Subnormal numbers are taken as 0, whose reciprocal is infinite.
 __device__ inline float estimated_reciprocal(float x) {
 #ifdef EIGENGRAD_EMULATED
-    return 1 / x;
+    return 1 / x * (1 + 0x1p-20f);
 #else
     asm("rcp.approx.ftz.f32 %0, %0;" : "+f"(x));
     return x;
@@ -223,7 +222,7 @@ __device__ inline float estimated_reciprocal(float x) {
 }
 __device__ inline double estimated_reciprocal(double x) {
 #ifdef EIGENGRAD_EMULATED
-    return 1 / x;
+    return 1 / x * (1 + 0x1p-20);
 #else
     asm("rcp.approx.ftz.f64 %0, %0;" : "+d"(x));
     return x;
