@@ -142,7 +142,7 @@ impl Layout {
                 Buffers::One => false,
                 Buffers::Two => true,
                 // Columns of whole packs alone arrive while nothing waits for them.
-                Buffers::Auto => n % at_once == 0 && of_multiprocessor(2 * one) == resident,
+                Buffers::Auto => n.is_multiple_of(at_once) && of_multiprocessor(2 * one) == resident,
             };
         let bytes = if two { 2 * one } else { one };
         let most_blocks = if two { room.multiprocessors * of_multiprocessor(bytes).max(1) } else { usize::MAX };
