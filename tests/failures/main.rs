@@ -16,4 +16,5 @@ mod emulator;
 mod little;
 mod order;
 mod passes;
+mod settings;
 mod trial;
