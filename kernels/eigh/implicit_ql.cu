@@ -6,8 +6,8 @@
 //                             wanted
 //   windows  [batch, most_sweeps] the rows l | m << 16 that a sweep worked on; null likewise
 //   sweeps   [batch] how many, or −1 where the rotations did not fit
-//   lambda   [batch, n] ascending, info [batch] 0, or n + 1 where the sweeps did not end; written
-//                             where Z is not wanted
+//   lambda   [batch, n] ascending, where Z is not wanted; info [batch] 0, or n + 1 where the sweeps
+//                             did not end, where λ is not cut either
 //   exponent [batch] e of 2^-e·A, out of eigh/cut.cuh, or null where λ is not cut; its status as
 //                             eigh/tridiagonalise.cu leaves it
 //
